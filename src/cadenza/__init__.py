@@ -1,0 +1,1 @@
+"""Cadenza: text to music."""

@@ -1,0 +1,1 @@
+"""Audio to codes and back: EnCodec and its stereo wrapper."""

@@ -1,0 +1,1 @@
+"""Words (and more) to the embeddings that a language model listens to."""

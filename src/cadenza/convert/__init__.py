@@ -1,0 +1,1 @@
+"""Foreign weights to our model directory and back."""

@@ -1,0 +1,1 @@
+"""The composer: scores, captions and rendering, the training data of the embedded model."""

@@ -1,0 +1,1 @@
+"""Manifests and datasets of audio, captions and codes."""

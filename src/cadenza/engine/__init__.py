@@ -1,0 +1,1 @@
+"""What runs an autoregressive model: the step protocol and its caches."""

@@ -1,0 +1,1 @@
+"""Codes and conditions to logits: patterns, transformer, guidance, generation."""

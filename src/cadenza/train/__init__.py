@@ -1,0 +1,1 @@
+"""The trainer and the objectives of every model family."""
