@@ -1,0 +1,317 @@
+"""The model directory: JSON and safetensors, nothing else.
+
+In: a module with a frozen `config`, or a directory that holds `config.json` and `model.safetensors`. Out: the other.
+
+Loading builds the module on the meta device, memory-maps the file and assigns, so that the peak is about one copy of
+the weights. Every file is written beside its place and then renamed: a full disk or a crash leaves the old file as it was.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar, cast
+
+import pydantic
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from cadenza.errors import CadenzaError, CheckpointError
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+
+class Config(pydantic.BaseModel):
+    """Base of every configuration: frozen, complete, and unknown fields are an error."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+
+C = TypeVar("C", bound=Config)
+
+
+class Pretrained:
+    """Mixin for an `nn.Module` built as `X(config)`: adds `from_pretrained` and `save_pretrained`.
+
+    The class names its configuration in `config_class` and keeps it in `self.config`. Building on the meta device
+    leaves every tensor empty, so state must live in parameters and buffers. A (sub)module that registers
+    *non-persistent* buffers defines `reset_buffers()`, which registers them anew from its configuration; loading calls
+    it on the target device.
+    """
+
+    config_class: ClassVar[type[Config]]
+    ignored_weights: ClassVar[tuple[str, ...]] = ()
+    """Prefixes of tensors that a file may hold beyond what this module needs."""
+
+    @classmethod
+    def read_config(cls, directory: str | Path) -> Config:
+        """The configuration in `directory`; a class that reads another library's `config.json` overrides this."""
+        return read_config(cls.config_class, Path(directory) / CONFIG_FILE)
+
+    @classmethod
+    def from_pretrained(
+        cls, directory: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+    ) -> Self:
+        """Load the module, in evaluation mode. `dtype` converts floating-point tensors; None keeps what is stored.
+
+        Raises CheckpointError for a missing, truncated or corrupt file and for names or shapes that do not match.
+        """
+        directory = Path(directory)
+        if not directory.is_dir():
+            raise CheckpointError(f"no model directory at {directory}: check the path")
+        build = cast(Callable[[Config], nn.Module], cls)
+        config = cls.read_config(directory)
+        with torch.device("meta"):
+            module = build(config)
+        load_weights(module, directory / WEIGHTS_FILE, device, dtype, cls.ignored_weights)
+        return cast(Self, module.eval())
+
+    def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write `config.json` and `model.safetensors` into `directory`, floating-point tensors as `dtype` if given."""
+        module = cast(nn.Module, self)
+        directory = Path(directory)
+        write_weights(directory / WEIGHTS_FILE, module.state_dict(), dtype)
+        write_json(directory / CONFIG_FILE, cast(Config, module.config).model_dump(mode="json"))
+
+
+# ---- weights ----------------------------------------------------------------------------------------------------
+
+
+def load_weights(
+    module: nn.Module,
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    ignored: tuple[str, ...] = (),
+) -> None:
+    """Give `module`, built on the meta device, the tensors of a safetensors file; names and shapes must match."""
+    path, device = Path(path), torch.device(device)
+    expected = module.state_dict()
+    stored = weight_shapes(path)
+    _check_names(path, expected, {name: shape for name, shape in stored.items() if not name.startswith(ignored)})
+    convert = any(
+        dtype is not None and DTYPES.get(kind, dtype) != dtype
+        for name, (_, kind) in stored.items()
+        if name in expected and expected[name].is_floating_point()
+    )
+    state: dict[str, Tensor] = {}
+    if device.type == "cpu" and not convert:
+        state = read_weights(path, expected)
+    else:
+        # One mapping per tensor: touched pages stay resident until it is closed, and would add up to a second copy.
+        for name in expected:
+            tensor = read_weights(path, (name,))[name]
+            target = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+            state[name] = tensor.to(device, target, copy=True)
+    for name, tensor in state.items():
+        if tensor.is_floating_point() != expected[name].is_floating_point():
+            raise CheckpointError(f"{path}: tensor {name} is {tensor.dtype}, expected {expected[name].dtype}")
+    module.load_state_dict(state, strict=True, assign=True)
+    _restore_buffers(module, device, dtype)
+
+
+def read_weights(path: str | Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
+    """Memory-mapped tensors of a safetensors file: all, or those named. Pages are read when they are first touched."""
+    with _open(path) as file:
+        return {name: file.get_tensor(name) for name in (file.keys() if names is None else names)}
+
+
+def weight_shapes(path: str | Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Name -> (shape, safetensors type such as "BF16") of every tensor in a file, without reading the tensors."""
+    with _open(path) as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        return {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
+
+
+def write_weights(path: str | Path, state: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> None:
+    """Write a safetensors file atomically, floating-point tensors as `dtype` if given."""
+    tensors = {}
+    for name, tensor in state.items():
+        kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+        tensors[name] = tensor.detach().to("cpu", kind).contiguous()
+    with atomic_file(path) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
+
+
+DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+@contextmanager
+def _open(path: str | Path) -> Iterator[Any]:
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"no weights at {path}: the model directory is incomplete, fetch or convert it again")
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is truncated or not a safetensors file ({_first_line(error)}): fetch or convert it again"
+        ) from error
+
+
+def _check_names(path: Path, expected: Mapping[str, Tensor], stored: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
+    """Raise one line that says what is missing, what is too much and what has another shape (three of each at most)."""
+    complaints = []
+    for words, names in (
+        ("missing", [name for name in expected if name not in stored]),
+        ("not in the model", [name for name in stored if name not in expected]),
+        (
+            "of another shape",
+            [
+                f"{name} {list(stored[name][0])}, expected {list(tensor.shape)}"
+                for name, tensor in expected.items()
+                if name in stored and stored[name][0] != tuple(tensor.shape)
+            ],
+        ),
+    ):
+        if names:
+            rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            complaints.append(f"{words}: {', '.join(names[:3])}{rest}")
+    if complaints:
+        raise CheckpointError(f"{path} does not match its config.json ({'; '.join(complaints)})")
+
+
+def _restore_buffers(module: nn.Module, device: torch.device, dtype: torch.dtype | None) -> None:
+    """Recompute the buffers that no file holds; they are still on the meta device."""
+    for name, part in module.named_modules():
+        if not any(buffer is not None and buffer.is_meta for buffer in part._buffers.values()):
+            continue
+        reset = getattr(part, "reset_buffers", None)
+        assert callable(reset), f"{name} ({type(part).__name__}) has non-persistent buffers but no reset_buffers()"
+        with torch.device(device):
+            reset()
+        for key, buffer in part._buffers.items():
+            if buffer is not None and key in part._non_persistent_buffers_set:
+                kind = dtype if dtype is not None and buffer.is_floating_point() else buffer.dtype
+                part._buffers[key] = buffer.to(device, kind)
+            assert buffer is None or not buffer.is_meta, f"{name}.{key} was not restored by reset_buffers()"
+
+
+# ---- JSON ----------------------------------------------------------------------------------------------------
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """The JSON object in a file; CheckpointError if there is none."""
+    path = Path(path)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"no file {path}: the model directory is incomplete, fetch or convert it again"
+        ) from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(
+            f"{path} is not readable JSON ({_first_line(error)}): fetch or convert it again"
+        ) from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} holds a JSON {type(value).__name__}, expected an object")
+    return value
+
+
+def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON object atomically, indented, with a final newline."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_config(config_class: type[C], path: str | Path) -> C:
+    """A validated configuration from a JSON file; the first wrong field is named in a CheckpointError."""
+    return parse_config(config_class, read_json(path), path)
+
+
+def parse_config(config_class: type[C], value: Mapping[str, Any], source: str | Path) -> C:
+    """A validated configuration from a mapping that was read from `source`."""
+    try:
+        return config_class.model_validate(value)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or config_class.__name__
+        raise CheckpointError(f"{source}: {field}: {first['msg']} (got {first['input']!r:.60})") from error
+
+
+# ---- files ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def atomic_file(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary sibling to write; it takes the place of `path` at the end, or vanishes if anything fails."""
+    path = Path(path)
+    temporary = _sibling(path)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise CadenzaError(f"cannot write {path}: {_first_line(error)}; free space or choose another place") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: str | Path) -> Iterator[Path]:
+    """Yield an empty sibling directory; it takes the place of `path` at the end, or vanishes if anything fails."""
+    path = Path(path).absolute()
+    temporary = _sibling(path)
+    retired = temporary.with_name(f"{temporary.name}.old")
+    try:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            path.rename(retired)
+        try:
+            temporary.rename(path)
+        except OSError:
+            if retired.exists():
+                retired.rename(path)
+            raise
+    except OSError as error:
+        raise CadenzaError(f"cannot write {path}: {_first_line(error)}; free space or choose another place") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(retired, ignore_errors=True)
+
+
+def _sibling(path: Path) -> Path:
+    """An unused hidden name beside `path` (not `tempfile`, whose files are private to their owner)."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CadenzaError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+
+
+_hashes: dict[tuple[str, int, int], str] = {}
+
+
+def weights_hash(directory: str | Path) -> str:
+    """SHA-256 over the safetensors files below `directory`, names included: the identity of a model's weights."""
+    directory = Path(directory)
+    files = sorted(directory.rglob("*.safetensors"))
+    if not files:
+        raise CheckpointError(f"no safetensors files below {directory}: it is not a model directory")
+    total = hashlib.sha256()
+    for file in files:
+        total.update(f"{file.relative_to(directory).as_posix()}\0{_file_hash(file)}\n".encode())
+    return total.hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    status = path.stat()
+    key = (str(path.resolve()), status.st_mtime_ns, status.st_size)
+    if key not in _hashes:
+        with path.open("rb") as file:
+            _hashes[key] = hashlib.file_digest(file, "sha256").hexdigest()
+    return _hashes[key]
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
