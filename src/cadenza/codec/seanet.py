@@ -1,0 +1,145 @@
+"""SEANet encoder and decoder: strided convolutions, residual blocks and an LSTM.
+
+In: audio `[B, C, N]`; out: latent `[B, D, T]`, `T = ceil(N / hop)`; and back. Tagliasacchi et al. 2020 (SEANet), in the shape of
+EnCodec (Défossez et al. 2022, section 3.1 and figure 1). Layers are numbered as in the official files.
+"""
+
+import math
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from cadenza.checkpoint import Config
+from cadenza.nn.conv import Conv1d, ConvState, ConvTranspose1d, TransposeState
+from cadenza.nn.lstm import LSTMState, ResidualLSTM
+
+
+class SEANetConfig(Config):
+    """Shape of one half of the codec; encoder and decoder normally share it."""
+
+    kind: Literal["seanet"] = "seanet"
+    num_filters: int = Field(64, description="channels next to the waveform; doubled at every stride")
+    ratios: tuple[int, ...] = Field((8, 5, 4, 4), description="strides in decoder order; their product is the hop")
+    num_residual_layers: int = Field(1, description="residual blocks per stride")
+    kernel_size: int = Field(7, description="first convolution, samples or frames")
+    last_kernel_size: int = Field(7, description="last convolution, samples or frames")
+    residual_kernel_size: int = Field(3, description="first convolution of a residual block")
+    dilation_base: int = Field(2, description="dilation of residual block j is base ** j")
+    compress: int = Field(2, description="a residual block narrows its channels by this factor")
+    identity_shortcut: bool = Field(True, description="False: 1x1 convolution on the skip path (24 and 48 kHz models)")
+    num_lstm_layers: int = Field(2, description="0: none")
+    norm: Literal["weight_norm", "time_group_norm", "none"] = Field("weight_norm", description="of every convolution")
+    causal: bool = Field(False, description="pad on the left only")
+    pad_mode: Literal["constant", "reflect", "replicate"] = Field("reflect", description="differs between official files")
+    trim_right_ratio: float = Field(1.0, description="causal transposed convolutions: share of the trim on the right")
+
+    @property
+    def hop_length(self) -> int:
+        return math.prod(self.ratios)
+
+
+class ResidualBlock(nn.Module):
+    """`shortcut(x) + conv1(elu(conv3(elu(x))))`."""
+
+    def __init__(self, config: SEANetConfig, dim: int, dilation: int) -> None:
+        super().__init__()
+        conv = {"norm": config.norm, "causal": config.causal, "pad_mode": config.pad_mode}
+        hidden = dim // config.compress
+        first = Conv1d(dim, hidden, config.residual_kernel_size, dilation=dilation, **conv)  # type: ignore[arg-type]
+        self.block = nn.ModuleList([nn.ELU(), first, nn.ELU(), Conv1d(hidden, dim, 1, **conv)])  # type: ignore[arg-type]
+        self.shortcut = None if config.identity_shortcut else Conv1d(dim, dim, 1, **conv)  # type: ignore[arg-type]
+
+    def forward(self, x: Float[Tensor, "B D T"]) -> Float[Tensor, "B D T"]:
+        y = self.block[3](F.elu(self.block[1](F.elu(x))))
+        return y + (x if self.shortcut is None else self.shortcut(x))
+
+    def stream(self, x: Tensor, state: "BlockState", last: bool) -> Tensor:
+        y = F.elu(self.block[1].stream(F.elu(x), state.conv, last))
+        y = self.block[3].stream(y, state.point, last)
+        state.skip = x if state.skip is None else torch.cat([state.skip, x], dim=-1)
+        skip, state.skip = state.skip.split([y.shape[-1], state.skip.shape[-1] - y.shape[-1]], dim=-1)
+        return y + (skip if self.shortcut is None else self.shortcut.stream(skip, state.shortcut, last))
+
+
+class BlockState:
+    """State of a streamed residual block: its convolutions, and the skip path waiting for them."""
+
+    def __init__(self) -> None:
+        self.conv, self.point, self.shortcut = ConvState(), ConvState(), ConvState()
+        self.skip: Tensor | None = None
+
+
+class SEANetEncoder(nn.Module):
+    """Audio `[B, C, N]` -> latent `[B, D, ceil(N / hop)]`."""
+
+    def __init__(self, config: SEANetConfig, channels: int, latent_dim: int) -> None:
+        super().__init__()
+        conv = {"norm": config.norm, "causal": config.causal, "pad_mode": config.pad_mode}
+        width = config.num_filters
+        layers: list[nn.Module] = [Conv1d(channels, width, config.kernel_size, **conv)]  # type: ignore[arg-type]
+        for ratio in reversed(config.ratios):
+            layers += [ResidualBlock(config, width, config.dilation_base**j) for j in range(config.num_residual_layers)]
+            layers += [nn.ELU(), Conv1d(width, width * 2, ratio * 2, stride=ratio, **conv)]  # type: ignore[arg-type]
+            width *= 2
+        if config.num_lstm_layers:
+            layers += [ResidualLSTM(width, config.num_lstm_layers)]
+        layers += [nn.ELU(), Conv1d(width, latent_dim, config.last_kernel_size, **conv)]  # type: ignore[arg-type]
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, audio: Float[Tensor, "B C N"]) -> Float[Tensor, "B D T"]:
+        for layer in self.layers:
+            audio = layer(audio)
+        return audio
+
+
+class SEANetDecoder(nn.Module):
+    """Latent `[B, D, T]` -> audio `[B, C, T * hop]`."""
+
+    def __init__(self, config: SEANetConfig, channels: int, latent_dim: int) -> None:
+        super().__init__()
+        conv = {"norm": config.norm, "causal": config.causal, "pad_mode": config.pad_mode}
+        up: dict[str, Any] = {"norm": config.norm, "causal": config.causal, "trim_right_ratio": config.trim_right_ratio}
+        width = config.num_filters * 2 ** len(config.ratios)
+        layers: list[nn.Module] = [Conv1d(latent_dim, width, config.kernel_size, **conv)]  # type: ignore[arg-type]
+        if config.num_lstm_layers:
+            layers += [ResidualLSTM(width, config.num_lstm_layers)]
+        for ratio in config.ratios:
+            layers += [nn.ELU(), ConvTranspose1d(width, width // 2, ratio * 2, stride=ratio, **up)]
+            width //= 2
+            layers += [ResidualBlock(config, width, config.dilation_base**j) for j in range(config.num_residual_layers)]
+        layers += [nn.ELU(), Conv1d(width, channels, config.last_kernel_size, **conv)]  # type: ignore[arg-type]
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, latent: Float[Tensor, "B D T"]) -> Float[Tensor, "B C N"]:
+        for layer in self.layers:
+            latent = layer(latent)
+        return latent
+
+    def new_state(self) -> list[Any]:
+        """One state per layer; None for layers without memory."""
+        kinds: dict[type, Any] = {Conv1d: ConvState, ConvTranspose1d: TransposeState, ResidualBlock: BlockState}
+        kinds |= {ResidualLSTM: LSTMState, nn.ELU: lambda: None}
+        return [kinds[type(layer)]() for layer in self.layers]
+
+    def stream(self, latent: Float[Tensor, "B D t"], state: list[Any], last: bool) -> Float[Tensor, "B C n"]:
+        for layer, memory in zip(self.layers, state, strict=True):
+            latent = layer(latent) if memory is None else layer.stream(latent, memory, last)  # type: ignore[operator]
+        return latent
+
+    @property
+    def lookahead_frames(self) -> float:
+        """Latent frames to the right that reach a sample: every layer's right context at its own rate."""
+        frames, rate = 0.0, 1
+        for layer in self.layers:
+            if isinstance(layer, ConvTranspose1d):
+                rate *= layer.stride
+                frames += layer.trim_left / rate
+            elif isinstance(layer, Conv1d):
+                frames += layer.right / rate
+            elif isinstance(layer, ResidualBlock):
+                frames += layer.block[1].right / rate  # type: ignore[operator]
+        return frames
