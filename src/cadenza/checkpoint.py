@@ -3,7 +3,8 @@
 In: a module with a frozen `config`, or a directory that holds `config.json` and `model.safetensors`. Out: the other.
 
 Loading builds the module on the meta device, memory-maps the file and assigns, so that the peak is about one copy of
-the weights. Every file is written beside its place and then renamed: a full disk or a crash leaves the old file as it was.
+the weights. Every file is written beside its place and then renamed: a full disk or a crash leaves the old file as it
+was.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import pydantic
 import torch
@@ -35,6 +36,7 @@ class Config(pydantic.BaseModel):
 
 
 C = TypeVar("C", bound=Config)
+P = TypeVar("P", bound="Pretrained")
 
 
 class Pretrained:
@@ -57,8 +59,8 @@ class Pretrained:
 
     @classmethod
     def from_pretrained(
-        cls, directory: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
-    ) -> Self:
+        cls: type[P], directory: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+    ) -> P:
         """Load the module, in evaluation mode. `dtype` converts floating-point tensors; None keeps what is stored.
 
         Raises CheckpointError for a missing, truncated or corrupt file and for names or shapes that do not match.
@@ -71,7 +73,7 @@ class Pretrained:
         with torch.device("meta"):
             module = build(config)
         load_weights(module, directory / WEIGHTS_FILE, device, dtype, cls.ignored_weights)
-        return cast(Self, module.eval())
+        return cast(P, module.eval())
 
     def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write `config.json` and `model.safetensors` into `directory`, floating-point tensors as `dtype` if given."""
