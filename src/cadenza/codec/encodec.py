@@ -140,18 +140,14 @@ class EnCodec(Codec, Pretrained):
             raise ValueError("a codec of separate segments (48 kHz) decodes whole segments: use decode")
         return self.decoder.stream(self.quantizer.decode(codes), state, last)
 
-    def forward_train(
-        self, audio: Float[Tensor, "B C N"], generator: torch.Generator | None = None
-    ) -> EncodecTraining:
+    def forward_train(self, audio: Float[Tensor, "B C N"], generator: torch.Generator | None = None) -> EncodecTraining:
         """Encode, quantise with gradients, decode; codebooks learn in train mode. `N` should be a multiple of the hop."""
         audio, scale = self._normalize(audio)
         latent = self.encoder(audio)
         with torch.autocast(audio.device.type, enabled=False):  # distances of near neighbours need fp32
             quantized = self.quantizer(latent.float(), self.num_codebooks, generator)
         decoded = self.decoder(quantized.latent).float()[..., : audio.shape[-1]] * scale[:, None]
-        return EncodecTraining(
-            decoded, quantized.codes, quantized.commitment, self.bandwidth_kbps, quantized.usage
-        )
+        return EncodecTraining(decoded, quantized.codes, quantized.commitment, self.bandwidth_kbps, quantized.usage)
 
     def _normalize(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         if not self.config.renormalize:

@@ -34,7 +34,9 @@ class SEANetConfig(Config):
     num_lstm_layers: int = Field(2, description="0: none")
     norm: Literal["weight_norm", "time_group_norm", "none"] = Field("weight_norm", description="of every convolution")
     causal: bool = Field(False, description="pad on the left only")
-    pad_mode: Literal["constant", "reflect", "replicate"] = Field("reflect", description="differs between official files")
+    pad_mode: Literal["constant", "reflect", "replicate"] = Field(
+        "reflect", description="differs between official files"
+    )
     trim_right_ratio: float = Field(1.0, description="causal transposed convolutions: share of the trim on the right")
 
     @property

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cadenza.checkpoint import Config
 from cadenza.nn.conv import Conv1d, ConvState
-from cadenza.nn.spectral import InverseSTFT, InverseState, LogMel
+from cadenza.nn.spectral import InverseState, InverseSTFT, LogMel
 
 
 class SpectralConfig(Config):
@@ -27,7 +27,9 @@ class SpectralConfig(Config):
     num_layers: int = Field(4, description="blocks at the frame rate")
     fast_dim: int = Field(128, description="width of the blocks at the fast rate")
     fast_layers: int = Field(4, description="blocks at the fast rate")
-    fast_factor: int = Field(4, description="fast frames per latent frame; the transform's hop is hop_length / fast_factor")
+    fast_factor: int = Field(
+        4, description="fast frames per latent frame; the transform's hop is hop_length / fast_factor"
+    )
     window_factor: int = Field(4, description="transform size in fast hops")
     num_mels: int = Field(96, description="mel bands of the encoder's input")
     expansion: int = Field(3, description="hidden width of a block over its width")
@@ -49,7 +51,13 @@ class ConvNeXtBlock(nn.Module):
     def __init__(self, config: SpectralConfig, dim: int) -> None:
         super().__init__()
         self.depthwise = Conv1d(
-            dim, dim, config.kernel_size, groups=dim, norm="none", pad_mode="constant", right_context=config.right_context
+            dim,
+            dim,
+            config.kernel_size,
+            groups=dim,
+            norm="none",
+            pad_mode="constant",
+            right_context=config.right_context,
         )
         self.norm = nn.LayerNorm(dim)
         self.expand = nn.Linear(dim, dim * config.expansion)
@@ -121,7 +129,12 @@ class SpectralDecoder(nn.Module):
         assert channels == 1, "the spectral codec is mono; wrap it in StereoCodec for two channels"
         self.config = config
         self.stem = Conv1d(
-            latent_dim, config.dim, config.kernel_size, norm="none", pad_mode="constant", right_context=config.right_context
+            latent_dim,
+            config.dim,
+            config.kernel_size,
+            norm="none",
+            pad_mode="constant",
+            right_context=config.right_context,
         )
         self.blocks = nn.ModuleList(ConvNeXtBlock(config, config.dim) for _ in range(config.num_layers))
         self.unfold = nn.Linear(config.dim, config.fast_dim * config.fast_factor)

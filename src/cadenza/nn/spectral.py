@@ -49,9 +49,7 @@ class LogMel(nn.Module):
     def forward(self, audio: Float[Tensor, "B N"]) -> Float[Tensor, "B M T"]:
         pad = self.n_fft - self.hop
         padded = F.pad(audio.float(), (pad // 2, pad - pad // 2))
-        spectrum = torch.stft(
-            padded, self.n_fft, self.hop, window=self.window, center=False, return_complex=True
-        )
+        spectrum = torch.stft(padded, self.n_fft, self.hop, window=self.window, center=False, return_complex=True)
         return torch.log(self.floor + torch.matmul(self.filters, spectrum.abs()))
 
 
@@ -75,7 +73,8 @@ class InverseSTFT(nn.Module):
 
     def __init__(self, n_fft: int, hop: int) -> None:
         super().__init__()
-        assert n_fft % hop == 0 and (n_fft - hop) % 2 == 0
+        assert n_fft % hop == 0
+        assert (n_fft - hop) % 2 == 0
         self.n_fft, self.hop, self.overlap = n_fft, hop, n_fft - hop
         self.reset_buffers()
 

@@ -1,0 +1,176 @@
+"""EnCodec: streaming equals one-shot, lengths, the exact lookahead, scales, stereo, official size."""
+
+import pytest
+import torch
+import transformers
+from torch import nn
+
+from cadenza.codec.encodec import EnCodec, EnCodecConfig
+from cadenza.codec.seanet import SEANetConfig
+from cadenza.codec.spectral import SpectralConfig
+from cadenza.codec.stereo import StereoCodec
+
+
+def tiny(kind="seanet", **changes):
+    torch.manual_seed(0)
+    if kind == "seanet":
+        half = SEANetConfig(num_filters=4, ratios=(4, 2, 5), **changes)
+    else:
+        half = SpectralConfig(hop_length=40, dim=16, num_layers=2, fast_dim=8, fast_layers=2, num_mels=8)
+    return EnCodec(EnCodecConfig(sample_rate=8000, codebook_size=32, latent_dim=16, encoder=half, decoder=half)).eval()
+
+
+CODECS = [
+    ("seanet", {}),
+    ("seanet", {"causal": True, "pad_mode": "constant"}),
+    ("seanet", {"identity_shortcut": False}),
+    ("spectral", {}),
+]
+
+
+@pytest.mark.parametrize(("kind", "changes"), CODECS)
+@pytest.mark.parametrize("sizes", [(1,), (7, 1, 3)])
+def test_streamed_decode_equals_one_shot(kind, changes, sizes):
+    codec = tiny(kind, **changes)
+    codes = torch.randint(0, 32, (2, 4, 33))
+    state, pieces, start = codec.new_decode_state(), [], 0
+    while start < 33:
+        size = sizes[len(pieces) % len(sizes)]
+        pieces.append(codec.decode_step(codes[..., start : start + size], state, start + size >= 33))
+        start += size
+    # Streaming sums the same products in another order: fp32 rounding only.
+    torch.testing.assert_close(torch.cat(pieces, -1), codec.decode(codes), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("kind", "changes"), CODECS)
+def test_lookahead_is_exact(kind, changes):
+    """A change of frame t leaves every sample alone that lies more than the lookahead before it, and no sample more."""
+    codec = tiny(kind, **changes)
+    codes = torch.randint(0, 32, (1, 4, 40))
+    other = codes.clone()
+    other[..., 20] = (codes[..., 20] + 1) % 32
+    changed = (codec.decode(codes) - codec.decode(other))[0, 0].abs() > 1e-9
+    first = int(changed.nonzero()[0])
+    expected = 20 * codec.hop_length - codec.lookahead_frames * codec.hop_length
+    # A transform's window vanishes at its edge, so the first few samples move by less than the threshold.
+    assert expected - 0.5 <= first <= expected + (0 if kind == "seanet" else 4)
+
+
+def test_official_lookahead_is_three_and_three_quarters():
+    with torch.device("meta"):
+        assert EnCodec(EnCodecConfig()).lookahead_frames == pytest.approx(3.75, abs=0.01)
+
+
+def test_official_parameter_counts():
+    with torch.device("meta"):
+        codec = EnCodec(EnCodecConfig())
+    assert sum(p.numel() for p in codec.encoder.parameters()) == 28_441_984
+    assert sum(p.numel() for p in codec.decoder.parameters()) == 28_442_690
+    assert sum(b.numel() for b in codec.quantizer.buffers()) == 2_105_348
+
+
+@pytest.mark.parametrize("samples", [1, 39, 40, 41, 400])
+@pytest.mark.parametrize("kind", ["seanet", "spectral"])
+def test_frames_are_the_ceiling_of_samples_over_hop(samples, kind):
+    codec = tiny(kind)
+    codes = codec.encode(torch.randn(1, 1, samples) * 0.1).codes
+    assert codes.shape == (1, 4, -(-samples // 40))
+    assert codec.decode(codes).shape[-1] == codes.shape[-1] * 40
+
+
+def test_batch_equals_items():
+    codec = tiny()
+    audio = torch.randn(3, 1, 400)
+    together = codec.encode(audio).codes
+    apart = torch.cat([codec.encode(item[None]).codes for item in audio])
+    assert torch.equal(together, apart)
+
+
+def test_stereo_interleaves_and_is_two_monos():
+    mono = tiny()
+    stereo = StereoCodec(mono)
+    audio = torch.randn(2, 2, 400)
+    codes = stereo.encode(audio).codes
+    assert torch.equal(codes[:, 0::2], mono.encode(audio[:, :1]).codes)
+    assert torch.equal(codes[:, 1::2], mono.encode(audio[:, 1:]).codes)
+    torch.testing.assert_close(stereo.decode(codes)[:, 1:], mono.decode(codes[:, 1::2]))
+
+
+def test_training_pass_reaches_encoder_and_decoder():
+    codec = tiny().train()
+    out = codec.forward_train(torch.randn(2, 1, 400) * 0.1, torch.Generator().manual_seed(0))
+    (out.audio.pow(2).mean() + out.commitment).backward()
+    assert out.audio.shape == (2, 1, 400)
+    missing = [name for name, p in codec.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert not missing
+    assert out.bandwidth_kbps == pytest.approx(4 * 5 * 200 / 1000)
+
+
+def copy_weights(ours: EnCodec, theirs: nn.Module) -> None:
+    """transformers' names to ours; its weight norm lives in a parametrization."""
+    state = {}
+    for name, tensor in theirs.state_dict().items():
+        name = name.replace("parametrizations.weight.original0", "weight_g").replace(
+            "parametrizations.weight.original1", "weight_v"
+        )
+        name = name.replace(".codebook.", ".")
+        state[name] = tensor
+    ours.load_state_dict(state)
+
+
+def test_48_khz_variant_agrees_with_transformers():
+    """Segments with overlap, loudness scales, group norm over time, convolution shortcuts, two channels."""
+    torch.manual_seed(0)
+    config = transformers.EncodecConfig(
+        sampling_rate=1600,
+        audio_channels=2,
+        normalize=True,
+        chunk_length_s=1.0,
+        overlap=0.01,
+        num_filters=4,
+        upsampling_ratios=[4, 2],
+        codebook_size=16,
+        codebook_dim=8,
+        hidden_size=8,
+        norm_type="time_group_norm",
+        use_causal_conv=False,
+        target_bandwidths=[3.2],
+        num_lstm_layers=1,
+        use_conv_shortcut=True,
+    )
+    theirs = transformers.EncodecModel(config).eval()
+    for layer in theirs.quantizer.layers:  # created as zeros
+        layer.codebook.embed.normal_()
+    half = SEANetConfig(
+        num_filters=4, ratios=(4, 2), norm="time_group_norm", identity_shortcut=False, num_lstm_layers=1
+    )
+    books = len(theirs.quantizer.layers)
+    ours = EnCodec(
+        EnCodecConfig(
+            sample_rate=1600,
+            channels=2,
+            codebook_size=16,
+            num_codebooks=books,
+            latent_dim=8,
+            encoder=half,
+            decoder=half,
+            renormalize=True,
+            segment_seconds=1.0,
+            segment_overlap=0.01,
+        )
+    ).eval()
+    copy_weights(ours, theirs)
+    # transformers wants whole strides plus one overlap; two full segments.
+    audio = torch.randn(1, 2, 1600 + 1584)
+    with torch.no_grad():
+        expected = theirs.encode(audio, bandwidth=3.2)
+        decoded = theirs.decode(expected.audio_codes, expected.audio_scales)[0]
+    used = expected.audio_codes.shape[2]
+    codes = ours.encode(audio)
+    frames = codes.codes.shape[-1]
+    # transformers pads the codes of the short last segment to a full one; ours end with the audio.
+    assert torch.equal(codes.codes[:, :used], torch.cat(list(expected.audio_codes), dim=-1)[..., :frames])
+    torch.testing.assert_close(codes.scale, torch.cat([s.view(1, 1) for s in expected.audio_scales], dim=1))
+    final = 2 * 1584  # the padded segment begins here
+    ours_decoded = ours.decode(codes.codes[:, :used], codes.scale)
+    torch.testing.assert_close(ours_decoded[..., :final], decoded[..., :final], atol=1e-5, rtol=1e-4)
