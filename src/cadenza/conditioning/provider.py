@@ -1,0 +1,139 @@
+"""All conditions of a model together: named conditioners, their null values, and how they are fused.
+
+In: one mapping per item of the batch, from condition name to raw value (a missing name is a dropped value). Out:
+`FusedConditions`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Self, cast
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from cadenza.checkpoint import Config, Pretrained
+from cadenza.conditioning.base import Condition, Conditioner, Features
+from cadenza.conditioning.embedding import EmbeddingConditioner, EmbeddingConfig
+from cadenza.conditioning.fuser import FusedConditions, FuserConfig, fuse
+from cadenza.conditioning.text import TextConditioner, TextConfig, TextEncoder
+from cadenza.errors import UserError
+
+ConditionerConfig = Annotated[TextConfig | EmbeddingConfig, Field(discriminator="kind")]
+
+Prepared = dict[str, list[Features | None]]
+"""Features per condition and item: what is expensive, done. Rows can be cached, dropped and mixed freely."""
+
+
+class ConditioningConfig(Config):
+    """The defaults are MusicGen-small's: one text condition, by cross-attention."""
+
+    dim: int = Field(1024, ge=1, description="width of the language model, D")
+    conditioners: dict[str, ConditionerConfig] = Field({"description": TextConfig()}, description="conditions by name")
+    fuser: FuserConfig = Field(FuserConfig(cross=("description",)), description="how each condition enters")
+
+
+class ConditionProvider(nn.Module, Pretrained):
+    """`fuse({name: conditioner(prepare(values))})`."""
+
+    config_class = ConditioningConfig
+
+    def __init__(self, config: ConditioningConfig) -> None:
+        super().__init__()
+        unknown = [name for name in config.fuser.names if name not in config.conditioners]
+        if unknown:
+            raise UserError(f"the fuser names {unknown[0]!r}, but the conditioners are {sorted(config.conditioners)}")
+        self.config = config
+        for name, part in config.conditioners.items():
+            self.add_module(name, _build(part, config.dim))
+
+    def conditioner(self, name: str) -> Conditioner:
+        if name not in self.config.conditioners:
+            known = ", ".join(sorted(self.config.conditioners))
+            raise UserError(f"this model has no condition {name!r}: it listens to {known}")
+        return cast(Conditioner, self.get_submodule(name))
+
+    # ---- values to conditions ---------------------------------------------------------------------------------
+
+    def prepare(self, items: Sequence[Mapping[str, object]]) -> Prepared:
+        """The expensive, frozen part. Raises UserError for unknown names and unreadable values."""
+        for item in items:
+            for name in item:
+                self.conditioner(name)
+        return {
+            name: self.conditioner(name).prepare([item.get(name) for item in items])
+            for name in self.config.conditioners
+        }
+
+    def null(self, batch: int) -> Prepared:
+        """Everything dropped."""
+        return {name: [self.conditioner(name).null()] * batch for name in self.config.conditioners}
+
+    def drop(self, prepared: Prepared, *names: str) -> Prepared:
+        """The same with some conditions dropped for every item."""
+        return {
+            name: [self.conditioner(name).null()] * len(rows) if name in names else rows
+            for name, rows in prepared.items()
+        }
+
+    def window(self, prepared: Prepared, start_seconds: float) -> Prepared:
+        """The view for generation that starts `start_seconds` into the piece."""
+        return {
+            name: [self.conditioner(name).window(row, start_seconds) for row in rows] for name, rows in prepared.items()
+        }
+
+    def conditions(self, prepared: Prepared) -> dict[str, Condition]:
+        """Projected and padded, by name."""
+        return {name: self.conditioner(name)(prepared[name]) for name in self.config.conditioners}
+
+    def forward(self, prepared: Prepared) -> FusedConditions:
+        """Projected, padded and fused: what the language model takes."""
+        return fuse(self.conditions(prepared), self.config.fuser)
+
+    # ---- frozen encoders --------------------------------------------------------------------------------------
+
+    def attach_text_encoder(self, encoder: TextEncoder, folder: str = "text_encoder") -> None:
+        """Give `encoder` to the text conditioners that name its folder."""
+        for conditioner in self._text_conditioners(folder):
+            width = encoder.model.config.dim
+            if width != conditioner.config.dim:
+                raise UserError(f"the text encoder is {width} wide, the model expects {conditioner.config.dim}")
+            conditioner.encoder = encoder
+
+    def _text_conditioners(self, folder: str) -> list[TextConditioner]:
+        parts = (self.conditioner(name) for name in self.config.conditioners)
+        return [part for part in parts if isinstance(part, TextConditioner) and part.config.encoder == folder]
+
+    def _encoder_folders(self) -> list[str]:
+        parts = self.config.conditioners.values()
+        return list(dict.fromkeys(part.encoder for part in parts if isinstance(part, TextConfig)))
+
+    @classmethod
+    def from_pretrained(
+        cls, directory: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+    ) -> Self:
+        """Load projections (as `dtype`) and the frozen encoders beside them (float32).
+
+        A folder that is absent leaves its conditioner without an encoder: prepared features still work.
+        """
+        provider = super().from_pretrained(directory, device, dtype)
+        for folder in provider._encoder_folders():
+            if (Path(directory) / folder).is_dir():
+                provider.attach_text_encoder(TextEncoder.from_pretrained(Path(directory) / folder, device), folder)
+        return provider
+
+    def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write projections and frozen encoders, floating-point tensors as `dtype` if given."""
+        super().save_pretrained(directory, dtype)
+        for folder in self._encoder_folders():
+            encoder = self._text_conditioners(folder)[0].encoder
+            if encoder is not None:
+                encoder.save_pretrained(Path(directory) / folder, dtype)
+
+
+def _build(config: TextConfig | EmbeddingConfig, dim: int) -> Conditioner:
+    match config:
+        case TextConfig():
+            return TextConditioner(config, dim)
+        case EmbeddingConfig():
+            return EmbeddingConditioner(config, dim)

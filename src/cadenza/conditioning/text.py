@@ -1,0 +1,111 @@
+"""Text as a condition: a frozen T5 encoder, then a projection to the model's width.
+
+In: a sentence per item; None and the empty sentence are dropped values. Out: a `Condition`, one vector per token. The
+encoder belongs to no state dict of ours: it is frozen, has its own folder, and runs in float32 whatever the model's
+precision.
+"""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, Self
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from cadenza.checkpoint import Config
+from cadenza.conditioning.base import Condition, Conditioner, Features, output_projection
+from cadenza.conditioning.t5 import T5Encoder, TextTokenizer
+from cadenza.errors import UserError
+
+
+class TextEncoder(NamedTuple):
+    """An encoder with the tokenizer it was trained with."""
+
+    model: T5Encoder
+    tokenizer: TextTokenizer
+
+    @classmethod
+    def from_pretrained(cls, directory: str | Path, device: str | torch.device = "cpu") -> Self:
+        model = T5Encoder.from_pretrained(directory, device, torch.float32)
+        return cls(model.requires_grad_(False), TextTokenizer.from_pretrained(directory))
+
+    def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None) -> None:
+        self.model.save_pretrained(directory, dtype)
+        self.tokenizer.save_pretrained(directory)
+
+    def encode(self, texts: Sequence[str], max_tokens: int | None = None) -> list[Float[Tensor, "_ D"]]:
+        """Hidden states per sentence, each of its own length; float32, with gradient if the model's weights have one."""
+        ids = [tokens[:max_tokens] for tokens in self.tokenizer(texts)]
+        device = self.model.shared.weight.device
+        longest = max(map(len, ids))
+        padded = torch.tensor([tokens + [0] * (longest - len(tokens)) for tokens in ids], device=device)
+        lengths = torch.tensor([len(tokens) for tokens in ids], device=device)
+        mask = torch.arange(longest, device=device) < lengths[:, None]
+        with torch.autocast(device.type, enabled=False):
+            hidden = self.model(padded, mask)
+        return [row[: len(tokens)] for row, tokens in zip(hidden, ids, strict=True)]
+
+
+class TextConfig(Config):
+    """T5 text. The defaults are MusicGen's."""
+
+    kind: Literal["text"] = "text"
+    dim: int = Field(768, ge=1, description="width of the encoder's output, E")
+    projection_layers: Literal[1, 2] = Field(1, description="linear layers between the encoder and the model")
+    encoder: str = Field("text_encoder", pattern=r"^[\w.-]+$", description="folder of the frozen encoder")
+    max_tokens: int = Field(512, ge=1, description="longest sentence accepted, tokens, `</s>` included")
+    truncate: bool = Field(False, description="cut longer sentences instead of refusing them")
+    pad_to: int | None = Field(None, ge=1, description="pad every batch to this many tokens; None: to its longest")
+
+
+class TextConditioner(Conditioner):
+    """`Linear(T5(text))`, zero for padding and for empty sentences."""
+
+    def __init__(self, config: TextConfig, dim: int) -> None:
+        super().__init__()
+        self.config = config
+        self.output_projection = output_projection(config.dim, dim, config.projection_layers)
+        self.encoder: TextEncoder | None = None
+        """A tuple, and so no submodule: it stays out of the state dict and keeps its own precision."""
+
+    @property
+    def feature_dim(self) -> int:
+        return self.config.dim
+
+    @torch.no_grad()
+    def prepare(self, values: Sequence[object]) -> list[Features | None]:
+        """Encode the distinct sentences once, each to `[tokens, E]`."""
+        texts = [self._text(value) for value in values]
+        distinct = list(dict.fromkeys(text for text in texts if text is not None))
+        if not distinct:
+            return [None] * len(texts)
+        if self.encoder is None:
+            raise UserError(f"no text encoder: put one into the folder {self.config.encoder!r} beside the weights")
+        if not self.config.truncate:
+            for text, ids in zip(distinct, self.encoder.tokenizer(distinct), strict=True):
+                if len(ids) > self.config.max_tokens:
+                    limit = self.config.max_tokens
+                    raise UserError(f"the text {text[:40]!r}... has {len(ids)} tokens, at most {limit} fit: shorten it")
+        device, _ = self.parameters_like()
+        self.encoder.model.to(device)
+        encoded = dict(zip(distinct, self.encoder.encode(distinct, self.config.max_tokens), strict=True))
+        return [None if text is None else encoded[text] for text in texts]
+
+    def forward(self, features: Sequence[Features | None], min_length: int = 1) -> Condition:
+        return super().forward(features, max(min_length, self.config.pad_to or 1))
+
+    @staticmethod
+    def _text(value: object) -> str | None:
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise UserError(f"a text is a string, not {type(value).__name__}")
+        return value if value.strip() else None
+
+
+def drop_words(text: str, probability: float, generator: random.Random) -> str:
+    """The text without some of its space-separated words, each dropped with `probability` (training only)."""
+    return " ".join(word for word in text.split(" ") if generator.random() >= probability)

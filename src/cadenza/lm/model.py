@@ -1,0 +1,274 @@
+"""The language model over codes: a decoder-only transformer with K embedding tables and K output heads.
+
+In: sequences `[B, K, S]` of codes in pattern order and `FusedConditions`. Out: logits `[B, K, S, V]`, those at step s
+for the content of step s + 1. Copet et al. (2023), "Simple and controllable music generation"; as another
+configuration of the same class, the decoder of "音樂生成 Music Generation" (post-norm, biases, no final norm, two special
+tokens).
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, Literal, cast
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from cadenza.checkpoint import Config, Pretrained
+from cadenza.conditioning.fuser import FusedConditions
+from cadenza.engine.cache import KVCache
+from cadenza.errors import UserError
+from cadenza.lm.patterns import CodebookPattern, DelayConfig, PatternConfig
+from cadenza.nn.attention import KeysValues
+from cadenza.nn.positional import PERIOD, interleaved_positions, sinusoidal_positions
+from cadenza.nn.transformer import LayerNorm, TransformerLayer
+
+
+class SinusoidalConfig(Config):
+    """MusicGen's positions: cosines, then sines."""
+
+    kind: Literal["sinusoidal"] = "sinusoidal"
+    period: float = Field(PERIOD, gt=0, description="wavelength of the slowest sinusoid over 2 pi, steps")
+    offset: int = Field(0, ge=0, description="position of the first step")
+
+    def table(self, length: int, dim: int, device: torch.device) -> Float[Tensor, "S D"]:
+        return sinusoidal_positions(length, dim, self.period, self.offset, device)
+
+
+class InterleavedConfig(Config):
+    """Positions of "Attention is all you need": sine and cosine in turn."""
+
+    kind: Literal["interleaved"] = "interleaved"
+    period: float = Field(PERIOD, gt=0, description="wavelength of the slowest sinusoid over 2 pi, steps")
+    offset: int = Field(0, ge=0, description="position of the first step")
+
+    def table(self, length: int, dim: int, device: torch.device) -> Float[Tensor, "S D"]:
+        return interleaved_positions(length, dim, self.period, self.offset, device)
+
+
+PositionalConfig = Annotated[SinusoidalConfig | InterleavedConfig, Field(discriminator="kind")]
+
+
+class LMConfig(Config):
+    """The defaults are MusicGen-small, text by cross-attention."""
+
+    num_codebooks: int = Field(4, ge=1, description="parallel streams of codes, K")
+    codebook_size: int = Field(2048, ge=2, description="codes per codebook, V")
+    num_special_tokens: int = Field(1, ge=1, description="rows of each embedding table beyond the codes")
+    dim: int = Field(1024, ge=4, description="model width, D")
+    num_layers: int = Field(24, ge=1, description="transformer layers")
+    num_heads: int = Field(16, ge=1, description="attention heads")
+    feed_forward_dim: int = Field(4096, ge=1, description="width of the feed-forward layer")
+    cross_attention: bool = Field(True, description="whether layers attend to a source (text)")
+    norm_first: bool = Field(True, description="norm before each block; False: after its residual sum")
+    final_norm: bool = Field(True, description="norm between the last layer and the heads")
+    attention_bias: bool = Field(False, description="biases in attention")
+    feed_forward_bias: bool = Field(False, description="biases in the feed-forward layers")
+    head_bias: bool = Field(False, description="biases in the output heads")
+    activation: Literal["gelu", "relu"] = Field("gelu", description="of the feed-forward layers; gelu is the exact one")
+    dropout: float = Field(0.0, ge=0, lt=1, description="probability, training only")
+    positional: PositionalConfig = Field(SinusoidalConfig(), description="what tells steps apart")
+    pattern: PatternConfig = Field(DelayConfig(), description="how codebooks become steps")
+
+    @property
+    def special_token(self) -> int:
+        """Stands wherever a codebook has no code: the first row behind the codes."""
+        return self.codebook_size
+
+
+class LM(nn.Module, Pretrained):
+    """`logits_k = head_k(norm(layers(sum_k embedding_k(token_k) + position)))`, never the special token.
+
+    Implements `cadenza.engine.protocol.Decoder`. With 16-bit weights the residual stream and norms stay in float32.
+    """
+
+    config_class = LMConfig
+
+    def __init__(self, config: LMConfig) -> None:
+        super().__init__()
+        if config.dim % config.num_heads:
+            raise UserError(f"dim {config.dim} is not a multiple of num_heads {config.num_heads}: change one of them")
+        self.config = config
+        self.pattern = CodebookPattern(config.pattern, config.num_codebooks)
+        self.gradient_checkpointing = False
+        """Recompute each layer in the backward pass: memory for time (training only)."""
+        rows = config.codebook_size + config.num_special_tokens
+        self.embeddings = nn.ModuleList(nn.Embedding(rows, config.dim) for _ in range(config.num_codebooks))
+        self.layers = nn.ModuleList(
+            TransformerLayer(
+                config.dim,
+                config.num_heads,
+                config.feed_forward_dim,
+                cross_attention=config.cross_attention,
+                norm_first=config.norm_first,
+                attention_bias=config.attention_bias,
+                feed_forward_bias=config.feed_forward_bias,
+                activation=config.activation,
+                dropout=config.dropout,
+            )
+            for _ in range(config.num_layers)
+        )
+        self.out_norm = LayerNorm(config.dim) if config.final_norm else nn.Identity()
+        self.heads = nn.ModuleList(
+            nn.Linear(config.dim, config.codebook_size, bias=config.head_bias) for _ in range(config.num_codebooks)
+        )
+
+    # ---- teacher forced ---------------------------------------------------------------------------------------
+
+    def forward(
+        self, sequence: Int[Tensor, "B K S"], conditions: FusedConditions | None = None
+    ) -> Float[Tensor, "B K S V"]:
+        """Logits at every step of `sequence` at once.
+
+        Without conditions, cross-attention is left out; for a model without biases that equals null conditions.
+        """
+        conditions = conditions or FusedConditions()
+        steps, prefix = sequence.shape[2], conditions.prefix_length
+        x = self._embed(sequence)
+        if conditions.prefix is not None:
+            x = torch.cat([conditions.prefix.to(x.dtype), x], dim=1)
+        x = x + self._input_bias(prefix + steps, conditions, x.device)
+        for layer in self._transformer_layers():
+            if self.gradient_checkpointing and self.training:
+                x = checkpoint(self._run_layer, layer, x, conditions, use_reentrant=False)
+            else:
+                x = self._run_layer(layer, x, conditions)
+        return self._logits(x[:, prefix:])
+
+    def logits_for_codes(
+        self, codes: Int[Tensor, "B K T"], conditions: FusedConditions | None = None, fill: float = float("nan")
+    ) -> tuple[Float[Tensor, "B K T V"], Bool[Tensor, "B K T"]]:
+        """Teacher-forced logits for each code, and the mask of codes that are predicted at all.
+
+        With delays the last codes of the later codebooks fall outside the trained steps: logits there are `fill`.
+        """
+        batch, _, frames = codes.shape
+        sequence, _ = self.pattern.build(codes, self.config.special_token, valid_only=True)
+        logits = self(sequence[:, :, :-1], conditions)  # nothing follows the last step
+        logits, mask = self.pattern.revert_logits(logits, frames, valid_only=True, fill=fill)
+        return logits, mask.expand(batch, -1, -1)
+
+    # ---- step by step -----------------------------------------------------------------------------------------
+
+    def new_cache(self, batch: int, max_steps: int) -> KVCache:
+        """State for `batch` sequences of at most `max_steps` steps, the prefix included."""
+        weight = cast(TransformerLayer, self.layers[0]).self_attention.in_projection.weight
+        config = self.config
+        return KVCache.allocate(
+            batch,
+            max_steps,
+            config.num_layers,
+            config.num_heads,
+            config.dim // config.num_heads,
+            weight.device,
+            weight.dtype,
+        )
+
+    def prefill(self, cache: KVCache, conditions: FusedConditions | None) -> None:
+        """Project the cross-attention source once, run the prefix, and lay out what is added to each step's input."""
+        conditions = conditions or FusedConditions()
+        assert cache.length == 0, "prefill needs an empty cache: call reset() first"
+        cache.input_bias = self._input_bias(cache.max_steps, conditions, self._device)
+        if conditions.cross is not None:
+            cache.sources = [self._source(layer, conditions.cross) for layer in self._transformer_layers()]
+            cache.source_mask = conditions.cross_mask
+        if conditions.prefix is not None:
+            self._advance(conditions.prefix.float(), cache)
+
+    def step(self, sequence: Int[Tensor, "B K s"], cache: KVCache) -> Float[Tensor, "B K s V"]:
+        """Logits of the next `s` steps; the cache then holds them."""
+        if cache.input_bias is None:
+            self.prefill(cache, None)
+        return self._logits(self._advance(self._embed(sequence), cache))
+
+    def _advance(self, x: Float[Tensor, "B s D"], cache: KVCache) -> Float[Tensor, "B s D"]:
+        start, steps = cache.length, x.shape[1]
+        assert start + steps <= cache.max_steps, f"the cache is full: {start} + {steps} of {cache.max_steps} steps"
+        assert cache.input_bias is not None
+        x = x + cache.input_bias[:, start : start + steps]
+        for i, layer in enumerate(self._transformer_layers()):
+            source = cache.sources[i] if cache.sources else None
+            x = layer(x, source, cache.source_mask, cache.layers[i], start)
+        cache.length = start + steps
+        return x
+
+    # ---- parts ------------------------------------------------------------------------------------------------
+
+    @property
+    def _device(self) -> torch.device:
+        return cast(nn.Embedding, self.embeddings[0]).weight.device
+
+    def _transformer_layers(self) -> Iterator[TransformerLayer]:
+        return (cast(TransformerLayer, layer) for layer in self.layers)
+
+    def _source(self, layer: TransformerLayer, cross: Float[Tensor, "B L D"]) -> KeysValues:
+        assert layer.cross_attention is not None, "a cross-attention source for a model without cross-attention"
+        return layer.cross_attention.project_source(cross)
+
+    def _run_layer(
+        self, layer: TransformerLayer, x: Float[Tensor, "B S D"], conditions: FusedConditions
+    ) -> Float[Tensor, "B S D"]:
+        source = None if conditions.cross is None else self._source(layer, conditions.cross)
+        return layer(x, source, conditions.cross_mask)
+
+    def _embed(self, sequence: Int[Tensor, "B K S"]) -> Float[Tensor, "B S D"]:
+        x = self.embeddings[0](sequence[:, 0]).float()
+        for k in range(1, self.config.num_codebooks):
+            x = x + self.embeddings[k](sequence[:, k])
+        return x
+
+    def _input_bias(self, length: int, conditions: FusedConditions, device: torch.device) -> Float[Tensor, "b S D"]:
+        """Positions (the prefix counts) plus the conditions that are summed (the prefix does not get them)."""
+        bias = self.config.positional.table(length, self.config.dim, device)[None]
+        if conditions.sum is not None:
+            prefix = conditions.prefix_length
+            steps = length - prefix
+            added = conditions.sum.float()
+            assert added.shape[1] == 1 or added.shape[1] >= steps, (
+                f"a summed condition of {added.shape[1]} steps is shorter than the sequence of {steps}"
+            )
+            added = added.expand(-1, steps, -1) if added.shape[1] == 1 else added[:, :steps]
+            bias = bias + torch.nn.functional.pad(added, (0, 0, prefix, 0))
+        return bias
+
+    def _logits(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B K S V"]:
+        x = self.out_norm(x)
+        x = x.to(cast(nn.Linear, self.heads[0]).weight.dtype)
+        return torch.stack([head(x) for head in self.heads], dim=1).float()
+
+    # ---- initialisation ---------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def initialize(self, generator: torch.Generator | None = None) -> None:
+        """Random weights as the reference trains from (section 4.2).
+
+        Truncated normal (at 3 std) of std `1 / sqrt(fan_in)`, in layer l (from 1) divided by `sqrt(2 l)`; attention's
+        packed in-projection keeps the uniform `+-1 / sqrt(fan_in)` of a bare linear layer; biases 0; norms 1 and 0.
+        """
+        for embedding in self.embeddings:
+            _truncated_normal(cast(nn.Embedding, embedding).weight, self.config.dim, 1.0, generator)
+        for depth, layer in enumerate(self._transformer_layers(), start=1):
+            scale = math.sqrt(2 * depth)
+            for attention in (layer.self_attention, layer.cross_attention):
+                if attention is None:
+                    continue
+                bound = 1 / math.sqrt(self.config.dim)
+                nn.init.uniform_(attention.in_projection.weight, -bound, bound, generator=generator)
+                _truncated_normal(attention.out_projection.weight, self.config.dim, scale, generator)
+            _truncated_normal(layer.feed_forward.linear1.weight, self.config.dim, scale, generator)
+            _truncated_normal(layer.feed_forward.linear2.weight, self.config.feed_forward_dim, scale, generator)
+        for head in self.heads:
+            _truncated_normal(cast(nn.Linear, head).weight, self.config.dim, 1.0, generator)
+        for module in self.modules():
+            if isinstance(module, LayerNorm):
+                nn.init.ones_(module.weight)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def _truncated_normal(weight: Tensor, fan_in: int, scale: float, generator: torch.Generator | None) -> None:
+    std = 1 / math.sqrt(fan_in) / scale
+    nn.init.trunc_normal_(weight, 0.0, std, -3 * std, 3 * std, generator=generator)
