@@ -1,0 +1,55 @@
+"""Exponential moving average of weights, bias-corrected as in Adam, over trained parameters and float buffers."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class EMA:
+    """`average <- average + (value - average) / count`, `count <- decay * count + 1`: the first update is a copy.
+
+    Frozen parameters are left out: their average is themselves. Codebook buffers are averaged with the weights that
+    they were learnt beside.
+    """
+
+    def __init__(self, modules: Mapping[str, nn.Module], decay: float) -> None:
+        self.decay = decay
+        self.count = 0.0
+        self._live = {f"{name}.{key}": tensor for name, part in modules.items() for key, tensor in _tracked(part)}
+        self.average = {key: tensor.detach().clone() for key, tensor in self._live.items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        self.count = self.count * self.decay + 1.0
+        values = [tensor.detach() for tensor in self._live.values()]
+        torch._foreach_lerp_(list(self.average.values()), values, 1.0 / self.count)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The modules carry the averaged weights inside the block."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def load(self, average: Mapping[str, Tensor], count: float) -> None:
+        assert average.keys() == self.average.keys(), "averages of another model"
+        self.count = count
+        for key, tensor in self.average.items():
+            tensor.copy_(average[key])
+
+    def _swap(self) -> None:
+        if self.count == 0:
+            return
+        for key, tensor in self._live.items():
+            tensor.data, self.average[key] = self.average[key], tensor.data
+
+
+def _tracked(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    persistent = module.state_dict(keep_vars=True)
+    for key, tensor in persistent.items():
+        if tensor.is_floating_point() and (tensor.requires_grad or not isinstance(tensor, nn.Parameter)):
+            yield key, tensor

@@ -1,0 +1,101 @@
+"""What a run says: one JSON line per logged step, TensorBoard if it is installed, and a line for the person watching."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+
+class RunLog:
+    """Writes `log.jsonl` and `tensorboard/` below a run's folder and shows progress on `stream`.
+
+    On a terminal a bar is redrawn with the time left; elsewhere every logged step is one plain line. A resumed run drops
+    the lines of steps that it will make again.
+    """
+
+    def __init__(
+        self, folder: Path, steps: int, first_step: int, tensorboard: bool = True, stream: TextIO | None = None
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.steps, self.first_step = steps, first_step
+        self._stream = stream or sys.stderr
+        self._started = time.monotonic()
+        path = folder / "log.jsonl"
+        kept = [line for line in _lines(path) if json.loads(line)["step"] <= first_step]
+        path.write_text("".join(kept), encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8")
+        self._writer = _tensorboard(folder / "tensorboard", first_step) if tensorboard else None
+        self._bar = self._task = None
+        if self._stream.isatty():
+            self._bar, self._task = _progress_bar(self._stream, steps, first_step)
+
+    def metrics(self, kind: str, step: int, values: Mapping[str, float]) -> None:
+        """Record values after `step` updates; `kind` is `train` or `valid`."""
+        row = {"step": step, "kind": kind, "seconds": round(time.monotonic() - self._started, 2)}
+        self._file.write(json.dumps(row | {name: _rounded(value) for name, value in values.items()}) + "\n")
+        self._file.flush()
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(f"{kind}/{name}", value, step)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items() if "/" not in name)
+        left = self._seconds_left(step)
+        self.say(f"{kind} {step}/{self.steps}  {shown}" + (f"  left {_clock(left)}" if kind == "train" else ""))
+
+    def advance(self, step: int) -> None:
+        """Redraw the bar; free elsewhere."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=step)
+
+    def say(self, line: str) -> None:
+        """One line for the person watching."""
+        if self._bar is not None:
+            self._bar.console.print(line, highlight=False, soft_wrap=True)
+        else:
+            print(line, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        self._file.close()
+        if self._writer is not None:
+            self._writer.close()
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _seconds_left(self, step: int) -> float:
+        done = max(1, step - self.first_step)
+        return (time.monotonic() - self._started) / done * (self.steps - step)
+
+
+def _lines(path: Path) -> list[str]:
+    """Whole lines: a crash may have cut the last one."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.9g}")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def _tensorboard(folder: Path, first_step: int) -> Any:
+    """A TensorBoard writer, or None where the package is not installed: the JSON log holds the same."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=first_step + 1)
+
+
+def _progress_bar(stream: TextIO, steps: int, first_step: int) -> tuple[Any, Any]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(elapsed_when_finished=True))
+    bar = Progress(*columns, console=Console(file=stream), refresh_per_second=2)
+    bar.start()
+    return bar, bar.add_task("training", total=steps, completed=first_step)

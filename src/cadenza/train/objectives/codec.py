@@ -1,0 +1,208 @@
+"""The adversarial codec objective: reconstruct audio through codes so that discriminators cannot tell.
+
+In: batches `{"audio": [B, C, N]}`. Out: a codec. Défossez et al. 2022 (EnCodec), sections 3.3 and 3.4, with the weights of
+MusicGen's 32 kHz codec. Differences: the run may start without its adversarial losses (`adversarial_start_step`), and the
+discriminators may see a random crop of every segment, both to afford them on a CPU.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from cadenza.checkpoint import Config, write_json
+from cadenza.codec.encodec import EnCodec, EnCodecConfig, EncodecTraining
+from cadenza.data.batches import Batch
+from cadenza.train.balancer import Balancer
+from cadenza.train.discriminators import Discriminator, DiscriminatorConfig
+from cadenza.train.losses import (
+    MelLoss,
+    MelLossConfig,
+    discriminator_hinge,
+    feature_matching,
+    generator_hinge,
+    si_sdr,
+)
+from cadenza.train.objective import Loss, Phase, Turn
+
+
+class CodecWeights(Config):
+    """Shares of the gradient (balanced), or plain weights. The commitment loss is never balanced."""
+
+    adversarial: float = Field(4.0, description="generator hinge")
+    features: float = Field(4.0, description="L1 of discriminator features")
+    mel: float = Field(2.0, description="multi-scale mel")
+    l1: float = Field(0.1, description="waveform L1")
+    commitment: float = Field(1.0, description="latent toward its codebook entries")
+
+
+class CodecObjectiveConfig(Config):
+    """Defaults: the 32 kHz codec of MusicGen (400,000 steps of 64 one-second segments)."""
+
+    kind: Literal["codec"] = "codec"
+    codec: EnCodecConfig = Field(default_factory=EnCodecConfig, description="the model")
+    start_from: str | None = Field(None, description="directory of a codec to continue from; overrides `codec`")
+    segment_seconds: float = Field(1.0, gt=0, description="length of a training segment, seconds")
+    valid_seconds: float = Field(5.0, gt=0, description="length of a validation segment, seconds")
+    learning_rate: float = Field(3e-4, gt=0, description="of the codec (Adam)")
+    discriminator_learning_rate: float = Field(3e-4, gt=0, description="of the discriminators (Adam)")
+    betas: tuple[float, float] = Field((0.5, 0.9), description="of both Adams")
+    max_grad_norm: float = Field(0.0, ge=0, description="clip both gradients to this norm; 0: off, as published")
+    weights: CodecWeights = Field(default_factory=CodecWeights)
+    balance: bool = Field(True, description="weights are shares of the gradient, not factors of the losses")
+    mel: MelLossConfig = Field(default_factory=MelLossConfig)
+    discriminator: DiscriminatorConfig | None = Field(
+        default_factory=DiscriminatorConfig, description="None: no adversary"
+    )
+    adversarial_start_step: int = Field(0, ge=0, description="steps of plain reconstruction before the adversary joins")
+    discriminator_every: int = Field(1, ge=1, description="steps between updates of the discriminators")
+    discriminator_seconds: float | None = Field(None, description="crop that the discriminators see; None: all")
+
+
+class CodecObjective:
+    """Phases: `discriminator` (hinge on real and detached fake), then `generator` (balanced losses and commitment).
+
+    With one micro-batch per step both phases share one forward of the codec. With accumulation the discriminator phase
+    runs the codec apart, without gradients and without moving its codebooks, so that memory stays that of one micro-batch.
+    """
+
+    averaged: Sequence[str] = ("codec",)
+    best_metric = "mel"
+
+    def __init__(self, config: CodecObjectiveConfig, device: str | torch.device = "cpu") -> None:
+        self.config = config
+        self.codec = (
+            EnCodec.from_pretrained(config.start_from, device, torch.float32).train()
+            if config.start_from
+            else EnCodec(config.codec).to(device)
+        )
+        self.mel_loss = MelLoss(config.mel, self.codec.sample_rate).to(device)
+        self.balancer = Balancer(config.weights.model_dump(exclude={"commitment"}), balance=config.balance)
+        self.modules: dict[str, nn.Module] = {"codec": self.codec}
+        self._generator = Phase("generator", self._adam(self.codec, config.learning_rate), config.max_grad_norm)
+        self.discriminator: Discriminator | None = None
+        self._phases = [self._generator]
+        if config.discriminator is not None:
+            self.discriminator = Discriminator(config.discriminator).to(device)
+            self.modules["discriminator"] = self.discriminator
+            optimizer = self._adam(self.discriminator, config.discriminator_learning_rate)
+            self._phases.insert(0, Phase("discriminator", optimizer, config.max_grad_norm))
+        self._shared: EncodecTraining | None = None
+
+    def _adam(self, module: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+        # fused: one pass over the weights per step instead of a dozen.
+        return torch.optim.Adam(module.parameters(), learning_rate, self.config.betas, fused=True)
+
+    def phases(self, step: int) -> Sequence[Phase]:
+        learns = (
+            self._adversarial(step)
+            and (step - self.config.adversarial_start_step) % self.config.discriminator_every == 0
+        )
+        return self._phases if learns else (self._generator,)
+
+    def all_phases(self) -> Sequence[Phase]:
+        return self._phases
+
+    def loss(self, batch: Batch, turn: Turn) -> Loss:
+        audio = batch["audio"]
+        assert isinstance(audio, Tensor)
+        if turn.phase == "discriminator":
+            return self._discriminator_loss(audio, turn)
+        output, self._shared = self._shared, None
+        return self._generator_loss(audio, output or self.codec.forward_train(audio, turn.generator), turn)
+
+    def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """SI-SDR (dB), mel distance, L1, bandwidth, and per codebook the share of entries used and the perplexity."""
+        sums = {"si_sdr": 0.0, "mel": 0.0, "l1": 0.0}
+        counts = torch.zeros(self.codec.num_codebooks, self.codec.codebook_size)
+        items = 0
+        for batch in batches:
+            audio = batch["audio"]
+            assert isinstance(audio, Tensor)
+            output = self.codec.forward_train(audio)
+            with torch.autocast(audio.device.type, enabled=False):
+                sums["si_sdr"] += float(si_sdr(output.audio, audio).sum())
+                sums["mel"] += float(self.mel_loss(output.audio, audio)) * len(audio)
+                sums["l1"] += float(F.l1_loss(output.audio, audio)) * len(audio)
+            for k, codes in enumerate(output.codes.unbind(1)):
+                counts[k] += torch.bincount(codes.flatten().cpu(), minlength=counts.shape[1])
+            items += len(audio)
+        shares = counts / counts.sum(1, keepdim=True)
+        perplexity = torch.exp(-(shares * shares.clamp_min(1e-12).log()).sum(1))
+        metrics = {name: value / items for name, value in sums.items()} | {"bandwidth_kbps": self.codec.bandwidth_kbps}
+        for k in range(len(counts)):
+            metrics[f"usage_q{k}"] = float((counts[k] > 0).float().mean())
+            metrics[f"perplexity_q{k}"] = float(perplexity[k])
+        return metrics
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"balancer": self.balancer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.balancer.load_state_dict(state["balancer"])
+
+    def save_playable(self, directory: Path) -> None:
+        self.codec.save_pretrained(directory / "codec")
+        write_json(directory / "config.json", {"format": 1, "type": "codec"})
+
+    # ---- phases --------------------------------------------------------------------------------------------------
+
+    def _adversarial(self, step: int) -> bool:
+        return self.discriminator is not None and step >= self.config.adversarial_start_step
+
+    def _discriminator_loss(self, audio: Tensor, turn: Turn) -> Loss:
+        assert self.discriminator is not None
+        if turn.num_micro == 1:
+            self._shared = self.codec.forward_train(audio, turn.generator)
+            fake = self._shared.audio.detach()
+        else:
+            self.codec.eval()
+            with torch.no_grad():
+                fake = self.codec.forward_train(audio).audio
+            self.codec.train()
+        real, fake = self._crop(turn, audio, fake)
+        judged = self.discriminator(torch.cat([real, fake]))
+        logits = [both.float().chunk(2) for both in judged.logits]
+        value = discriminator_hinge([real for real, _ in logits], [fake for _, fake in logits])
+        return Loss(value, {"discriminator": value.detach()})
+
+    def _generator_loss(self, audio: Tensor, output: EncodecTraining, turn: Turn) -> Loss:
+        """A scalar whose gradient is the balanced gradient with respect to the output, plus that of the commitment."""
+        heard = output.audio.detach().requires_grad_()
+        with torch.autocast(audio.device.type, enabled=False):
+            losses = {"l1": F.l1_loss(heard, audio), "mel": self.mel_loss(heard, audio)}
+        if self._adversarial(turn.step):
+            losses |= self._adversarial_losses(audio, heard, turn)
+        gradient, norms = self.balancer.gradient(losses, heard)
+        value = (output.audio * gradient).sum() + self.config.weights.commitment * output.commitment
+        metrics = {name: loss.detach() for name, loss in losses.items()} | {
+            "commitment": output.commitment.detach(),
+            "codebook_usage": output.codebook_usage,
+        }
+        return Loss(value, metrics | {f"gradient/{name}": norm for name, norm in norms.items()})
+
+    def _adversarial_losses(self, audio: Tensor, heard: Tensor, turn: Turn) -> dict[str, Tensor]:
+        assert self.discriminator is not None
+        self.discriminator.requires_grad_(False)
+        real, fake = self._crop(turn, audio, heard)
+        with torch.no_grad():
+            wanted = self.discriminator(real).features
+        judged = self.discriminator(fake)
+        self.discriminator.requires_grad_(True)
+        return {
+            "adversarial": generator_hinge([logits.float() for logits in judged.logits]),
+            "features": feature_matching(wanted, judged.features).float(),
+        }
+
+    def _crop(self, turn: Turn, *audios: Tensor) -> list[Tensor]:
+        """The same random excerpt of all, for the discriminators."""
+        if self.config.discriminator_seconds is None:
+            return list(audios)
+        length = round(self.config.discriminator_seconds * self.codec.sample_rate)
+        spare = max(0, audios[0].shape[-1] - length)
+        start = int(torch.randint(spare + 1, (), generator=turn.generator))
+        return [audio[..., start : start + length] for audio in audios]

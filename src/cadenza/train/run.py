@@ -1,0 +1,78 @@
+"""From a recipe to a running trainer.
+
+In: a recipe (a Python file with `config() -> TrainConfig`) and overrides. Out: a `Trainer` with its objective and data.
+"""
+
+import runpy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import torch
+import yaml
+
+from cadenza.data.batches import BatchSource, FiniteBatchSource
+from cadenza.data.dataset import FixedSegments, RandomSegments, Recordings
+from cadenza.data.manifest import read_manifest
+from cadenza.errors import UserError
+from cadenza.train.config import TrainConfig
+from cadenza.train.objectives.codec import CodecObjective
+from cadenza.train.trainer import Trainer
+
+
+def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """The configuration of a recipe, with overrides such as `steps=1000` or `objective.codec.latent_dim=64` applied."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no recipe {path}: give the path of a Python file with config() -> TrainConfig")
+    make = runpy.run_path(str(path)).get("config")
+    config = make() if callable(make) else None
+    if not isinstance(config, TrainConfig):
+        raise UserError(f"{path} is not a recipe: it must define config() -> TrainConfig")
+    return override(config, overrides)
+
+
+def override(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
+    """A copy with fields replaced; each override is `dotted.name=value`, the value in YAML."""
+    values: dict[str, Any] = config.model_dump()
+    for text in overrides:
+        name, equals, value = text.partition("=")
+        *parents, last = name.split(".")
+        target: Any = values
+        for parent in parents:
+            target = target.get(parent) if isinstance(target, dict) else None
+        if not equals or not isinstance(target, dict) or last not in target:
+            raise UserError(f"cannot set {text!r}: use a field of the recipe, as in steps=1000")
+        target[last] = yaml.safe_load(value)
+    try:
+        return TrainConfig.model_validate(values)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{place}: {first['msg']} (got {first['input']!r})") from error
+
+
+def build(config: TrainConfig, folder: Path) -> Trainer:
+    """The trainer of a configuration, its weights initialised from the seed."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    objective = CodecObjective(config.objective, config.device)
+    train, valid = _audio_sources(config, objective)
+    return Trainer(config, objective, train, folder, valid)
+
+
+def _audio_sources(config: TrainConfig, objective: CodecObjective) -> tuple[BatchSource, FiniteBatchSource | None]:
+    rate, channels = objective.codec.sample_rate, objective.codec.channels
+    entries = read_manifest(config.data)
+    parts = {split: [entry for entry in entries if entry.split == split] for split in ("train", "valid")}
+    if not parts["train"]:
+        raise UserError(f"{config.data} has no entries of split 'train': nothing to learn from")
+    train = RandomSegments(
+        Recordings(parts["train"], rate, channels), config.objective.segment_seconds, config.batch_size, config.seed
+    )
+    if not parts["valid"] or not config.validate_every:
+        return train, None
+    chosen = Recordings(parts["valid"][: config.valid_items], rate, channels)
+    return train, FixedSegments(chosen, config.objective.valid_seconds, config.batch_size)
