@@ -18,7 +18,7 @@ Features = Float[Tensor, "L E"]
 
 
 class Condition(NamedTuple):
-    """Embeddings at the model's width; False in the mask is padding or a dropped value, and the embedding there is 0."""
+    """Embeddings at the model's width; False in the mask is padding or a dropped value, where the embedding is 0."""
 
     embedding: Float[Tensor, "B L D"]
     mask: Bool[Tensor, "B L"]
@@ -36,7 +36,7 @@ class Conditioner(nn.Module, ABC):
 
     @abstractmethod
     def prepare(self, values: Sequence[object]) -> list[Features | None]:
-        """Features per value, on this module's device, without gradient. Raises UserError for a value it cannot read."""
+        """Features per value, without gradient. Raises UserError for a value it cannot read."""
 
     def null(self) -> Features | None:
         """Features of a dropped value; None is the zero vector."""

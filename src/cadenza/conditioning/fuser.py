@@ -38,6 +38,10 @@ class FusedConditions(NamedTuple):
         return next(part.shape[0] for part in self if part is not None)
 
     @property
+    def has_parts(self) -> bool:
+        return any(part is not None for part in self)
+
+    @property
     def prefix_length(self) -> int:
         return 0 if self.prefix is None else self.prefix.shape[1]
 

@@ -37,7 +37,7 @@ class TextEncoder(NamedTuple):
         self.tokenizer.save_pretrained(directory)
 
     def encode(self, texts: Sequence[str], max_tokens: int | None = None) -> list[Float[Tensor, "_ D"]]:
-        """Hidden states per sentence, each of its own length; float32, with gradient if the model's weights have one."""
+        """Hidden states per sentence, each of its own length; float32, with gradient if the weights have one."""
         ids = [tokens[:max_tokens] for tokens in self.tokenizer(texts)]
         device = self.model.shared.weight.device
         longest = max(map(len, ids))

@@ -2,8 +2,8 @@
 
 In: sequences `[B, K, S]` of codes in pattern order and `FusedConditions`. Out: logits `[B, K, S, V]`, those at step s
 for the content of step s + 1. Copet et al. (2023), "Simple and controllable music generation"; as another
-configuration of the same class, the decoder of "音樂生成 Music Generation" (post-norm, biases, no final norm, two special
-tokens).
+configuration of the same class, the decoder of "音樂生成 Music Generation" (post-norm, biases, no final norm, two
+special tokens).
 """
 
 import math

@@ -79,7 +79,7 @@ class FlattenConfig(Config):
 
 
 class CoarseFirstConfig(Config):
-    """All of the first codebook, then the others in parallel (with delays). Generate at the length it was trained on."""
+    """All of the first codebook, then the others in parallel (with delays). Works at the length of training alone."""
 
     kind: Literal["coarse_first"] = "coarse_first"
     delays: tuple[int, ...] | None = Field(None, description="delays of codebooks 1 .. K-1, ascending; None: none")

@@ -1,0 +1,98 @@
+"""From logits to a choice, with random numbers that depend on nothing but their names.
+
+In: logits `[..., V]` and one uniform number per choice. Out: indices. The uniform for (seed, frame, codebook) is a
+pure function of those three, by the counter-based generator Philox4x32-10 (Salmon et al., 2011, "Parallel random
+numbers: as easy as 1, 2, 3"): it is the same in any batch, on any device and with any number of threads, and a run
+that starts in the middle draws what the whole run would have drawn there.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from cadenza.errors import UserError
+
+_WORD = 0xFFFFFFFF
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
+_ROUNDS = 10
+
+Words = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Four 32-bit words, each in an int64 tensor."""
+
+
+def philox(counter: Words, key: tuple[Tensor, Tensor]) -> Words:
+    """Philox4x32 with ten rounds: a 128-bit counter and a 64-bit key to 128 random bits."""
+    a, b, c, d = counter
+    low, high = key
+    for _ in range(_ROUNDS):
+        # The product of two 32-bit words wraps around in int64; shift and mask still give its two halves.
+        first, second = a * _MULTIPLIERS[0], c * _MULTIPLIERS[1]
+        a, b, c, d = (
+            ((second >> 32) & _WORD) ^ b ^ low,
+            second & _WORD,
+            ((first >> 32) & _WORD) ^ d ^ high,
+            first & _WORD,
+        )
+        low, high = (low + _KEY_STEPS[0]) & _WORD, (high + _KEY_STEPS[1]) & _WORD
+    return a, b, c, d
+
+
+def uniforms(
+    seeds: Sequence[int], first_frame: int, num_frames: int, num_codebooks: int, device: torch.device | str = "cpu"
+) -> Float[Tensor, "B K T"]:
+    """One number in the open interval (0, 1) per item, codebook and frame: the seed is Philox's key, (frame, codebook)
+    its counter, and the 24 upper bits of the first word make the number."""
+    for seed in seeds:
+        if not 0 <= seed < 2**64:
+            raise UserError(f"seed {seed} is out of range: choose one from 0 to 2^64 - 1")
+    shape = (len(seeds), num_codebooks, num_frames)
+    low = torch.tensor([seed & _WORD for seed in seeds], device=device)[:, None, None].expand(shape)
+    high = torch.tensor([seed >> 32 for seed in seeds], device=device)[:, None, None].expand(shape)
+    frame = torch.arange(first_frame, first_frame + num_frames, device=device).expand(shape)
+    codebook = torch.arange(num_codebooks, device=device)[:, None].expand(shape)
+    zero = torch.zeros((), dtype=torch.int64, device=device).expand(shape)
+    word = philox((frame & _WORD, codebook, frame >> 32, zero), (low, high))[0]
+    return ((word >> 8).float() + 0.5) / 2**24
+
+
+def probabilities(
+    logits: Float[Tensor, "*shape V"], temperature: float = 1.0, top_k: int = 0, top_p: float = 0.0
+) -> Float[Tensor, "*shape V"]:
+    """What is sampled from, up to a factor: softmax, then the nucleus (`top_p`) or the `top_k` best, 0 meaning off.
+
+    Ties with the k-th best are kept, so more than k may survive; `top_p` wins over `top_k` when both are set; the
+    nucleus keeps an entry if what comes before it sums to at most `top_p` (reference, section 6.2).
+    """
+    p = torch.softmax(logits.float() / temperature, dim=-1)
+    if top_p > 0:
+        ordered, order = p.sort(dim=-1, descending=True)
+        ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered > top_p, 0.0)
+        return torch.zeros_like(p).scatter(-1, order, ordered)
+    if 0 < top_k < p.shape[-1]:
+        return p.masked_fill(p < p.topk(top_k, dim=-1).values[..., -1:], 0.0)
+    return p
+
+
+def choose(p: Float[Tensor, "*shape V"], uniform: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
+    """The entry where the cumulative weight first reaches `uniform` times the total (inversion of the distribution).
+
+    Weights need not sum to 1; an entry of weight 0 is never chosen.
+    """
+    cumulative = p.cumsum(-1)
+    return torch.searchsorted(cumulative, (uniform[..., None] * cumulative[..., -1:])).squeeze(-1)
+
+
+def sample(
+    logits: Float[Tensor, "*shape V"],
+    uniform: Float[Tensor, "*shape"] | None,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 0.0,
+) -> Int[Tensor, "*shape"]:
+    """One index per row. `uniform` None or temperature 0: the most likely one."""
+    if uniform is None or temperature == 0:
+        return logits.argmax(-1)
+    return choose(probabilities(logits, temperature, top_k, top_p), uniform)
