@@ -96,12 +96,12 @@ def load_weights(
     """Give `module`, built on the meta device, the tensors of a safetensors file; names and shapes must match."""
     path, device = Path(path), torch.device(device)
     expected = module.state_dict()
-    stored = weight_shapes(path)
-    _check_names(path, expected, {name: shape for name, shape in stored.items() if not name.startswith(ignored)})
+    stored = {name: entry for name, entry in weight_shapes(path).items() if not name.startswith(ignored)}
+    check_shapes(path, expected, {name: shape for name, (shape, _) in stored.items()})
     convert = any(
         dtype is not None and DTYPES.get(kind, dtype) != dtype
         for name, (_, kind) in stored.items()
-        if name in expected and expected[name].is_floating_point()
+        if expected[name].is_floating_point()
     )
     state: dict[str, Tensor] = {}
     if device.type == "cpu" and not convert:
@@ -112,11 +112,27 @@ def load_weights(
             tensor = read_weights(path, (name,))[name]
             target = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
             state[name] = tensor.to(device, target, copy=True)
+    assign_weights(module, state, path, device, dtype)
+
+
+def assign_weights(
+    module: nn.Module,
+    state: Mapping[str, Tensor],
+    source: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Make the tensors of `state`, which came from the file `source`, the parameters and buffers of `module`.
+
+    `device` and `dtype` are those of buffers that no file holds; the tensors are taken as they are.
+    """
+    expected = module.state_dict()
+    check_shapes(source, expected, {name: tuple(tensor.shape) for name, tensor in state.items()})
     for name, tensor in state.items():
         if tensor.is_floating_point() != expected[name].is_floating_point():
-            raise CheckpointError(f"{path}: tensor {name} is {tensor.dtype}, expected {expected[name].dtype}")
-    module.load_state_dict(state, strict=True, assign=True)
-    _restore_buffers(module, device, dtype)
+            raise CheckpointError(f"{source}: tensor {name} is {tensor.dtype}, expected {expected[name].dtype}")
+    module.load_state_dict(dict(state), strict=True, assign=True)
+    _restore_buffers(module, torch.device(device), dtype)
 
 
 def read_weights(path: str | Path, names: Iterable[str] | None = None) -> dict[str, Tensor]:
@@ -159,18 +175,19 @@ def _open(path: str | Path) -> Iterator[Any]:
         ) from error
 
 
-def _check_names(path: Path, expected: Mapping[str, Tensor], stored: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
+def check_shapes(source: str | Path, expected: Mapping[str, Tensor], stored: Mapping[str, tuple[int, ...]]) -> None:
     """Raise one line that says what is missing, what is too much and what has another shape (three of each at most)."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
     complaints = []
     for words, names in (
-        ("missing", [name for name in expected if name not in stored]),
-        ("not in the model", [name for name in stored if name not in expected]),
+        ("missing", [name for name in shapes if name not in stored]),
+        ("not in the model", [name for name in stored if name not in shapes]),
         (
             "of another shape",
             [
-                f"{name} {list(stored[name][0])}, expected {list(tensor.shape)}"
-                for name, tensor in expected.items()
-                if name in stored and stored[name][0] != tuple(tensor.shape)
+                f"{name} {list(stored[name])}, expected {list(shape)}"
+                for name, shape in shapes.items()
+                if name in stored and stored[name] != shape
             ],
         ),
     ):
@@ -178,7 +195,7 @@ def _check_names(path: Path, expected: Mapping[str, Tensor], stored: Mapping[str
             rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
             complaints.append(f"{words}: {', '.join(names[:3])}{rest}")
     if complaints:
-        raise CheckpointError(f"{path} does not match its config.json ({'; '.join(complaints)})")
+        raise CheckpointError(f"{source} does not match its configuration ({'; '.join(complaints)})")
 
 
 def _restore_buffers(module: nn.Module, device: torch.device, dtype: torch.dtype | None) -> None:
