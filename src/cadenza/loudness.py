@@ -1,4 +1,5 @@
-"""Loudness and peaks: ITU-R BS.1770-4 measurement, true peaks, and a look-ahead limiter. Samples in, decibels or samples out.
+"""Loudness and peaks: ITU-R BS.1770-4 measurement, true peaks, and a look-ahead limiter. Samples in, decibels or
+samples out.
 
 Written on numpy alone: the usual packages import SciPy, which would add most of a second to every first sound. Held to
 the recommendation's own calibration tone, and to pyloudnorm, by tests/test_loudness.py.
@@ -21,7 +22,7 @@ LIMITER_MAX_DB = 6.0  # beyond this a limiter is heard; the level gives way inst
 
 
 def loudness_lufs(samples: Float32[np.ndarray, "C N"], sample_rate: int) -> float:
-    """Integrated loudness in LUFS (every channel weighs 1), -inf for silence. Under 0.4 s of sound counts as repeated."""
+    """Integrated loudness in LUFS (all channels weigh 1), -inf for silence. Less than 0.4 s counts as repeated."""
     block = round(BLOCK_SECONDS * sample_rate)
     if samples.shape[1] < block:
         samples = np.tile(samples, (1, -(-block // samples.shape[1])))
@@ -36,7 +37,7 @@ def loudness_lufs(samples: Float32[np.ndarray, "C N"], sample_rate: int) -> floa
 
 
 def true_peak(samples: Float32[np.ndarray, "C N"], sample_rate: int) -> Float[np.ndarray, "N"]:
-    """Largest magnitude around each sample over all channels, found between the samples too (four times oversampled)."""
+    """Largest magnitude around each sample over all channels, between the samples too (four times oversampled)."""
     peaks = np.abs(samples).max(axis=0).astype(np.float64)
     if samples.shape[1] < 16:  # shorter than the interpolation filter
         return peaks
@@ -50,7 +51,7 @@ def true_peak(samples: Float32[np.ndarray, "C N"], sample_rate: int) -> Float[np
 
 
 def limit(samples: Float32[np.ndarray, "C N"], sample_rate: int, ceiling: float) -> Float32[np.ndarray, "C N"]:
-    """Turn the level down around every true peak above `ceiling` (linear), all channels alike, 10 ms before and after."""
+    """Turn the level down 10 ms around every true peak above `ceiling` (linear), all channels alike."""
     peaks = true_peak(samples, sample_rate)
     if peaks.max() <= ceiling:
         return samples
