@@ -1,0 +1,231 @@
+"""Seeds to a dataset directory: `audio/{id}.flac` (32 kHz mono) and `manifest.jsonl`, one clip a line.
+
+Each piece is composed, rendered whole and cut into clips of 10.3 to 12 s. What has been made stays made: a piece's rows
+are written to `pieces/` after its clips, so an interrupted build goes on where it stopped, and ends with the same files.
+
+Run it with `python -m cadenza.corpus.build --out DIR --hours H --seed N`.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cadenza.corpus.captions import Facts, captions
+from cadenza.corpus.compose import compose
+from cadenza.corpus.level import LoudnessMeter, set_level
+from cadenza.corpus.render import find_fluidsynth, find_soundfont, render
+from cadenza.corpus.score import Score
+from cadenza.corpus.synth import SAMPLE_RATE
+from cadenza.errors import UserError
+
+LOUDNESS_LUFS = -16.0
+PEAK_DB = -1.0
+CLIP_SECONDS = (10.3, 12.0)
+PIECE_SECONDS = 36.0
+_TAIL_SECONDS = 1.2
+_QUIETEST_LUFS = -62.0
+_PIECES_PER_SEED = 1_000_000
+_SHARES = (("test", 0.02), ("valid", 0.04), ("train", 1.0))
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A window of a piece, in seconds."""
+
+    index: int
+    start: float
+    duration: float
+
+
+def split_of(seed: int) -> str:
+    """Whether a piece is for training, validation or test: 96, 2 and 2 %, by its seed alone."""
+    draw = np.random.default_rng(np.random.SeedSequence([0x5711, seed])).random()
+    return next(name for name, limit in _SHARES if draw < limit)
+
+
+def cut(score: Score) -> list[Clip]:
+    """Windows of a piece that do not overlap; three in four start at a bar line, many pieces are heard from the start."""
+    rng = np.random.default_rng(np.random.SeedSequence([0xC07, score.seed]))
+    end = score.duration_seconds + _TAIL_SECONDS
+    bar = score.bar_seconds
+    clips: list[Clip] = []
+    position = 0.0 if rng.random() < 0.6 else bar * float(rng.integers(1, 3))
+    while position + CLIP_SECONDS[0] <= end:
+        duration = min(float(rng.uniform(*CLIP_SECONDS)), end - position)
+        clips.append(Clip(len(clips), round(position, 4), round(duration, 4)))
+        position += duration
+        if rng.random() < 0.75:
+            # A little before the line, since players anticipate it by some milliseconds.
+            position = float(np.ceil(position / bar)) * bar - 0.02
+        else:
+            position += float(rng.uniform(0.0, 0.5))
+    return clips
+
+
+def facts_of(score: Score, clip: Clip) -> Facts:
+    """What is true of a clip: the piece's facts, and only the instruments heard in the window."""
+    heard = score.instruments_between(clip.start, clip.start + clip.duration)
+    return Facts(score.genre, tuple(heard), score.moods, score.tempo_bpm, score.key.name, score.meter.name)
+
+
+def describe(score: Score, clip: Clip) -> dict[str, Any]:
+    """The manifest line of a clip."""
+    facts = facts_of(score, clip)
+    rng = np.random.default_rng(np.random.SeedSequence([0xCA97, score.seed, clip.index]))
+    name = f"{score.seed:09d}-{clip.index:02d}"
+    return {
+        "id": name,
+        "path": f"audio/{name}.flac",
+        "duration": round(int(clip.duration * SAMPLE_RATE) / SAMPLE_RATE, 5),
+        "sample_rate": SAMPLE_RATE,
+        "split": split_of(score.seed),
+        "seed": score.seed,
+        "start_seconds": clip.start,
+        "captions": captions(facts, rng),
+        "genre": facts.genre,
+        "instruments": list(facts.instruments),
+        "moods": list(facts.moods),
+        "tempo_bpm": facts.tempo_bpm,
+        "key": facts.key,
+        "meter": facts.meter,
+    }
+
+
+def make_piece(directory: Path, seed: int, soundfont: str | None = None) -> float:
+    """Compose, render, cut and write one piece; returns the seconds of audio it has, made now or before."""
+    record = directory / "pieces" / f"{seed:09d}.jsonl"
+    if record.exists():
+        return sum(row["duration"] for row in _read_rows(record))
+    import soundfile
+
+    score = compose(seed, PIECE_SECONDS)
+    samples = render(score, soundfont)
+    meter = LoudnessMeter(samples, SAMPLE_RATE)
+    rows = []
+    for clip in cut(score):
+        lufs = meter.lufs(clip.start, clip.start + clip.duration)
+        row = describe(score, clip)
+        if lufs < _QUIETEST_LUFS or not row["instruments"]:
+            continue
+        begin = int(clip.start * SAMPLE_RATE)
+        piece = samples[begin : begin + round(row["duration"] * SAMPLE_RATE)].copy()
+        fade = np.linspace(0.0, 1.0, 160, dtype=np.float32)
+        piece[:160] *= fade
+        piece[-160:] *= fade[::-1]
+        target = directory / row["path"]
+        partial = target.with_suffix(f".{os.getpid()}.part")
+        soundfile.write(partial, set_level(piece, lufs, LOUDNESS_LUFS, PEAK_DB), SAMPLE_RATE, "PCM_16", format="FLAC")
+        os.replace(partial, target)
+        rows.append(row)
+    _write_rows(record, rows)
+    return float(sum(row["duration"] for row in rows))
+
+
+def build(
+    directory: str | Path, hours: float, seed: int = 0, workers: int = 1, soundfont: str | None = None, quiet: bool = False
+) -> Path:
+    """Make a dataset of at least the given length, or go on with one that was interrupted.
+
+    Args:
+        directory: where; it is made if missing. Give the same hours and seed to go on with an interrupted build.
+        hours: total duration of clips.
+        seed: which corpus; corpora of different seeds share no piece.
+        workers: processes; 1 works in this process.
+        soundfont: path of a General MIDI soundfont, by default found in the usual places.
+        quiet: print no progress.
+
+    Returns:
+        The path of `manifest.jsonl`.
+
+    Raises:
+        UserError: bad hours, or FluidSynth or its soundfont is missing.
+    """
+    if not 0 < hours <= 10_000:
+        raise UserError(f"hours={hours} makes no corpus: give a number above 0 and up to 10000")
+    find_fluidsynth()
+    find_soundfont(soundfont)
+    root = Path(directory)
+    for folder in ("audio", "pieces"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    wanted, made, began, new = hours * 3600.0, 0.0, time.monotonic(), 0.0
+    count, shown = 0, 0.0
+    for index, seconds, is_new in _pieces(root, seed, workers, soundfont):
+        made += seconds
+        new += seconds if is_new else 0.0
+        count = index + 1
+        if not quiet and time.monotonic() - shown > 5:
+            shown = time.monotonic()
+            rate = new / max(1e-6, shown - began)
+            left = (wanted - made) / rate / 60 if rate > 0 else float("inf")
+            print(f"{count} pieces, {made / 3600:.2f} of {hours} h, {rate:.0f} x real time, {left:.1f} min left", file=sys.stderr, flush=True)
+        if count % 100 == 0:
+            _write_manifest(root, seed, count)
+        if made >= wanted:
+            break
+    return _write_manifest(root, seed, count)
+
+
+def _pieces(root: Path, seed: int, workers: int, soundfont: str | None) -> Iterator[tuple[int, float, bool]]:
+    """Pieces in the order of their seeds: index, seconds, and whether it was made now."""
+    jobs = ((index, root, seed * _PIECES_PER_SEED + index, soundfont) for index in range(_PIECES_PER_SEED))
+    if workers <= 1:
+        yield from map(_work, jobs)
+        return
+    # Chunks keep the pool from running far ahead of what is wanted.
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        while chunk := [job for job, _ in zip(jobs, range(workers * 4), strict=False)]:
+            yield from pool.imap(_work, chunk)
+
+
+def _work(job: tuple[int, Path, int, str | None]) -> tuple[int, float, bool]:
+    index, root, seed, soundfont = job
+    is_new = not (root / "pieces" / f"{seed:09d}.jsonl").exists()
+    return index, make_piece(root, seed, soundfont), is_new
+
+
+def _write_manifest(root: Path, seed: int, count: int) -> Path:
+    rows: list[dict[str, Any]] = []
+    for index in range(count):
+        rows += _read_rows(root / "pieces" / f"{seed * _PIECES_PER_SEED + index:09d}.jsonl")
+    _write_rows(root / "manifest.jsonl", rows)
+    return root / "manifest.jsonl"
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    partial.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    os.replace(partial, path)
+
+
+def main() -> int:
+    """The command line of this module."""
+    parser = argparse.ArgumentParser(prog="python -m cadenza.corpus.build", description="Compose and render a dataset.")
+    parser.add_argument("--out", required=True, help="dataset directory")
+    parser.add_argument("--hours", type=float, required=True, help="total duration of clips in hours")
+    parser.add_argument("--seed", type=int, default=0, help="which corpus; different seeds share no piece")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--soundfont", default=None, help="path of a General MIDI soundfont (.sf2)")
+    options = parser.parse_args()
+    try:
+        print(build(options.out, options.hours, options.seed, options.workers, options.soundfont))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
