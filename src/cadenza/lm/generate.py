@@ -92,7 +92,7 @@ def generate_codes(
     batch = len(seeds)
     prompt_frames = 0 if prompt_codes is None else prompt_codes.shape[2]
     _check(lm, num_frames, batch, prompt_codes, conditions)
-    device = next(lm.parameters()).device
+    device = lm.device
     codes = torch.zeros(batch, lm.config.num_codebooks, num_frames, dtype=torch.int64, device=device)
     if prompt_codes is not None:
         codes[:, :, :prompt_frames] = prompt_codes

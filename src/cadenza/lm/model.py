@@ -22,6 +22,7 @@ from cadenza.engine.cache import KVCache
 from cadenza.errors import UserError
 from cadenza.lm.patterns import CodebookPattern, DelayConfig, PatternConfig
 from cadenza.nn.attention import KeysValues
+from cadenza.nn.linear import Linear, pack_linears
 from cadenza.nn.positional import PERIOD, interleaved_positions, sinusoidal_positions
 from cadenza.nn.transformer import LayerNorm, TransformerLayer
 
@@ -112,7 +113,7 @@ class LM(nn.Module, Pretrained):
         )
         self.out_norm = LayerNorm(config.dim) if config.final_norm else nn.Identity()
         self.heads = nn.ModuleList(
-            nn.Linear(config.dim, config.codebook_size, bias=config.head_bias) for _ in range(config.num_codebooks)
+            Linear(config.dim, config.codebook_size, bias=config.head_bias) for _ in range(config.num_codebooks)
         )
 
     # ---- teacher forced ---------------------------------------------------------------------------------------
@@ -162,7 +163,7 @@ class LM(nn.Module, Pretrained):
             config.num_layers,
             config.num_heads,
             config.dim // config.num_heads,
-            weight.device,
+            self.device,
             weight.dtype,
         )
 
@@ -170,7 +171,7 @@ class LM(nn.Module, Pretrained):
         """Project the cross-attention source once, run the prefix, and lay out what is added to each step's input."""
         conditions = conditions or FusedConditions()
         assert cache.length == 0, "prefill needs an empty cache: call reset() first"
-        cache.input_bias = self._input_bias(cache.max_steps, conditions, self._device)
+        cache.input_bias = self._input_bias(cache.max_steps, conditions, self.device)
         if conditions.cross is not None:
             cache.sources = [self._source(layer, conditions.cross) for layer in self._transformer_layers()]
             cache.source_mask = conditions.cross_mask
@@ -194,10 +195,15 @@ class LM(nn.Module, Pretrained):
         cache.length = start + steps
         return x
 
+    def pack(self) -> None:
+        """Bring the weights into the order in which a CPU decodes fastest; the model must not be trained afterwards."""
+        pack_linears(self)
+
     # ---- parts ------------------------------------------------------------------------------------------------
 
     @property
-    def _device(self) -> torch.device:
+    def device(self) -> torch.device:
+        """Where tokens and conditions belong."""
         return cast(nn.Embedding, self.embeddings[0]).weight.device
 
     def _transformer_layers(self) -> Iterator[TransformerLayer]:
@@ -235,7 +241,6 @@ class LM(nn.Module, Pretrained):
 
     def _logits(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B K S V"]:
         x = self.out_norm(x)
-        x = x.to(cast(nn.Linear, self.heads[0]).weight.dtype)
         return torch.stack([head(x) for head in self.heads], dim=1).float()
 
     # ---- initialisation ---------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cadenza.nn.linear import Linear
+
 
 class KeysValues(NamedTuple):
     """Keys and values of one attention block, head by head. A cache is longer than what is filled (M >= S)."""
@@ -29,8 +31,8 @@ class SelfAttention(nn.Module):
         self.num_heads = num_heads
         self.dropout = dropout
         self.causal = causal
-        self.in_projection = nn.Linear(dim, 3 * dim, bias=bias)
-        self.out_projection = nn.Linear(dim, dim, bias=bias)
+        self.in_projection = Linear(dim, 3 * dim, bias=bias)
+        self.out_projection = Linear(dim, dim, bias=bias)
 
     def forward(
         self, x: Float[Tensor, "B S D"], cache: KeysValues | None = None, start: int = 0
@@ -38,7 +40,6 @@ class SelfAttention(nn.Module):
         """Attend within `x`, or, given a cache of which `start` steps are filled, write `x` behind them and attend to
         all of it."""
         batch, steps, dim = x.shape
-        x = x.to(self.in_projection.weight.dtype)
         packed = self.in_projection(x).view(batch, steps, 3, self.num_heads, dim // self.num_heads)
         query, keys, values = (part.transpose(1, 2) for part in packed.unbind(2))
         mask = None
@@ -66,15 +67,15 @@ class CrossAttention(nn.Module):
         self.dim = dim
         self.num_heads = num_heads
         self.dropout = dropout
-        self.in_projection = nn.Linear(dim, 3 * dim, bias=bias)
-        self.out_projection = nn.Linear(dim, dim, bias=bias)
+        self.in_projection = Linear(dim, 3 * dim, bias=bias, parts=(dim, 2 * dim))
+        self.out_projection = Linear(dim, dim, bias=bias)
 
     def project_source(self, source: Float[Tensor, "B L D"]) -> KeysValues:
         """Keys and values of the source, `[B, H, L, E]` each."""
         batch, length, dim = source.shape
-        weight, bias = self.in_projection.weight, self.in_projection.bias
-        packed = F.linear(source.to(weight.dtype), weight[dim:], None if bias is None else bias[dim:])
-        keys, values = packed.view(batch, length, 2, self.num_heads, dim // self.num_heads).unbind(2)
+        keys, values = (
+            self.in_projection.part(source, 1).view(batch, length, 2, self.num_heads, dim // self.num_heads).unbind(2)
+        )
         return KeysValues(keys.transpose(1, 2).contiguous(), values.transpose(1, 2).contiguous())
 
     def forward(
@@ -82,9 +83,7 @@ class CrossAttention(nn.Module):
     ) -> Float[Tensor, "B S D"]:
         """`mask` is True where the source may be attended to; None attends to all of it."""
         batch, steps, dim = x.shape
-        weight, bias = self.in_projection.weight, self.in_projection.bias
-        query = F.linear(x.to(weight.dtype), weight[:dim], None if bias is None else bias[:dim])
-        query = query.view(batch, steps, self.num_heads, dim // self.num_heads).transpose(1, 2)
+        query = self.in_projection.part(x, 0).view(batch, steps, self.num_heads, dim // self.num_heads).transpose(1, 2)
         attended = F.scaled_dot_product_attention(
             query,
             source.keys,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cadenza.nn.attention import CrossAttention, KeysValues, SelfAttention
+from cadenza.nn.linear import Linear
 
 Activation = Literal["gelu", "relu"]
 
@@ -32,11 +33,11 @@ class FeedForward(nn.Module):
         super().__init__()
         self.activation = F.gelu if activation == "gelu" else F.relu
         self.dropout = dropout
-        self.linear1 = nn.Linear(dim, hidden_dim, bias=bias)
-        self.linear2 = nn.Linear(hidden_dim, dim, bias=bias)
+        self.linear1 = Linear(dim, hidden_dim, bias=bias)
+        self.linear2 = Linear(hidden_dim, dim, bias=bias)
 
     def forward(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
-        hidden = self.activation(self.linear1(x.to(self.linear1.weight.dtype)))
+        hidden = self.activation(self.linear1(x))
         return self.linear2(F.dropout(hidden, self.dropout, self.training))
 
 
