@@ -30,7 +30,7 @@ from cadenza.errors import UserError
 LOUDNESS_LUFS = -16.0
 PEAK_DB = -1.0
 CLIP_SECONDS = (10.3, 12.0)
-PIECE_SECONDS = 36.0
+PIECE_SECONDS = (22.0, 30.0, 44.0)
 _TAIL_SECONDS = 1.2
 _QUIETEST_LUFS = -62.0
 _PIECES_PER_SEED = 1_000_000
@@ -50,6 +50,12 @@ def split_of(seed: int) -> str:
     """Whether a piece is for training, validation or test: 96, 2 and 2 %, by its seed alone."""
     draw = np.random.default_rng(np.random.SeedSequence([0x5711, seed])).random()
     return next(name for name, limit in _SHARES if draw < limit)
+
+
+def piece_seconds(seed: int) -> float:
+    """How long the piece of a seed is asked to be: short pieces give variety, long ones give form."""
+    rng = np.random.default_rng(np.random.SeedSequence([0x1E46, seed]))
+    return PIECE_SECONDS[int(rng.integers(len(PIECE_SECONDS)))]
 
 
 def cut(score: Score) -> list[Clip]:
@@ -107,7 +113,7 @@ def make_piece(directory: Path, seed: int, soundfont: str | None = None) -> floa
         return sum(row["duration"] for row in _read_rows(record))
     import soundfile
 
-    score = compose(seed, PIECE_SECONDS)
+    score = compose(seed, piece_seconds(seed))
     samples = render(score, soundfont)
     meter = LoudnessMeter(samples, SAMPLE_RATE)
     rows = []

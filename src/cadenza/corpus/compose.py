@@ -8,14 +8,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cadenza.corpus.accompany import play_bass, play_chords, play_drums, play_pad, play_timpani
-from cadenza.corpus.genres import FIVE, FOUR, GENRES, SIX, SOLO_INSTRUMENTS, THREE, Genre, Line
+from cadenza.corpus.genres import FOUR, GENRES, SIX, SOLO_INSTRUMENTS, THREE, Genre, Line
 from cadenza.corpus.instruments import INSTRUMENTS
-from cadenza.corpus.melody import ChordSpan, Motif, draw_motif, sing, vary_motif
+from cadenza.corpus.melody import ChordSpan, draw_motif, sing, vary_motif
 from cadenza.corpus.patterns import BASS_PATTERNS, CHORD_PATTERNS, DRUM_PATTERNS
 from cadenza.corpus.score import Meter, Note, Part, Score, Section
 from cadenza.corpus.theory import SCALES, Key, chord_from_numeral
 
-_SOLO_SHARE = 0.3
+_SOLO_SHARE = 0.33
+_SOLO_WEIGHTS = {
+    "piano": 7.0, "acoustic guitar": 3.0, "violin": 2.5, "cello": 2.0, "flute": 2.0, "harp": 2.0, "organ": 1.5, "music box": 1.5,
+    "electric guitar": 2.0, "saxophone": 1.5, "trumpet": 1.5, "strings": 1.5, "choir": 1.5, "synth lead": 1.5,
+    "rock drums": 0.5, "percussion": 0.7, "tuba": 0.4, "glockenspiel": 0.5, "bagpipes": 0.5, "sitar": 0.5, "bassoon": 0.5,
+    "muted trumpet": 0.4, "viola": 0.5, "tin whistle": 0.5, "upright bass": 0.5, "steel drums": 0.5, "celesta": 0.5,
+}  # fmt: skip
 _MELODY_CENTRE = {"piano": 74, "cello": 55, "saxophone": 62, "acoustic guitar": 64, "classical guitar": 65, "harp": 72}
 
 
@@ -33,6 +39,8 @@ class Plan:
     melody_scale: str
     swing: float
     density: float
+    force: int
+    lift: int
 
 
 def compose(seed: int, duration_seconds: float = 36.0) -> Score:
@@ -68,13 +76,13 @@ def _plan(rng: np.random.Generator) -> Plan:
     progressions = genre.minor_progressions if mode == "minor" else genre.major_progressions
     scale = genre.minor_scale if mode == "minor" else genre.major_scale
     swing = genre.swing if meter is not SIX else 0.5
-    return Plan(genre.name, tempo, Key(key_tonic, mode), meter, moods, lineup, progressions, scale, swing, density)
+    return Plan(genre.name, tempo, Key(key_tonic, mode), meter, moods, lineup, progressions, scale, swing, density,
+        _force(rng, genre.name, tempo), _register(rng))
 
 
 def _solo_plan(rng: np.random.Generator, tonic: int) -> Plan:
     names = tuple(SOLO_INSTRUMENTS)
-    weights = np.array([3.0 if n == "piano" else 2.0 if n in ("acoustic guitar", "violin", "harp") else 1.0 for n in names])
-    weights[[n in ("drums", "rock drums", "percussion", "drum machine", "tuba", "glockenspiel") for n in names]] = 0.5
+    weights = np.array([_SOLO_WEIGHTS.get(n, 1.0) for n in names])
     name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
     mode = "minor" if rng.random() < 0.5 else "major"
     tempo = float(round(float(np.exp(rng.uniform(np.log(56), np.log(156))))))
@@ -103,7 +111,23 @@ def _solo_plan(rng: np.random.Generator, tonic: int) -> Plan:
     progressions = genre.minor_progressions if mode == "minor" else genre.major_progressions
     moods = _moods(rng, (), tempo, mode, meter)
     density = float(rng.uniform(0.25, 0.75))
-    return Plan(f"solo {name}", tempo, Key(tonic, mode), meter, moods, lines, progressions, mode, 0.5, density)
+    return Plan("solo", tempo, Key(tonic, mode), meter, moods, lines, progressions, mode, 0.5, density,
+                _force(rng, "solo", tempo), _register(rng))
+
+
+_LOUD = ("rock", "metal", "techno", "house", "trance", "march", "disco", "funk")
+_SOFT = ("ambient", "piano ballad", "lo-fi hip hop", "bossa nova")
+
+
+def _force(rng: np.random.Generator, genre: str, tempo: float) -> int:
+    """How hard the players play, added to every velocity: slow and tender pieces are softer."""
+    middle = 8 if genre in _LOUD else -12 if genre in _SOFT else (tempo - 100) / 8
+    return int(np.clip(round(float(rng.normal(middle, 6.0))), -24, 16))
+
+
+def _register(rng: np.random.Generator) -> int:
+    """Semitones by which the melody sits lower or higher than its instrument's usual centre."""
+    return int((-5, 0, 0, 0, 5)[int(rng.integers(5))])
 
 
 def _playable(genre: Genre, meter: Meter) -> bool:
@@ -214,11 +238,11 @@ def chord_spans(score_key: Key, meter: Meter, section: Section) -> list[ChordSpa
     return spans
 
 
-def _melody_range(instrument: str, role: str) -> tuple[int, int]:
+def _melody_range(instrument: str, role: str, lift: int) -> tuple[int, int]:
     sounder = INSTRUMENTS[instrument]
     centre = _MELODY_CENTRE.get(instrument, min(max(72, sounder.low + 10), sounder.high - 10))
-    if role == "counter":
-        centre = max(sounder.low + 8, centre - 9)
+    centre += lift - (9 if role == "counter" else 0)
+    centre = min(max(centre, sounder.low + 9), sounder.high - 9)
     return max(sounder.low, centre - 10), min(sounder.high, centre + 11)
 
 
@@ -241,39 +265,56 @@ def _parts(rng: np.random.Generator, plan: Plan, sections: tuple[Section, ...]) 
             # The pattern's variant is one per section name, so that a returning verse returns.
             variant = np.random.default_rng([pattern_seeds[number], len(section.name)])
             if line.role in ("melody", "counter"):
-                pair = slow_motifs if line.role == "counter" else motifs[section.name]
-                sequence = [pair[0], variations[section.name] if line.role == "melody" else pair[1], pair[1], pair[0]]
-                low, high = _melody_range(line.instruments[0], line.role)
+                pair, varied = motifs[section.name], variations[section.name]
+                sequence = [pair[0], varied, pair[1], pair[0]]
+                if line.role == "counter":
+                    # In baroque pieces the second voice imitates the first a bar later; elsewhere it sings long notes.
+                    imitating = plan.genre == "baroque"
+                    sequence = [pair[1], pair[0], varied, pair[1]] if imitating else [slow_motifs[i % 2] for i in range(4)]
+                low, high = _melody_range(line.instruments[0], line.role, plan.lift)
                 sung = sing(variant, sequence, spans, plan.key, plan.melody_scale, plan.meter, section.first_bar, low, high, last, 88 + lift)
                 last = sung[-1].pitch if sung else last
                 notes += sung
             else:
-                notes += _accompany(variant, plan, line, spans, section, lift, index)
+                notes += _accompany(variant, plan, line, spans, section, lift, index, final=index == len(sections) - 1)
         if notes:
             parts.append(Part(line.instruments[0], line.role, _perform(rng, notes, plan, line, sections), line.level))
-    return _merge(parts)
+    return tuple(parts)
 
 
 def _accompany(
-    rng: np.random.Generator, plan: Plan, line: Line, spans: list[ChordSpan], section: Section, lift: int, index: int
+    rng: np.random.Generator, plan: Plan, line: Line, spans: list[ChordSpan], section: Section, lift: int, index: int, final: bool
 ) -> list[Note]:
-    instrument, pattern = line.instruments[0], line.patterns[0]
-    bars = (section.first_bar, section.num_bars)
+    """One section of an accompanying line; the piece's last bar is a single held chord or stroke."""
+    instrument, pattern, meter = line.instruments[0], line.patterns[0], plan.meter
+    first, count = section.first_bar, section.num_bars - int(final)
+    last = section.first_bar + section.num_bars - 1
     if line.role == "pad":
         if pattern == "drone":
             low = INSTRUMENTS[instrument].low
             pitch = low + (plan.key.tonic - low) % 12
-            return [Note(bars[0] * plan.meter.bar_quarters, bars[1] * plan.meter.bar_quarters, pitch, 60)]
+            return [Note(first * meter.bar_quarters, section.num_bars * meter.bar_quarters, pitch, 60)]
         return play_pad(instrument, spans, 70 + lift)
     if line.role == "chords":
         both = any(other.role == "melody" and other.instruments[0] == instrument for other in plan.lineup)
-        return play_chords(rng, instrument, pattern, spans, plan.meter, *bars, 74 + lift, 48 if both else None)
+        low_pitch = 48 if both else None
+        notes = play_chords(rng, instrument, pattern, spans, meter, first, count, 74 + lift, low_pitch)
+        if final:
+            notes += play_chords(rng, instrument, "held", spans, meter, last, 1, 74 + lift, low_pitch)
+        return notes
     if line.role == "bass":
         classes = [(plan.key.tonic + s) % 12 for s in SCALES[plan.key.mode]]
-        return play_bass(rng, instrument, pattern, spans, plan.meter, *bars, classes, 88 + lift)
+        notes = play_bass(rng, instrument, pattern, spans, meter, first, count, classes, 88 + lift)
+        if final:
+            notes += play_bass(rng, instrument, "roots", spans, meter, last, 1, classes, 88 + lift)
+        return notes
     if pattern == "timpani":
-        return play_timpani(rng, spans, plan.meter, 84 + lift)
-    return play_drums(rng, pattern, plan.meter, *bars, 1.0 + lift / 100, fill=index % 2 == 1, crash=index > 0 and index % 2 == 0)
+        return play_timpani(rng, spans, meter, 84 + lift)
+    crash = index > 0 and index % 2 == 0
+    notes = play_drums(rng, pattern, meter, first, count, 1.0 + lift / 100, fill=index % 2 == 1 or final, crash=crash)
+    if final:
+        notes += [Note(last * meter.bar_quarters, 1.0, key, 88 + lift) for key in (36, 49)]
+    return notes
 
 
 def _entries(rng: np.random.Generator, lineup: tuple[Line, ...], sections: tuple[Section, ...]) -> list[list[bool]]:
@@ -306,7 +347,7 @@ def _perform(rng: np.random.Generator, notes: list[Note], plan: Plan, line: Line
         stop = _swung(note.start + note.duration, plan.swing)
         start = min(max(0.0, start + float(offset)), end - 0.1)
         duration = max(0.05, min(stop, end) - start)
-        velocity = int(np.clip(round(note.velocity * 1.0 + push), 20, 124))
+        velocity = int(np.clip(round(note.velocity + plan.force + push), 20, 124))
         played.append(Note(round(start, 5), round(duration, 5), note.pitch, velocity))
     return tuple(sorted(played, key=lambda n: (n.start, n.pitch)))
 
@@ -318,11 +359,3 @@ def _swung(position: float, swing: float) -> float:
     if inside < 0.5:
         return float(beat + inside * 2 * swing)
     return float(beat + swing + (inside - 0.5) * 2 * (1 - swing))
-
-
-def _merge(parts: list[Part]) -> tuple[Part, ...]:
-    """Two lines of the same instrument (two hands) stay two parts; drums of one kit become one."""
-    return tuple(parts)
-
-
-__all__ = ["FIVE", "Motif", "chord_spans", "compose"]

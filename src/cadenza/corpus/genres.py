@@ -108,7 +108,7 @@ GENRES: tuple[Genre, ...] = (
             (_melody("piano"), _chords("piano", "ballad, rising"), _pad("strings")),
             (_melody("piano"), _chords("piano", "rising"), _counter("cello", "violin")),
         ),
-        ("tender", "romantic", "emotional"), density=(0.15, 0.45), weight=1.4,
+        ("tender", "romantic", "emotional"), density=(0.15, 0.45), weight=2.0,
     ),
     Genre(
         "classical", (66, 144), (FOUR, THREE, FOUR), 0.45, _CLASSIC_MAJOR, _CLASSIC_MINOR,
@@ -143,7 +143,7 @@ GENRES: tuple[Genre, ...] = (
             (_melody("violin", "cello"), _chords("piano", "rising, rolling"), _pad("strings")),
             (_melody("choir"), _pad("strings"), _bass("cello", "roots, two")),
         ),
-        ("epic", "cinematic", "dramatic"), density=(0.15, 0.45), weight=1.5,
+        ("epic", "cinematic", "dramatic"), density=(0.15, 0.45), weight=1.8,
     ),
     Genre(
         "waltz", (84, 176), (THREE,), 0.4, _CLASSIC_MAJOR, _CLASSIC_MINOR,
@@ -212,7 +212,7 @@ GENRES: tuple[Genre, ...] = (
             (_melody("distorted guitar", level=0.8), _chords("distorted guitar", "gallop, chug, power", level=0.8), _bass("bass guitar", "eighths"), _drums("rock drums", "metal")),
             (_chords("distorted guitar", "gallop, chug, power"), _bass("bass guitar", "eighths"), _drums("rock drums", "metal")),
         ),
-        ("aggressive", "heavy", "intense"), density=(0.5, 0.9),
+        ("aggressive", "heavy", "intense"), density=(0.5, 0.9), weight=0.8,
     ),
     Genre(
         "funk", (92, 120), (FOUR,), 0.6, ("I7 I7 IV7 I7", "I9 IV9 I9 IV9", "I7 IV7 I7 V7"), ("i7 iv7 i7 iv7", "i7 IV7 i7 IV7", "i7 i7 bVII bVI"),
@@ -333,10 +333,10 @@ GENRES: tuple[Genre, ...] = (
     Genre(
         "march", (100, 132), (FOUR, FOUR, SIX), 0.2, _CLASSIC_MAJOR, _CLASSIC_MINOR,
         (
-            (_melody("trumpet", "brass"), _counter("trombone", "french horn"), _chords("brass", "march", level=0.6), _bass("tuba", "march"), _drums("marching drums", "march")),
-            (_melody("piccolo", "flute"), _chords("brass", "march"), _bass("tuba", "march"), _drums("marching drums", "march")),
+            (_melody("trumpet", "brass"), _counter("trombone", "french horn"), _chords("brass", "march", level=0.6), _bass("tuba", "march"), _drums("marching drums", "march", level=0.65)),
+            (_melody("piccolo", "flute"), _chords("brass", "march"), _bass("tuba", "march"), _drums("marching drums", "march", level=0.65)),
         ),
-        ("triumphant", "proud", "ceremonial"), density=(0.4, 0.7),
+        ("triumphant", "proud", "ceremonial"), density=(0.4, 0.7), weight=0.7,
     ),
     Genre(
         "children's music", (96, 140), (FOUR, THREE, SIX), 0.1, _CLASSIC_MAJOR, _CLASSIC_MINOR,
@@ -345,7 +345,7 @@ GENRES: tuple[Genre, ...] = (
             (_melody("flute", "clarinet"), _chords("pizzicato strings", "march, beats"), _bass("bassoon, tuba", "march")),
             (_melody("marimba", "kalimba"), _chords("piano", "march, alberti")),
         ),
-        ("playful", "innocent", "cheerful"), density=(0.35, 0.65),
+        ("playful", "innocent", "cheerful"), density=(0.35, 0.65), weight=0.8,
     ),
 )
 

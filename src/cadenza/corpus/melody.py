@@ -152,10 +152,7 @@ def sing(
                 tones = [p for p in local if p % 12 in chord.classes[:4]]
                 target = min(tones, key=lambda p: (abs(p - target) + (0.4 if p == pitch else 0.0), p))
             else:
-                # A passing note a semitone from the chord's own third or seventh would argue with the harmony.
-                clash = {(c + d) % 12 for c in chord.classes for d in (-1, 1)} - set(chord.classes) - set(key.scale)
-                if target % 12 in clash:
-                    target = min((p for p in local if p % 12 not in clash), key=lambda p: (abs(p - target), p))
+                target = _sharpen(target, chord, key, high)
             pitch = target
             if not rest:
                 arc = 6 * np.sin(np.pi * (index + where / meter.bar_quarters) / max(1, len(motifs)))
@@ -164,6 +161,14 @@ def sing(
                 notes.append(Note(position, duration * 0.95, int(pitch), velocity))
             position += duration
     return notes
+
+
+def _sharpen(pitch: int, chord: Chord, key: Key, high: int) -> int:
+    """Raise the seventh degree of a minor key over a chord that holds the leading tone (harmonic minor)."""
+    leading = (key.tonic + 11) % 12
+    if key.mode == "minor" and leading in chord.classes and pitch % 12 == (key.tonic + 10) % 12 and pitch < high:
+        return pitch + 1
+    return pitch
 
 
 def _walk(ladder: list[int], pitch: int, steps: int) -> int:

@@ -43,7 +43,9 @@ def write_midi(score: Score) -> bytes:
             channel, program = next(channels), instrument.sound
         events.append((0, 1, bytes([0xC0 | channel, program])))
         events.append((0, 1, bytes([0xB0 | channel, 91, _REVERB_SEND[instrument.family]])))
-        events.append((0, 1, bytes([0xB0 | channel, 7, round(min(127.0, 100 * part.level * instrument.gain))])))
+        # Controller 7 acts on amplitude as its square, so 40 dB a decade.
+        fader = min(127.0, 90 * part.level * 10 ** (instrument.trim_db / 40))
+        events.append((0, 1, bytes([0xB0 | channel, 7, round(fader)])))
         events.append((0, 1, bytes([0xB0 | channel, 10, 64])))
         for note in part.notes:
             start = round(note.start * TICKS_PER_QUARTER)

@@ -61,10 +61,10 @@ BASS_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
     "bossa": {"4/4": ("R--55--R", "R--55--5")},
     "reggae": {"4/4": ("R-R...5-", "..R-R-5.", "R-..5-RO")},
     "funk": {"4/4": ("R..R..O...R.O..A", "R.RO..R..R..5.OA", "R..RO...R..O.5.A")},
-    "disco": {"4/4": ("ROROROROR"[:8], "R.O.R.O.R.O.R.OO")},
+    "disco": {"4/4": ("RORORORO", "R.O.R.O.R.O.R.OO")},
     "house": {"4/4": ("..R...R...R...R.", "..RR..RO..RR..RO", "R..R..R...R..R..")},
     "acid": {"4/4": ("R.RO.R5R.ROR.R3O", "RR.RO.R.RRO.R5.O", "R.O.RRO.R.5OR.RO")},
-    "synthwave": {"4/4": ("RRRRRRRRRRRRRRRR", "R.RRR.RRR.RRR.RO"[:16])},
+    "synthwave": {"4/4": ("RRRRRRRRRRRRRRRR", "R.RRR.RRR.RRR.RO")},
     "lofi": {"4/4": ("R-----.R5-------", "R---..R-...-R-5-", "R------.RR--5-A-")},
     "march": {"4/4": ("R.5.R.5.", "R.5.R.5A"), "6/8": ("R--5--",), "3/4": ("R.5.5.",)},
     "country": {"4/4": ("R-5-R-5-", "R-5-R-5A"), "3/4": ("R-5-5-",), "6/8": ("R--5--",)},
@@ -115,8 +115,8 @@ DRUM_PATTERNS: dict[str, dict[str, tuple[dict[int, str], ...]]] = {
     },
     "bossa": {
         "4/4": (
-            {_KICK: "X..xX..xX..xX..x"[:16], _RIM: "x..x..x...x..x..", _HAT: "x.x.x.x.x.x.x.x.", _SHAKER: "xoxoxoxoxoxoxoxo"},
-            {_KICK: "X..xX..xX..xX..x", _RIM: "..x..x..x..x...x"[:16], _HAT: "x.x.x.x.x.x.x.x."},
+            {_KICK: "X..xX..xX..xX..x", _RIM: "x..x..x...x..x..", _HAT: "x.x.x.x.x.x.x.x.", _SHAKER: "xoxoxoxoxoxoxoxo"},
+            {_KICK: "X..xX..xX..xX..x", _RIM: "..x..x..x..x...x", _HAT: "x.x.x.x.x.x.x.x."},
         )
     },
     "samba": {

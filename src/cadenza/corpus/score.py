@@ -37,7 +37,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Part:
-    """One player: an instrument's name, what it does in the piece, its notes by start, and its level."""
+    """One player: an instrument's name, what it does in the piece, its notes by start, and its fader (amplitude is its square)."""
 
     instrument: str
     role: str

@@ -117,8 +117,8 @@ def _drum(key: int) -> Samples:
         sound = 0.6 * bright * np.exp(-time / (0.028 if key != 54 else 0.05))
         length = 0.15
     elif key in (46, 49, 51):
-        sound = 0.5 * bright * np.exp(-time / {46: 0.16, 49: 0.5, 51: 0.22}[key])
-        length = {46: 0.5, 49: 1.0, 51: 0.6}[key]
+        loudness, decay, length = {46: (0.45, 0.13, 0.4), 49: (0.35, 0.3, 1.0), 51: (0.3, 0.18, 0.6)}[key]
+        sound = loudness * bright * np.exp(-time / decay)
     elif key == 37:
         sound = (np.sin(2 * np.pi * 1700 * time) + np.sin(2 * np.pi * 820 * time)) * 0.5 * np.exp(-time / 0.014)
         length = 0.1
@@ -149,10 +149,11 @@ def synthesize(score: Score, num_samples: int) -> Samples:
         voice = INSTRUMENTS[part.instrument].sound
         if not isinstance(voice, str) or voice.startswith("kit"):
             continue
+        fader = _MIX[voice] * part.level**2 * 10 ** (INSTRUMENTS[part.instrument].trim_db / 20)
         target = ducked if voice in _DUCKED else mix
         for note in part.notes:
             start = int(note.start * scale * SAMPLE_RATE)
-            gain = _MIX[voice] * part.level * (note.velocity / 100.0) ** 1.5
+            gain = fader * (note.velocity / 100.0) ** 1.5
             if voice == "machine":
                 sound = _drum(note.pitch)
                 if note.pitch == 36 and note.velocity > 70:
