@@ -46,6 +46,7 @@ class CodecObjectiveConfig(Config):
     kind: Literal["codec"] = "codec"
     codec: EnCodecConfig = Field(default_factory=EnCodecConfig, description="the model")
     start_from: str | None = Field(None, description="directory of a codec to continue from; overrides `codec`")
+    decoder_only: bool = Field(False, description="keep encoder and codebooks, so that codes made with them stay valid")
     segment_seconds: float = Field(1.0, gt=0, description="length of a training segment, seconds")
     valid_seconds: float = Field(5.0, gt=0, description="length of a validation segment, seconds")
     learning_rate: float = Field(3e-4, gt=0, description="of the codec (Adam)")
@@ -61,6 +62,7 @@ class CodecObjectiveConfig(Config):
     adversarial_start_step: int = Field(0, ge=0, description="steps of plain reconstruction before the adversary joins")
     discriminator_every: int = Field(1, ge=1, description="steps between updates of the discriminators")
     discriminator_seconds: float | None = Field(None, description="crop that the discriminators see; None: all")
+    quantize_start_step: int = Field(0, ge=0, description="steps without quantisation before the codebooks are seeded")
 
 
 class CodecObjective:
@@ -80,10 +82,12 @@ class CodecObjective:
             if config.start_from
             else EnCodec(config.codec).to(device)
         )
+        self._train_mode()
         self.mel_loss = MelLoss(config.mel, self.codec.sample_rate).to(device)
         self.balancer = Balancer(config.weights.model_dump(exclude={"commitment"}), balance=config.balance)
         self.modules: dict[str, nn.Module] = {"codec": self.codec}
-        self._generator = Phase("generator", self._adam(self.codec, config.learning_rate), config.max_grad_norm)
+        learning = self.codec.decoder if config.decoder_only else self.codec
+        self._generator = Phase("generator", self._adam(learning, config.learning_rate), config.max_grad_norm)
         self.discriminator: Discriminator | None = None
         self._phases = [self._generator]
         if config.discriminator is not None:
@@ -113,7 +117,7 @@ class CodecObjective:
         if turn.phase == "discriminator":
             return self._discriminator_loss(audio, turn)
         output, self._shared = self._shared, None
-        return self._generator_loss(audio, output or self.codec.forward_train(audio, turn.generator), turn)
+        return self._generator_loss(audio, output or self._forward(audio, turn), turn)
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
         """SI-SDR (dB), mel distance, L1, bandwidth, and per codebook the share of entries used and the perplexity."""
@@ -149,21 +153,41 @@ class CodecObjective:
         self.codec.save_pretrained(directory / "codec")
         write_json(directory / "config.json", {"format": 1, "type": "codec"})
 
+    def _train_mode(self) -> None:
+        self.codec.train()
+        if self.config.decoder_only:
+            self.codec.encoder.eval().requires_grad_(False)
+            self.codec.quantizer.eval()
+
     # ---- phases --------------------------------------------------------------------------------------------------
 
     def _adversarial(self, step: int) -> bool:
         return self.discriminator is not None and step >= self.config.adversarial_start_step
 
+    def _forward(self, audio: Tensor, turn: Turn) -> EncodecTraining:
+        """The codec's training pass; at the start of the run possibly without its quantiser.
+
+        Latents of random weights are nearly equal: codebooks seeded from them are left behind by the first hundreds of
+        steps and refill slowly. Seeded from latents of a codec that has learnt a little, they are used at once.
+        """
+        if turn.step >= self.config.quantize_start_step:
+            return self.codec.forward_train(audio, turn.generator)
+        latent = self.codec.encoder(audio)
+        decoded = self.codec.decoder(latent).float()[..., : audio.shape[-1]]
+        codes = torch.zeros(len(audio), self.codec.num_codebooks, latent.shape[-1], dtype=torch.int64, device=audio.device)
+        nothing = decoded.new_zeros(())
+        return EncodecTraining(decoded, codes, nothing, self.codec.bandwidth_kbps, nothing)
+
     def _discriminator_loss(self, audio: Tensor, turn: Turn) -> Loss:
         assert self.discriminator is not None
         if turn.num_micro == 1:
-            self._shared = self.codec.forward_train(audio, turn.generator)
+            self._shared = self._forward(audio, turn)
             fake = self._shared.audio.detach()
         else:
             self.codec.eval()
             with torch.no_grad():
                 fake = self.codec.forward_train(audio).audio
-            self.codec.train()
+            self._train_mode()
         real, fake = self._crop(turn, audio, fake)
         judged = self.discriminator(torch.cat([real, fake]))
         logits = [both.float().chunk(2) for both in judged.logits]
