@@ -53,9 +53,9 @@ class Conditioner(nn.Module, ABC):
         longest = max([min_length, *lengths])
         width = self.feature_dim
         padded = torch.zeros(len(features), longest, width, device=device, dtype=dtype)
-        for row, item in zip(padded, features, strict=True):
-            if item is not None:
-                row[: item.shape[0]] = item.to(device, dtype)
+        for row, item in enumerate(features):
+            if item is not None:  # written through `padded`, so that gradients reach an encoder that is trained
+                padded[row, : item.shape[0]] = item.to(device, dtype)
         mask = torch.arange(longest, device=device) < torch.tensor(lengths, device=device)[:, None]
         return Condition(self.output_projection(padded) * mask[..., None], mask)
 

@@ -6,16 +6,17 @@ from pydantic import Field
 
 from cadenza.checkpoint import Config
 from cadenza.train.objectives.codec import CodecObjectiveConfig
+from cadenza.train.objectives.lm import LMObjectiveConfig
 from cadenza.train.schedule import ConstantSchedule, Schedule
 
-ObjectiveConfig = Annotated[CodecObjectiveConfig, Field(description="what is trained")]
+ObjectiveConfig = Annotated[CodecObjectiveConfig | LMObjectiveConfig, Field(discriminator="kind")]
 
 
 class TrainConfig(Config):
     """Everything that decides a run's outcome, and where it runs."""
 
     data: str = Field(description="folder with a manifest, or a token cache")
-    objective: ObjectiveConfig
+    objective: ObjectiveConfig = Field(description="what is trained")
     steps: int = Field(gt=0, description="updates in all")
     batch_size: int = Field(gt=0, description="items per micro-batch")
     accumulation: int = Field(1, gt=0, description="micro-batches per update; their gradients are averaged")

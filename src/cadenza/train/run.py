@@ -12,12 +12,14 @@ import pydantic
 import torch
 import yaml
 
-from cadenza.data.batches import BatchSource, FiniteBatchSource
+from cadenza.checkpoint import weights_hash
 from cadenza.data.dataset import FixedSegments, RandomSegments, Recordings
 from cadenza.data.manifest import read_manifest
+from cadenza.data.tokens import FixedWindows, RandomWindows, TokenCache
 from cadenza.errors import UserError
 from cadenza.train.config import TrainConfig
-from cadenza.train.objectives.codec import CodecObjective
+from cadenza.train.objectives.codec import CodecObjective, CodecObjectiveConfig
+from cadenza.train.objectives.lm import LMObjective, LMObjectiveConfig, build_parts
 from cadenza.train.trainer import Trainer
 
 
@@ -58,21 +60,42 @@ def build(config: TrainConfig, folder: Path) -> Trainer:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    objective = CodecObjective(config.objective, config.device)
-    train, valid = _audio_sources(config, objective)
-    return Trainer(config, objective, train, folder, valid)
+    match config.objective:
+        case CodecObjectiveConfig() as codec:
+            return _codec_trainer(config, codec, folder)
+        case LMObjectiveConfig() as lm:
+            return _lm_trainer(config, lm, folder)
 
 
-def _audio_sources(config: TrainConfig, objective: CodecObjective) -> tuple[BatchSource, FiniteBatchSource | None]:
+def _codec_trainer(config: TrainConfig, family: CodecObjectiveConfig, folder: Path) -> Trainer:
+    objective = CodecObjective(family, config.device)
     rate, channels = objective.codec.sample_rate, objective.codec.channels
     entries = read_manifest(config.data)
     parts = {split: [entry for entry in entries if entry.split == split] for split in ("train", "valid")}
-    if not parts["train"]:
+    _check_split(config, parts["train"])
+    recordings = Recordings(parts["train"], rate, channels)
+    train = RandomSegments(recordings, family.segment_seconds, config.batch_size, config.seed)
+    valid = None
+    if parts["valid"] and config.validate_every:
+        chosen = Recordings(parts["valid"][: config.valid_items], rate, channels)
+        valid = FixedSegments(chosen, family.valid_seconds, config.batch_size)
+    return Trainer(config, objective, train, folder, valid)
+
+
+def _lm_trainer(config: TrainConfig, family: LMObjectiveConfig, folder: Path) -> Trainer:
+    cache = TokenCache(config.data)
+    if cache.codec_hash != weights_hash(family.codec):
+        raise UserError(f"{config.data} holds codes of another codec than {family.codec}: compute the cache again")
+    train = cache.split("train")
+    _check_split(config, train)
+    captions = [caption for item in train for caption in item.captions]
+    objective = LMObjective(family, build_parts(family, captions, config.seed), config.device)
+    num_frames = round(family.window_seconds * cache.frame_rate)
+    valid = cache.split("valid")[: config.valid_items]
+    source = FixedWindows(valid, num_frames, config.batch_size) if valid and config.validate_every else None
+    return Trainer(config, objective, RandomWindows(train, num_frames, config.batch_size, config.seed), folder, source)
+
+
+def _check_split(config: TrainConfig, items: Sequence[object]) -> None:
+    if not items:
         raise UserError(f"{config.data} has no entries of split 'train': nothing to learn from")
-    train = RandomSegments(
-        Recordings(parts["train"], rate, channels), config.objective.segment_seconds, config.batch_size, config.seed
-    )
-    if not parts["valid"] or not config.validate_every:
-        return train, None
-    chosen = Recordings(parts["valid"][: config.valid_items], rate, channels)
-    return train, FixedSegments(chosen, config.objective.valid_seconds, config.batch_size)

@@ -174,7 +174,9 @@ class CodecObjective:
             return self.codec.forward_train(audio, turn.generator)
         latent = self.codec.encoder(audio)
         decoded = self.codec.decoder(latent).float()[..., : audio.shape[-1]]
-        codes = torch.zeros(len(audio), self.codec.num_codebooks, latent.shape[-1], dtype=torch.int64, device=audio.device)
+        codes = torch.zeros(
+            len(audio), self.codec.num_codebooks, latent.shape[-1], dtype=torch.int64, device=audio.device
+        )
         nothing = decoded.new_zeros(())
         return EncodecTraining(decoded, codes, nothing, self.codec.bandwidth_kbps, nothing)
 

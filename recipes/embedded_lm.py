@@ -1,0 +1,48 @@
+"""The language model of the embedded model, with its own small text encoder, trained on composed music on a CPU."""
+
+from cadenza.conditioning.fuser import FuserConfig
+from cadenza.conditioning.provider import ConditioningConfig
+from cadenza.conditioning.t5 import T5Config
+from cadenza.conditioning.text import TextConfig
+from cadenza.lm.model import LMConfig
+from cadenza.train.config import TrainConfig
+from cadenza.train.objectives.lm import AdamWConfig, LMObjectiveConfig
+from cadenza.train.schedule import CosineSchedule
+
+DIM = 384
+TEXT = T5Config(
+    vocab_size=2048, dim=192, head_dim=32, num_heads=6, num_layers=3, feed_forward_dim=512, feed_forward="gated-gelu"
+)
+
+
+def config() -> TrainConfig:
+    return TrainConfig(
+        data="runs/tokens",
+        objective=LMObjectiveConfig(
+            name="cadenza-embedded",
+            licence="MIT",
+            codec="runs/codec/model/codec",
+            lm=LMConfig(codebook_size=1024, dim=DIM, num_layers=8, num_heads=6, feed_forward_dim=4 * DIM),
+            conditioning=ConditioningConfig(
+                dim=DIM,
+                conditioners={"description": TextConfig(dim=TEXT.dim, max_tokens=64, truncate=True)},
+                fuser=FuserConfig(cross=("description",), mask_padding=True),
+            ),
+            text_encoder=TEXT,
+            train_text_encoder=True,
+            window_seconds=10.0,
+            condition_dropout=0.15,
+            word_dropout=0.1,
+            optimizer=AdamWConfig(learning_rate=1e-3, decay_vectors=False),
+        ),
+        steps=2000,
+        batch_size=16,
+        schedule=CosineSchedule(warmup_steps=100, min_ratio=0.05),
+        ema_every=10,
+        precision="bf16",
+        threads=1,
+        log_every=10,
+        validate_every=250,
+        valid_items=32,
+        snapshot_every=250,
+    )

@@ -1,0 +1,38 @@
+"""`python -m cadenza.data CODEC_DIR DATA_DIR OUT_DIR`: compute the token cache of a data set, all splits."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from cadenza.errors import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run and return the exit code: 0 done, 2 the user's mistake."""
+    parser = argparse.ArgumentParser(prog="python -m cadenza.data", description=__doc__)
+    parser.add_argument("codec", type=Path, help="folder of the codec (config.json, model.safetensors)")
+    parser.add_argument("data", type=Path, help="folder with a manifest")
+    parser.add_argument("out", type=Path, help="folder of the token cache")
+    parser.add_argument("--batch-size", type=int, default=8, help="recordings encoded together")
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args(arguments)
+    from cadenza.checkpoint import weights_hash
+    from cadenza.codec.encodec import EnCodec
+    from cadenza.data.manifest import read_manifest
+    from cadenza.data.tokens import write_tokens
+
+    def report(done: int, total: int) -> None:
+        print(f"{done}/{total} recordings", file=sys.stderr, flush=True)
+
+    try:
+        codec = EnCodec.from_pretrained(options.codec, options.device)
+        entries = read_manifest(options.data)
+        write_tokens(codec, weights_hash(options.codec), entries, options.out, options.batch_size, 64, report)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""The language-model objective: predict every code from those before it in the pattern, and from the text.
+
+In: batches `{"codes": [B, K, T], "frames": [B], "captions": [...]}`. Out: a language model with its conditioning. Copet et
+al. 2023 (MusicGen), section 3. Differences: conditions are dropped per item, not per batch, and the text encoder may be
+trained with the model.
+"""
+
+import math
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from pydantic import Field
+from torch import Tensor, nn
+
+from cadenza.checkpoint import Config
+from cadenza.codec.encodec import EnCodec
+from cadenza.conditioning.fuser import FusedConditions
+from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
+from cadenza.conditioning.t5 import T5Config, T5Encoder, TextTokenizer
+from cadenza.conditioning.text import TextEncoder, drop_words
+from cadenza.data.batches import Batch
+from cadenza.lm.model import LM, LMConfig
+from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
+from cadenza.train.objective import Loss, Phase, Turn
+
+CONDITION = "description"
+
+
+class AdamWConfig(Config):
+    """Defaults: MusicGen's."""
+
+    learning_rate: float = Field(1e-4, gt=0, description="of the language model and its projections")
+    text_encoder_learning_rate: float | None = Field(
+        None, gt=0, description="of a trained text encoder; None: the same"
+    )
+    betas: tuple[float, float] = Field((0.9, 0.95), description="decay of the two moments")
+    weight_decay: float = Field(0.1, ge=0, description="decoupled decay")
+    decay_vectors: bool = Field(True, description="decay biases and norms as well, as published")
+
+
+class LMObjectiveConfig(Config):
+    """Defaults: MusicGen's, with a frozen text encoder."""
+
+    kind: Literal["lm"] = "lm"
+    name: str = Field("unnamed", description="what the model is called")
+    licence: str = Field("unknown", description="licence of the weights")
+    codec: str = Field(description="folder of the codec whose codes are modelled")
+    lm: LMConfig = Field(default_factory=LMConfig, description="the model")
+    conditioning: ConditioningConfig = Field(default_factory=ConditioningConfig, description="projections and fusion")
+    text_encoder: str | T5Config = Field(description="folder of a text encoder, or the shape of a new one")
+    train_text_encoder: bool = Field(False, description="train the text encoder with the model")
+    start_from: str | None = Field(
+        None, description="model directory whose lm, conditioning and text encoder to continue"
+    )
+    window_seconds: float = Field(30.0, gt=0, description="length of a training window, seconds")
+    condition_dropout: float = Field(0.3, ge=0, le=1, description="chance that an item is trained without its text")
+    word_dropout: float = Field(0.3, ge=0, le=1, description="chance that a word of a caption is left out")
+    optimizer: AdamWConfig = Field(default_factory=AdamWConfig)
+    max_grad_norm: float = Field(1.0, ge=0, description="clip the gradient to this norm; 0: off")
+    gradient_checkpointing: bool = Field(False, description="less memory, a third more time")
+
+
+class Parts(NamedTuple):
+    """The modules that the objective trains or needs."""
+
+    lm: LM
+    conditioning: ConditionProvider
+    text_encoder: TextEncoder
+    codec: EnCodec
+
+
+class LMObjective:
+    """Mean over codebooks of the masked cross entropy per codebook."""
+
+    best_metric = "ce"
+
+    def __init__(self, config: LMObjectiveConfig, parts: Parts, device: str | torch.device = "cpu") -> None:
+        self.config = config
+        self.lm, self.conditioning, self.text_encoder, self.codec = parts
+        self.lm.to(device).train()
+        self.lm.gradient_checkpointing = config.gradient_checkpointing
+        self.conditioning.to(device).train()
+        self.text_encoder.model.to(device).train(config.train_text_encoder)
+        self.text_encoder.model.requires_grad_(config.train_text_encoder)
+        self.conditioning.attach_text_encoder(self.text_encoder)
+        self.modules: dict[str, nn.Module] = {"lm": self.lm, "conditioning": self.conditioning}
+        if config.train_text_encoder:
+            self.modules["text_encoder"] = self.text_encoder.model
+        self.averaged: Sequence[str] = tuple(self.modules)
+        self._phase = Phase("lm", _adamw(self.modules, config.optimizer), config.max_grad_norm)
+
+    def phases(self, step: int) -> Sequence[Phase]:
+        return (self._phase,)
+
+    def all_phases(self) -> Sequence[Phase]:
+        return (self._phase,)
+
+    def loss(self, batch: Batch, turn: Turn) -> Loss:
+        draw = random.Random(int(torch.randint(2**62, (), generator=turn.generator)))
+        captions = [
+            None if draw.random() < self.config.condition_dropout else drop_words(text, self.config.word_dropout, draw)
+            for text in _captions(batch)
+        ]
+        per_codebook = self._cross_entropy(batch, self._conditions(captions))
+        total = per_codebook.mean()
+        metrics = {f"ce_q{k}": value.detach() for k, value in enumerate(per_codebook)}
+        return Loss(total, {"ce": total.detach()} | metrics)
+
+    def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """`ce` and `ppl`, whole and per codebook, and `ce_null`: the same without text. The gap is what text is worth."""
+        sums, null_sum, items = torch.zeros(self.lm.config.num_codebooks), 0.0, 0
+        for batch in batches:
+            captions = _captions(batch)
+            sums += self._cross_entropy(batch, self._conditions(captions)).float().cpu() * len(captions)
+            null_sum += float(self._cross_entropy(batch, self._conditions([None] * len(captions))).mean()) * len(
+                captions
+            )
+            items += len(captions)
+        per_codebook = (sums / items).tolist()
+        mean = sum(per_codebook) / len(per_codebook)
+        metrics = {"ce": mean, "ce_null": null_sum / items, "ppl": math.exp(mean)}
+        metrics |= {f"ce_q{k}": value for k, value in enumerate(per_codebook)}
+        return metrics | {f"ppl_q{k}": math.exp(value) for k, value in enumerate(per_codebook)}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"tokenizer": self.text_encoder.tokenizer.tokenizer.to_str()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """A tokenizer that was learnt from the captions is data, not code: the run keeps the one that it began with."""
+        from tokenizers import Tokenizer
+
+        tokenizer = TextTokenizer(Tokenizer.from_str(state["tokenizer"]))
+        self.text_encoder = TextEncoder(self.text_encoder.model, tokenizer)
+        self.conditioning.attach_text_encoder(self.text_encoder)
+
+    def save_playable(self, directory: Path) -> None:
+        seconds = self.config.window_seconds
+        settings = MusicGenConfig(name=self.config.name, licence=self.config.licence, max_duration_seconds=seconds)
+        MusicGen(self.codec, self.lm, self.conditioning, settings).save_pretrained(directory)
+
+    # ---- the loss ------------------------------------------------------------------------------------------------
+
+    def _conditions(self, captions: Sequence[str | None]) -> FusedConditions:
+        """Text to fused conditions; None and empty captions are the null condition."""
+        texts = [text for text in captions if text is not None and text.strip()]
+        if not texts:
+            return self.conditioning(self.conditioning.null(len(captions)))
+        limit = self.conditioning.conditioner(CONDITION).config.max_tokens
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_text_encoder):
+            encoded = iter(self.text_encoder.encode(texts, limit))
+        rows = [next(encoded) if text is not None and text.strip() else None for text in captions]
+        return self.conditioning({CONDITION: rows})
+
+    def _cross_entropy(self, batch: Batch, conditions: FusedConditions) -> Float[Tensor, "K"]:
+        """In the pattern's own steps: the mask keeps codes that the pattern predicts, of frames that are real.
+
+        Equal to reverting the logits to frames first, without moving them (the largest tensor of the step).
+        """
+        codes, frames = batch["codes"], batch["frames"]
+        assert isinstance(codes, Tensor) and isinstance(frames, Tensor)
+        real = torch.arange(codes.shape[2], device=codes.device) < frames[:, None]
+        sequence, _ = self.lm.pattern.build(codes, self.lm.config.special_token, valid_only=True)
+        targets, _ = self.lm.pattern.build(codes.masked_fill(~real[:, None], -1), -1, valid_only=True)
+        return masked_cross_entropy(self.lm(sequence[:, :, :-1], conditions), targets[:, :, 1:])
+
+
+def masked_cross_entropy(logits: Float[Tensor, "B K S V"], targets: Int[Tensor, "B K S"]) -> Float[Tensor, "K"]:
+    """Mean cross entropy per codebook, in nats, over targets that are not -1."""
+    batch, books, steps, size = logits.shape
+    losses = F.cross_entropy(logits.reshape(-1, size), targets.reshape(-1), ignore_index=-1, reduction="none")
+    counts = (targets != -1).sum((0, 2)).clamp_min(1)
+    return losses.view(batch, books, steps).sum((0, 2)) / counts
+
+
+def build_parts(config: LMObjectiveConfig, captions: Sequence[str], seed: int) -> Parts:
+    """The modules of a run: continued, loaded, or initialised from the seed. `captions` train a new tokenizer."""
+    from cadenza.train.tokenizer import train_tokenizer
+
+    generator = torch.Generator().manual_seed(seed)
+    codec = EnCodec.from_pretrained(config.codec)
+    if config.start_from is not None:
+        start = Path(config.start_from)
+        conditioning = ConditionProvider.from_pretrained(start / "conditioning", dtype=torch.float32)
+        encoder = TextEncoder.from_pretrained(start / "conditioning" / "text_encoder")
+        return Parts(LM.from_pretrained(start / "lm", dtype=torch.float32), conditioning, encoder, codec)
+    lm = LM(config.lm)
+    lm.initialize(generator)
+    conditioning = ConditionProvider(config.conditioning)
+    if isinstance(config.text_encoder, str):
+        return Parts(lm, conditioning, TextEncoder.from_pretrained(config.text_encoder), codec)
+    tokenizer = train_tokenizer(captions, config.text_encoder.vocab_size)
+    model = T5Encoder(config.text_encoder)
+    model.initialize(generator)
+    return Parts(lm, conditioning, TextEncoder(model, tokenizer), codec)
+
+
+def _adamw(modules: Mapping[str, nn.Module], config: AdamWConfig) -> torch.optim.AdamW:
+    """Up to four groups: (model, text encoder) x (matrices, vectors)."""
+    text_rate = config.text_encoder_learning_rate or config.learning_rate
+    groups: list[dict[str, Any]] = []
+    for text in (False, True):
+        parameters = [
+            p for name, part in modules.items() if (name == "text_encoder") == text for p in part.parameters()
+        ]
+        for is_vector in (False, True):
+            chosen = [p for p in parameters if p.requires_grad and (p.dim() < 2) == is_vector]
+            decay = config.weight_decay if config.decay_vectors or not is_vector else 0.0
+            if chosen:
+                groups.append(
+                    {"params": chosen, "lr": text_rate if text else config.learning_rate, "weight_decay": decay}
+                )
+    return torch.optim.AdamW(groups, betas=config.betas, fused=True)
+
+
+def _captions(batch: Batch) -> list[str]:
+    captions = batch["captions"]
+    assert isinstance(captions, list)
+    return captions
