@@ -1,0 +1,504 @@
+"""MusicGen, assembled: words in, music out. Copet et al. (2023), "Simple and controllable music generation".
+
+    text --> conditioning --> language model --> codes --> codec --> Audio
+    audio prompt --> codec --> codes -->|
+
+The same object plays the embedded model, the official checkpoints and whatever the recipes train.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from pydantic import Field
+from torch import Tensor
+
+from cadenza import __version__
+from cadenza.audio import Audio
+from cadenza.checkpoint import Config, atomic_directory, read_config, weights_hash, write_json
+from cadenza.codec.base import Codec
+from cadenza.codec.encodec import EnCodec
+from cadenza.codec.stereo import StereoCodec
+from cadenza.conditioning.provider import ConditionProvider, Prepared
+from cadenza.conditioning.text import TextConditioner
+from cadenza.errors import CheckpointError, UserError
+from cadenza.lm.generate import GenerationConfig, generate_codes
+from cadenza.lm.guidance import GuidedConditions
+from cadenza.lm.model import LM
+from cadenza.lm.windows import Window, plan_windows
+from cadenza.pipelines.placement import PRECISIONS, choose_device, choose_precision
+from cadenza.pipelines.prompts import Piece, Section, Text, fit, parse_text
+from cadenza.pipelines.streaming import decode_stream
+from cadenza.pipelines.take import PackedCodes, Take, describe_device
+
+Progress = Callable[[float, float], None]
+"""Called with the seconds of audio made so far, and in all (summed over a batch, audio prompts not counted)."""
+
+
+class MusicGenConfig(Config):
+    """What the model directory says about the whole; each part has its own configuration in its own folder."""
+
+    format: Literal[1] = Field(1, description="version of the model directory")
+    type: Literal["musicgen"] = Field("musicgen", description="kind of pipeline")
+    name: str = Field("unnamed", description="what the model is called, such as facebook/musicgen-small")
+    licence: str = Field("unknown", description="licence of the weights, and what they may be used for")
+    stereo: bool = Field(False, description="the codec is mono, used once per channel with interleaved codebooks")
+    text_condition: str = Field("description", description="the condition that hears the prompt")
+    melody_condition: str | None = Field(None, description="the condition that hears a melody; None: there is none")
+    max_duration_seconds: float = Field(30.0, gt=0, description="longest piece seen at once, seconds")
+    generation: GenerationConfig = Field(GenerationConfig(), description="settings used where none are given")
+
+
+class Request(NamedTuple):
+    """One item to make, everything decided."""
+
+    piece: Piece
+    seed: int
+    prompt_codes: Int[Tensor, "K P"] | None
+    melody: Audio | None
+
+
+class MusicGen:
+    """A codec, a language model over its codes, and what the language model listens to.
+
+    Build it from parts, or load a model directory with `from_pretrained`.
+    """
+
+    config_class: ClassVar[type[Config]] = MusicGenConfig
+
+    def __init__(
+        self, codec: Codec, lm: LM, conditioning: ConditionProvider, config: MusicGenConfig | None = None
+    ) -> None:
+        self.config = config or MusicGenConfig(stereo=isinstance(codec, StereoCodec))
+        self.codec = codec.eval()
+        self.lm = lm.eval()
+        self.conditioning = conditioning.eval()
+        self._directory: Path | None = None  # where the weights came from, to know them by
+        self._weights: str | None = None
+        for ours, theirs, what in (
+            (lm.config.num_codebooks, codec.num_codebooks, "codebooks"),
+            (lm.config.codebook_size, codec.codebook_size, "codes per codebook"),
+            (lm.config.dim, conditioning.config.dim, "as the width of the conditions"),
+        ):
+            if ours != theirs:
+                raise CheckpointError(f"the parts do not fit: the language model has {ours} {what}, the other {theirs}")
+
+    # ---- making music -------------------------------------------------------------------------------------------
+
+    def generate(
+        self,
+        text: Text,
+        duration: float | None = None,
+        seed: int | Sequence[int] | None = None,
+        *,
+        prompt: Audio | Sequence[Audio] | None = None,
+        melody: Audio | Sequence[Audio] | None = None,
+        config: GenerationConfig | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        temperature: float | None = None,
+        guidance: float | None = None,
+        greedy: bool | None = None,
+        progress: Progress | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Any:
+        """Music for a sentence or a timeline (one `Audio`), or for a list of sentences (a list of `Audio`).
+
+        Args:
+            text: A sentence, a list of sentences, or a timeline such as `[(0, "calm piano"), (20, "drums enter")]`.
+                An empty sentence leaves the music to the model.
+            duration: Length in seconds, an audio prompt included; by default that of `config`, behind the prompt.
+            seed: One number for the first item (the others count up from it) or one per item; drawn if None. The same
+                seed, text and settings give the same audio, whatever else is in the batch.
+            prompt: Audio to go on from. What is returned begins with it, as the codec renders it.
+            melody: Audio whose melody to follow; only for models that have a melody condition.
+            config: Settings; those given by name win over it, and it over the model's own.
+            progress, should_stop: See `Progress`; when `should_stop()` is true the music made so far is returned.
+
+        Returns audio at the model's own level (`write` normalises) of exactly `round(duration * sample_rate)` samples;
+        its metadata is a `Take`, from which `regenerate` makes it again. Raises UserError for what cannot be.
+        """
+        settings = self._settings(config, duration, prompt, top_k, top_p, temperature, guidance, greedy)
+        requests, is_batch = self._requests(text, seed, prompt, melody, settings)
+        made = self._make(requests, settings, progress, should_stop)
+        return made if is_batch else made[0]
+
+    def stream(
+        self,
+        text: str | Sequence[tuple[float, str]],
+        duration: float | None = None,
+        seed: int | None = None,
+        *,
+        prompt: Audio | None = None,
+        melody: Audio | None = None,
+        config: GenerationConfig | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        temperature: float | None = None,
+        guidance: float | None = None,
+        greedy: bool | None = None,
+        progress: Progress | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Iterator[Audio]:
+        """The music of `generate`, in pieces of about a second, each as soon as it is made; joined, they are equal."""
+        settings = self._settings(config, duration, prompt, top_k, top_p, temperature, guidance, greedy)
+        requests, is_batch = self._requests(text, seed, prompt, melody, settings)
+        if is_batch:
+            raise UserError("a stream is one piece of music: give one sentence or one timeline")
+        metadata = self._take(requests[0], settings).metadata()
+        for chunk in self._chunks(requests, settings, progress, should_stop):
+            yield Audio(chunk[0], self.codec.sample_rate, metadata)
+
+    def regenerate(
+        self, take: Audio, progress: Progress | None = None, should_stop: Callable[[], bool] | None = None
+    ) -> Audio:
+        """The same music again, from what a file or an `Audio` of Cadenza says about itself.
+
+        Raises UserError for audio without such a record, or made with other weights than these.
+        """
+        record = Take.from_metadata(take.metadata)
+        if record.weights != self.weights:
+            raise UserError(
+                f"the take was made by {record.model} with weights {record.weights[:12]}, this is {self.config.name} "
+                f"with weights {self.weights[:12]}: load that model to render it again"
+            )
+        sections = ((0.0, record.text),) if isinstance(record.text, str) else record.text
+        request = Request(
+            tuple(Section(*section) for section in sections),
+            record.seed,
+            None if record.prompt is None else record.prompt.unpack(),
+            None,
+        )
+        return self._make([request], record.generation, progress, should_stop)[0]
+
+    # ---- the model directory --------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(
+        cls, directory: str | Path, device: str | torch.device | None = None, precision: str | None = None
+    ) -> Self:
+        """Load a model directory. `precision` (fp32, bf16, fp16) is that of the language model and the projections.
+
+        The codec and the text encoder always run in fp32. Raises CheckpointError for a directory that is none.
+        """
+        directory = Path(directory)
+        place = choose_device(device)
+        dtype = PRECISIONS[choose_precision(precision, place)]
+        config = read_config(MusicGenConfig, directory / "config.json")
+        codec: Codec = EnCodec.from_pretrained(directory / "codec", place, torch.float32)
+        model = cls(
+            StereoCodec(codec) if config.stereo else codec,
+            LM.from_pretrained(directory / "lm", place, dtype),
+            ConditionProvider.from_pretrained(directory / "conditioning", place, dtype),
+            config,
+        )
+        model._directory = directory
+        return model
+
+    def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None, card: str | None = None) -> None:
+        """Write the model directory, floating-point tensors as `dtype` if given; `card` is its README.md.
+
+        Replaces a model directory that is there, but nothing else.
+        """
+        directory = Path(directory)
+        if directory.exists() and not (directory / "config.json").is_file() and any(directory.iterdir()):
+            raise UserError(f"{directory} holds something else than a model: choose an empty or new directory")
+        codec = self.codec.mono if isinstance(self.codec, StereoCodec) else self.codec
+        assert isinstance(codec, EnCodec), "only EnCodec has a place in the model directory"
+        with atomic_directory(directory) as temporary:
+            codec.save_pretrained(temporary / "codec", dtype)
+            self.lm.save_pretrained(temporary / "lm", dtype)
+            self.conditioning.save_pretrained(temporary / "conditioning", dtype)
+            write_json(temporary / "config.json", self.config.model_dump(mode="json"))
+            text = (
+                card
+                or f"# {self.config.name}\n\nA text-to-music model for Cadenza.\n\nLicence: {self.config.licence}\n"
+            )
+            (temporary / "README.md").write_text(text, encoding="utf-8")
+
+    @property
+    def weights(self) -> str:
+        """SHA-256 that tells these weights from others: of the files they came from, else of the tensors."""
+        if self._weights is None:
+            self._weights = weights_hash(self._directory) if self._directory is not None else self._hash_tensors()
+        return self._weights
+
+    @property
+    def sample_rate(self) -> int:
+        return self.codec.sample_rate
+
+    @property
+    def precision(self) -> str:
+        dtype = next(self.lm.parameters()).dtype
+        return next((name for name, kind in PRECISIONS.items() if kind == dtype), str(dtype))
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.lm.parameters()).device
+
+    # ---- from arguments to requests -------------------------------------------------------------------------------
+
+    def _settings(
+        self,
+        config: GenerationConfig | None,
+        duration: float | None,
+        prompt: Audio | Sequence[Audio] | None,
+        top_k: int | None,
+        top_p: float | None,
+        temperature: float | None,
+        guidance: float | None,
+        greedy: bool | None,
+    ) -> GenerationConfig:
+        """The settings in force: the model's own, then `config`, then what was given by name."""
+        base = config or self.config.generation
+        if duration is None and config is None and prompt is not None:
+            longest = max(part.duration_seconds for part in ([prompt] if isinstance(prompt, Audio) else prompt))
+            duration = base.duration + longest
+        given = {
+            "duration": duration,
+            "top_k": top_k,
+            "top_p": top_p,
+            "temperature": temperature,
+            "guidance": guidance,
+            "greedy": greedy,
+        }
+        # Built anew rather than copied, so that everything is checked.
+        return GenerationConfig(
+            **base.model_dump() | {name: value for name, value in given.items() if value is not None}
+        )
+
+    def _requests(
+        self,
+        text: Text,
+        seed: int | Sequence[int] | None,
+        prompt: Audio | Sequence[Audio] | None,
+        melody: Audio | Sequence[Audio] | None,
+        settings: GenerationConfig,
+    ) -> tuple[list[Request], bool]:
+        pieces, is_batch = parse_text(text)
+        conditioner = self.conditioning.conditioner(self.config.text_condition)
+        for i, piece in enumerate(pieces):
+            if piece[-1].start_seconds >= settings.duration:
+                last, end = piece[-1].start_seconds, settings.duration
+                raise UserError(
+                    f"the timeline has a part at {last:g} s, but the piece ends at {end:g} s: make it longer"
+                )
+            if isinstance(conditioner, TextConditioner):
+                pieces[i] = tuple(fit(section, conditioner) for section in piece)
+        if melody is not None and self.config.melody_condition is None:
+            raise UserError(f"{self.config.name} cannot follow a melody: use a model such as facebook/musicgen-melody")
+        count = len(pieces)
+        codes = [None if part is None else self._encode(part) for part in _spread(prompt, count, "audio prompts")]
+        rows = zip(pieces, _seeds(seed, count), codes, _spread(melody, count, "melodies"), strict=True)
+        return [Request(*row) for row in rows], is_batch
+
+    @torch.no_grad()
+    def _encode(self, audio: Audio) -> Int[Tensor, "K P"]:
+        """Codes of an audio prompt, whole frames only: a padded one would put silence where the music goes on."""
+        audio = audio.resample(self.codec.sample_rate).with_channels(self.codec.channels)
+        frames = audio.num_samples // self.codec.hop_length
+        if not frames:
+            least = self.codec.hop_length / self.codec.sample_rate
+            raise UserError(f"the audio prompt lasts {audio.duration_seconds:.4f} s: give at least {least:.4f} s")
+        samples = torch.from_numpy(audio.samples[None, :, : frames * self.codec.hop_length])
+        return self.codec.encode(samples.to(self.device)).codes[0]
+
+    # ---- from requests to sound -----------------------------------------------------------------------------------
+
+    def _make(
+        self,
+        requests: Sequence[Request],
+        settings: GenerationConfig,
+        progress: Progress | None,
+        should_stop: Callable[[], bool] | None,
+    ) -> list[Audio]:
+        """Every request, those that can share a batch together."""
+        groups: dict[Any, list[int]] = {}
+        for i, request in enumerate(requests):
+            groups.setdefault(self._shape(request), []).append(i)
+        num_samples = round(settings.duration * self.codec.sample_rate)
+        made: dict[int, Audio] = {}
+        total = sum(self._seconds_to_make(request, settings) for request in requests)
+        before = 0.0
+        for members in groups.values():
+            batch = [requests[i] for i in members]
+            report = None
+            if progress is not None:
+                report = _shifted(progress, before, total)
+                before += sum(self._seconds_to_make(request, settings) for request in batch)
+            chunks = list(self._chunks(batch, settings, report, should_stop))
+            empty = np.zeros((len(batch), self.codec.channels, 0), np.float32)
+            samples = np.concatenate([empty, *chunks], axis=2)
+            for row, i in enumerate(members):
+                complete = samples.shape[2] == num_samples
+                take = self._take(requests[i], settings, complete)
+                made[i] = Audio(samples[row], self.codec.sample_rate, take.metadata())
+        return [made[i] for i in range(len(requests))]
+
+    def _shape(self, request: Request) -> object:
+        """Requests of equal shape share a batch without hearing each other.
+
+        Texts of different lengths do not: where padding is attended to (see `conditioning.fuser`), the length of the
+        longest would change the music of the others.
+        """
+        if len(request.piece) > 1 or request.melody is not None:
+            return id(request)
+        prompt = 0 if request.prompt_codes is None else request.prompt_codes.shape[1]
+        conditioner = self.conditioning.conditioner(self.config.text_condition)
+        if not isinstance(conditioner, TextConditioner) or conditioner.encoder is None:
+            return prompt
+        return prompt, len(conditioner.encoder.tokenizer([request.piece[0].text])[0]), bool(request.piece[0].text)
+
+    def _seconds_to_make(self, request: Request, settings: GenerationConfig) -> float:
+        frames = 0 if request.prompt_codes is None else request.prompt_codes.shape[1]
+        return max(0.0, settings.duration - frames / self.codec.frame_rate)
+
+    def _chunks(
+        self,
+        requests: Sequence[Request],
+        settings: GenerationConfig,
+        progress: Progress | None,
+        should_stop: Callable[[], bool] | None,
+    ) -> Iterator[np.ndarray]:
+        """Sound [B, C, n] of requests of one shape, as it is made."""
+        num_samples = round(settings.duration * self.codec.sample_rate)
+        if num_samples < 1:
+            raise UserError(f"duration {settings.duration} s is less than one sample: make it longer")
+        num_frames = -(-num_samples // self.codec.hop_length)
+        prompt = None
+        if requests[0].prompt_codes is not None:
+            prompt = torch.stack([request.prompt_codes for request in requests if request.prompt_codes is not None])
+            prompt = prompt.to(self.device)
+        codes = self._codes(requests, settings, num_frames, prompt, progress, should_stop)
+        for audio in decode_stream(self.codec, codes, num_samples):
+            yield audio.float().cpu().numpy()
+
+    def _codes(
+        self,
+        requests: Sequence[Request],
+        settings: GenerationConfig,
+        num_frames: int,
+        prompt: Int[Tensor, "B K P"] | None,
+        progress: Progress | None,
+        should_stop: Callable[[], bool] | None,
+    ) -> Iterator[Int[Tensor, "B K n"]]:
+        """All codes of the pieces in order: those of the prompt, then new ones as they are made."""
+        rate = self.codec.frame_rate
+        prompt_frames = 0 if prompt is None else prompt.shape[2]
+        starts = [round(section.start_seconds * rate) for section in requests[0].piece]
+        window = max(1, int(self.config.max_duration_seconds * rate))
+        stride = max(1, min(window - 1, round(settings.extend_stride * rate)))
+        windows = plan_windows(num_frames, window, stride, prompt_frames, starts[1:])
+        prepared = [self._prepare(requests, i) for i in range(len(starts))]
+
+        def conditions_for(window: Window) -> GuidedConditions:
+            section = max(i for i, start in enumerate(starts) if start <= window.begin)
+            return self._conditions(prepared[section], window.start / rate)
+
+        seconds = sum(self._seconds_to_make(request, settings) for request in requests)
+
+        def on_step(done: int, total: int) -> None:
+            if progress is not None:
+                progress(seconds * done / total, seconds)
+
+        if prompt is not None:
+            yield prompt
+        seeds = [request.seed for request in requests]
+        for frames in generate_codes(
+            self.lm,
+            None,
+            None,
+            settings,
+            num_frames,
+            seeds,
+            prompt,
+            on_step=on_step,
+            should_stop=should_stop,
+            windows=windows,
+            conditions_for=conditions_for,
+        ):
+            yield frames.codes
+
+    @torch.no_grad()
+    def _prepare(self, requests: Sequence[Request], section: int) -> Prepared:
+        items: list[dict[str, object]] = []
+        for request in requests:
+            item: dict[str, object] = {self.config.text_condition: request.piece[section].text}
+            if request.melody is not None and self.config.melody_condition is not None:
+                item[self.config.melody_condition] = request.melody
+            items.append(item)
+        return self.conditioning.prepare(items)
+
+    @torch.no_grad()
+    def _conditions(self, prepared: Prepared, start_seconds: float) -> GuidedConditions:
+        """With nothing to listen to there is nothing to strengthen: guidance is left out, and half the work with it."""
+        batch = len(next(iter(prepared.values())))
+        dropped = self.conditioning.null(batch)
+        null = self.conditioning(dropped)
+        if all(feature is None for features in prepared.values() for feature in features):
+            return GuidedConditions(null)
+        partial = None
+        if self.config.melody_condition is not None:
+            partial = self.conditioning(
+                self.conditioning.window(self.conditioning.drop(prepared, self.config.text_condition), start_seconds)
+            )
+        return GuidedConditions(self.conditioning(self.conditioning.window(prepared, start_seconds)), null, partial)
+
+    # ---- the record -------------------------------------------------------------------------------------------------
+
+    def _take(self, request: Request, settings: GenerationConfig, complete: bool = True) -> Take:
+        piece = request.piece
+        return Take(
+            cadenza=__version__,
+            model=self.config.name,
+            weights=self.weights,
+            licence=self.config.licence,
+            text=piece[0].text if len(piece) == 1 else tuple((part.start_seconds, part.text) for part in piece),
+            seed=request.seed,
+            generation=settings,
+            precision=self.precision,
+            device=describe_device(self.device),
+            torch=torch.__version__,
+            prompt=None if request.prompt_codes is None else PackedCodes.pack(request.prompt_codes),
+            complete=complete,
+        )
+
+    def _hash_tensors(self) -> str:
+        total = hashlib.sha256()
+        for part in (self.codec, self.lm, self.conditioning):
+            for name, tensor in sorted(part.state_dict().items()):
+                total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+                total.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return total.hexdigest()
+
+
+def _seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:
+    """One seed per item."""
+    if seed is None:
+        return [secrets.randbelow(2**31) for _ in range(count)]
+    seeds = [seed + i for i in range(count)] if isinstance(seed, int) else list(seed)
+    if len(seeds) != count:
+        raise UserError(f"{len(seeds)} seeds for {count} prompts: give one per prompt, or one number")
+    for one in seeds:
+        if not isinstance(one, int) or not 0 <= one < 2**64:
+            raise UserError(f"seed {one!r:.40}: choose a whole number from 0 to 2^64 - 1")
+    return seeds
+
+
+def _spread(value: Audio | Sequence[Audio] | None, count: int, what: str) -> list[Audio | None]:
+    """One per item: the same for all, or as many as there are items."""
+    if value is None or isinstance(value, Audio):
+        return [value] * count
+    if len(value) != count:
+        raise UserError(f"{len(value)} {what} for {count} prompts: give one per prompt, or a single one for all")
+    return list(value)
+
+
+def _shifted(progress: Progress, before: float, total: float) -> Progress:
+    """Progress of one batch as progress of all."""
+    return lambda done, _: progress(before + done, total)

@@ -1,0 +1,85 @@
+"""What a take is made of: everything needed to render it again, as JSON in the file's comment tag."""
+
+import base64
+import binascii
+import platform
+import zlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pydantic
+import torch
+from jaxtyping import Int
+from pydantic import Field
+from torch import Tensor
+
+from cadenza.checkpoint import Config
+from cadenza.errors import UserError
+from cadenza.lm.generate import GenerationConfig
+
+
+class PackedCodes(Config):
+    """The codes of an audio prompt. They travel, not the audio: 30 s at 32 kHz are about 12 kB."""
+
+    num_codebooks: int = Field(..., ge=1, description="K")
+    num_frames: int = Field(..., ge=1, description="T")
+    data: str = Field(..., description="base64 of zlib of little-endian 16-bit codes, codebook by codebook")
+
+    @classmethod
+    def pack(cls, codes: Int[Tensor, "K T"]) -> "PackedCodes":
+        content = codes.cpu().numpy().astype("<u2").tobytes()
+        packed = base64.b64encode(zlib.compress(content, 9)).decode()
+        return cls(num_codebooks=codes.shape[0], num_frames=codes.shape[1], data=packed)
+
+    def unpack(self) -> Int[Tensor, "K T"]:
+        expected = 2 * self.num_codebooks * self.num_frames
+        try:
+            content = zlib.decompressobj().decompress(base64.b64decode(self.data, validate=True), expected + 1)
+        except (binascii.Error, zlib.error) as error:
+            raise UserError(f"the codes of the audio prompt are damaged ({error}): use another copy") from error
+        if len(content) != expected:
+            raise UserError(f"the codes of the audio prompt are damaged ({len(content)} bytes, expected {expected})")
+        codes = np.frombuffer(content, "<u2").astype(np.int64)
+        return torch.from_numpy(codes).view(self.num_codebooks, self.num_frames)
+
+
+class Take(Config):
+    """One piece of generated music, apart from the weights that made it."""
+
+    cadenza: str = Field(..., description="version of Cadenza")
+    format: Literal[1] = Field(1, description="version of this record")
+    model: str = Field(..., description="name of the model")
+    weights: str = Field(..., description="SHA-256 of its weights")
+    licence: str = Field("", description="licence of the weights")
+    text: str | tuple[tuple[float, str], ...] = Field(..., description="the prompt, or its timeline (seconds, text)")
+    seed: int = Field(..., ge=0, description="seed of the item")
+    generation: GenerationConfig = Field(..., description="settings")
+    precision: str = Field(..., description="of the language model")
+    device: str = Field(..., description="what it ran on")
+    torch: str = Field(..., description="version of torch")
+    prompt: PackedCodes | None = Field(None, description="what an audio prompt became, for a continuation")
+    complete: bool = Field(True, description="false if it was stopped before its end")
+
+    def metadata(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude_none=True)
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> "Take":
+        """Read what an `Audio` carries; UserError for audio that Cadenza did not make."""
+        if "cadenza" not in metadata:
+            raise UserError("this audio carries no record of how it was made: only files written by Cadenza do")
+        try:
+            return cls.model_validate(dict(metadata))
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            made_by = metadata["cadenza"]
+            raise UserError(
+                f"the record of Cadenza {made_by!r:.20} cannot be read ({field}: {first['msg']})"
+            ) from error
+
+
+def describe_device(device: torch.device) -> str:
+    """The processor's name: the same numbers are promised on the same kind of machine only."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu {platform.machine()}"

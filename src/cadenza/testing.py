@@ -1,0 +1,154 @@
+"""Tiny models with random weights, and synthetic sound: for tests, examples and documentation, ours and yours.
+
+They make noise, not music, but in milliseconds and through exactly the code that the large models run.
+"""
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
+from cadenza.audio import Audio
+from cadenza.codec.base import Codec
+from cadenza.codec.encodec import EnCodec, EnCodecConfig
+from cadenza.codec.seanet import SEANetConfig
+from cadenza.codec.stereo import StereoCodec
+from cadenza.conditioning.fuser import FuserConfig
+from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
+from cadenza.conditioning.t5 import T5Config, T5Encoder, TextTokenizer
+from cadenza.conditioning.text import TextConfig, TextEncoder
+from cadenza.lm.generate import GenerationConfig
+from cadenza.lm.model import LM, LMConfig
+from cadenza.lm.patterns import DelayConfig
+from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
+
+NUM_CODEBOOKS = 4
+CODEBOOK_SIZE = 32
+DIM = 32
+TEXT_DIM = 16
+MAX_TOKENS = 64
+
+
+def tone(
+    frequency: float = 440.0,
+    duration_seconds: float = 1.0,
+    sample_rate: int = 32000,
+    channels: int = 1,
+    level: float = 0.3,
+) -> Audio:
+    """A sine."""
+    time = np.arange(round(duration_seconds * sample_rate)) / sample_rate
+    wave = level * np.sin(2 * np.pi * frequency * time)
+    return Audio(np.repeat(wave[None], channels, axis=0), sample_rate)
+
+
+def noise(
+    duration_seconds: float = 1.0, sample_rate: int = 32000, channels: int = 1, level: float = 0.1, seed: int = 0
+) -> Audio:
+    """White noise of standard deviation `level`."""
+    draws = np.random.default_rng(seed).normal(size=(channels, round(duration_seconds * sample_rate)))
+    return Audio(level * draws, sample_rate)
+
+
+def tiny_codec(seed: int = 0, sample_rate: int = 32000) -> EnCodec:
+    """EnCodec with 50 frames a second at 32 kHz and two filters."""
+    half = SEANetConfig(num_filters=2, num_lstm_layers=1, kernel_size=5, last_kernel_size=5)
+    codec = EnCodec(
+        EnCodecConfig(
+            sample_rate=sample_rate,
+            num_codebooks=NUM_CODEBOOKS,
+            codebook_size=CODEBOOK_SIZE,
+            latent_dim=16,
+            encoder=half,
+            decoder=half,
+        )
+    )
+    _randomize(codec, seed)
+    for name, buffer in codec.named_buffers():
+        if name.endswith("inited"):
+            buffer.fill_(1.0)  # the codebooks are as they shall be: no k-means over the first batch
+        elif name.endswith("cluster_size"):
+            buffer.fill_(1.0)
+    return codec.eval()
+
+
+def tiny_tokenizer() -> TextTokenizer:
+    """One token per byte of UTF-8: it knows every script. `<pad>` 0, `</s>` 1, `<unk>` 2, as in T5."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {piece: i for i, piece in enumerate(["<pad>", "</s>", "<unk>", *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
+    )
+    return TextTokenizer(tokenizer)
+
+
+def tiny_text_encoder(seed: int = 0) -> TextEncoder:
+    config = T5Config(vocab_size=259, dim=TEXT_DIM, head_dim=8, num_heads=2, num_layers=1, feed_forward_dim=32)
+    encoder = T5Encoder(config)
+    encoder.initialize(torch.Generator().manual_seed(seed))
+    return TextEncoder(encoder.requires_grad_(False).eval(), tiny_tokenizer())
+
+
+def tiny_conditioning(seed: int = 0, mask_padding: bool = False) -> ConditionProvider:
+    provider = ConditionProvider(
+        ConditioningConfig(
+            dim=DIM,
+            conditioners={"description": TextConfig(dim=TEXT_DIM, max_tokens=MAX_TOKENS)},
+            fuser=FuserConfig.cross_text(mask_padding=mask_padding),
+        )
+    )
+    _randomize(provider, seed)
+    provider.attach_text_encoder(tiny_text_encoder(seed))
+    return provider.eval()
+
+
+def tiny_lm(seed: int = 0, num_codebooks: int = NUM_CODEBOOKS) -> LM:
+    """Two layers. Weights are larger than at the start of a training run, so that words make a difference."""
+    delays = tuple(range(num_codebooks))
+    config = LMConfig(
+        num_codebooks=num_codebooks,
+        codebook_size=CODEBOOK_SIZE,
+        dim=DIM,
+        num_layers=2,
+        num_heads=2,
+        feed_forward_dim=64,
+        pattern=DelayConfig(delays=delays),
+    )
+    lm = LM(config)
+    _randomize(lm, seed)
+    return lm.eval()
+
+
+def tiny_musicgen(
+    seed: int = 0, stereo: bool = False, max_duration_seconds: float = 30.0, mask_padding: bool = False
+) -> MusicGen:
+    """A whole model that turns words into noise: 32 kHz, 50 frames a second, 4 codebooks of 32 (8 in stereo)."""
+    codec: Codec = tiny_codec(seed)
+    if stereo:
+        codec = StereoCodec(codec)
+    config = MusicGenConfig(
+        name="tiny",
+        licence="CC0-1.0",
+        stereo=stereo,
+        max_duration_seconds=max_duration_seconds,
+        generation=GenerationConfig(duration=1.0, extend_stride=max_duration_seconds * 0.6),
+    )
+    return MusicGen(codec, tiny_lm(seed, codec.num_codebooks), tiny_conditioning(seed, mask_padding), config)
+
+
+@torch.no_grad()
+def _randomize(module: torch.nn.Module, seed: int) -> None:
+    """Every tensor drawn from one generator in the order of names: the same on every machine."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, tensor in sorted(module.state_dict().items()):
+        if not tensor.is_floating_point():
+            continue
+        if "norm" in name and tensor.ndim == 1:
+            tensor.fill_(1.0 if name.endswith("weight") else 0.0)
+        elif name.endswith("weight_g"):
+            tensor.fill_(1.0)
+        else:
+            fan_in = tensor[0].numel() if tensor.ndim > 1 else tensor.numel()
+            tensor.normal_(0.0, 1.5 / fan_in**0.5, generator=generator)
