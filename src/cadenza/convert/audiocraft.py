@@ -1,0 +1,110 @@
+"""MusicGen in audiocraft's directories: `state_dict.bin` beside `compression_state_dict.bin`.
+
+In: such a directory; both files may name further models (a T5, a codec), which the caller finds. Out: a `MusicGen`; and
+back.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cadenza.checkpoint import atomic_directory
+from cadenza.codec.encodec import EnCodec
+from cadenza.codec.stereo import StereoCodec
+from cadenza.conditioning.t5 import T5Config
+from cadenza.conditioning.text import TextEncoder
+from cadenza.convert.audiocraft_codec import codec_pointer, read_codec, write_codec
+from cadenza.convert.audiocraft_lm import LMCheckpoint, read_lm, write_lm
+from cadenza.convert.parts import fit_codec, mono_codec, text_encoder
+from cadenza.convert.transformers import write_text_encoder
+from cadenza.convert.transformers_codec import read_codec as read_transformers_codec
+from cadenza.errors import CheckpointError
+from cadenza.lm.generate import GenerationConfig
+from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
+
+LM_FILE = "state_dict.bin"
+CODEC_FILE = "compression_state_dict.bin"
+
+Find = Callable[[str], Path]
+"""Name of a model -> its local file or directory; raises CheckpointError if it cannot be had."""
+
+# (width, layers, feed-forward) of the encoders that audiocraft knows by name.
+_T5_NAMES = {
+    (512, 6, "relu"): "t5-small",
+    (768, 12, "relu"): "t5-base",
+    (1024, 24, "relu"): "t5-large",
+    (512, 8, "gated-gelu"): "google/flan-t5-small",
+    (768, 12, "gated-gelu"): "google/flan-t5-base",
+    (1024, 24, "gated-gelu"): "google/flan-t5-large",
+}
+
+
+def read_musicgen(directory: str | Path, find: Find, name: str = "unnamed", licence: str = "unknown") -> MusicGen:
+    """Read an audiocraft directory.
+
+    Args:
+        directory: holds `state_dict.bin` and `compression_state_dict.bin`.
+        find: gives the directory of the T5, and of the codec if the file only points to one.
+        name, licence: for the model's configuration.
+    """
+    directory = Path(directory)
+    checkpoint = read_lm(directory / LM_FILE)
+    lm = checkpoint.lm
+    codec = fit_codec(
+        find_codec(directory / CODEC_FILE, find), lm.config.num_codebooks, checkpoint.stereo, directory / CODEC_FILE
+    )
+    if checkpoint.text_encoder is not None:
+        beside = directory / checkpoint.text_encoder
+        place = (
+            beside if checkpoint.text_encoder == "text_encoder" and beside.is_dir() else find(checkpoint.text_encoder)
+        )
+        checkpoint.conditioning.attach_text_encoder(TextEncoder.from_pretrained(place))
+    config = MusicGenConfig(
+        name=name,
+        licence=licence,
+        stereo=isinstance(codec, StereoCodec),
+        max_duration_seconds=checkpoint.max_duration,
+        generation=GenerationConfig(guidance=checkpoint.guidance),
+    )
+    return MusicGen(codec, lm, checkpoint.conditioning, config)
+
+
+def find_codec(path: Path, find: Find) -> EnCodec:
+    """The codec in a file, or the one that it points to."""
+    pointer = codec_pointer(path)
+    if pointer is None:
+        return read_codec(path)
+    if pointer.startswith("dac_"):
+        raise CheckpointError(f"{path} points to the codec {pointer!r}: only EnCodec is supported")
+    target = find(pointer)
+    if target.is_dir():
+        return read_codec(target / CODEC_FILE) if (target / CODEC_FILE).is_file() else read_transformers_codec(target)
+    return read_codec(target)
+
+
+def write_musicgen(model: MusicGen, directory: str | Path) -> None:
+    """Write an audiocraft directory. Raises UserError for what audiocraft cannot express.
+
+    audiocraft takes the text encoder by its official name. One of another shape is written beside the files, for
+    `read_musicgen` to find; audiocraft itself knows no such encoder.
+    """
+    encoder = text_encoder(model)
+    codec = mono_codec(model.codec)
+    known = _T5_NAMES.get(_shape(encoder.model.config)) if encoder is not None else None
+    checkpoint = LMCheckpoint(
+        lm=model.lm,
+        conditioning=model.conditioning,
+        text_encoder=None if encoder is None else known or "text_encoder",
+        num_codebooks=codec.num_codebooks,
+        stereo=isinstance(model.codec, StereoCodec),
+        max_duration=model.config.max_duration_seconds,
+        guidance=model.config.generation.guidance,
+    )
+    with atomic_directory(directory) as temporary:
+        write_lm(temporary / LM_FILE, checkpoint, model.codec.sample_rate, model.codec.channels)
+        write_codec(codec, temporary / CODEC_FILE)
+        if encoder is not None and known is None:
+            write_text_encoder(encoder, temporary / "text_encoder")
+
+
+def _shape(config: T5Config) -> tuple[int, int, str]:
+    return config.dim, config.num_layers, config.feed_forward

@@ -1,0 +1,44 @@
+"""What foreign files leave open about how the parts of a MusicGen belong together.
+
+In: parts, or a `MusicGen`. Out: a codec that fits the language model; the parts with weights behind wrappers.
+"""
+
+from cadenza.codec.base import Codec
+from cadenza.codec.encodec import EnCodec
+from cadenza.codec.stereo import StereoCodec
+from cadenza.conditioning.text import TextConditioner, TextEncoder
+from cadenza.errors import CheckpointError, UserError
+from cadenza.pipelines.musicgen import MusicGen
+
+
+def fit_codec(codec: EnCodec, num_codebooks: int, stereo: bool | None, source: object) -> Codec:
+    """The codec as a language model over `num_codebooks` streams needs it: fewer codebooks, or left and right in turn.
+
+    `stereo` None: whatever makes the numbers agree.
+    """
+    available = codec.config.num_codebooks
+    if stereo is None:
+        stereo = codec.channels == 1 and num_codebooks == 2 * available
+    needed = num_codebooks // 2 if stereo else num_codebooks
+    if needed > available or (stereo and (num_codebooks % 2 or codec.channels != 1)):
+        raise CheckpointError(
+            f"{source}: its language model wants {num_codebooks} codebooks, its codec has {available}: "
+            "these two do not belong together"
+        )
+    if needed != codec.num_codebooks:
+        codec.config = codec.config.model_copy(update={"used_codebooks": needed})
+    return StereoCodec(codec) if stereo else codec
+
+
+def mono_codec(codec: Codec) -> EnCodec:
+    """The codec that holds the weights: the one inside a stereo wrapper."""
+    inner = codec.mono if isinstance(codec, StereoCodec) else codec
+    if not isinstance(inner, EnCodec):
+        raise UserError(f"only an EnCodec can be exported, not a {type(inner).__name__}")
+    return inner
+
+
+def text_encoder(model: MusicGen) -> TextEncoder | None:
+    """The frozen encoder of the text condition."""
+    conditioner = model.conditioning.conditioner(model.config.text_condition)
+    return conditioner.encoder if isinstance(conditioner, TextConditioner) else None
