@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from cadenza.nn.attend import attend
 from cadenza.nn.linear import Linear
 
 
@@ -52,9 +52,7 @@ class SelfAttention(nn.Module):
                 if self.causal and steps > 1:
                     mask = torch.ones(steps, end, dtype=torch.bool, device=x.device).tril(start)
         dropout = self.dropout if self.training else 0.0
-        attended = F.scaled_dot_product_attention(
-            query, keys, values, mask, dropout, is_causal=self.causal and steps > 1 and mask is None
-        )
+        attended = attend(query, keys, values, mask, dropout, causal=self.causal and steps > 1 and mask is None)
         return self.out_projection(attended.transpose(1, 2).reshape(batch, steps, dim))
 
 
@@ -84,11 +82,6 @@ class CrossAttention(nn.Module):
         """`mask` is True where the source may be attended to; None attends to all of it."""
         batch, steps, dim = x.shape
         query = self.in_projection.part(x, 0).view(batch, steps, self.num_heads, dim // self.num_heads).transpose(1, 2)
-        attended = F.scaled_dot_product_attention(
-            query,
-            source.keys,
-            source.values,
-            None if mask is None else mask[:, None, None, :],
-            self.dropout if self.training else 0.0,
-        )
+        dropout = self.dropout if self.training else 0.0
+        attended = attend(query, source.keys, source.values, None if mask is None else mask[:, None, None, :], dropout)
         return self.out_projection(attended.transpose(1, 2).reshape(batch, steps, dim))
