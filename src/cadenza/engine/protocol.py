@@ -4,7 +4,7 @@ In: tokens of K parallel streams, and conditions in the model's own form, once. 
 which the caller holds: the same model serves many runs at once, and a faster engine may bring its own cache.
 """
 
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -14,6 +14,7 @@ from cadenza.engine.cache import KVCache
 ConditionsT = TypeVar("ConditionsT", contravariant=True)
 
 
+@runtime_checkable
 class Decoder(Protocol[ConditionsT]):
     """An autoregressive model over `[B, K]` tokens per step."""
 

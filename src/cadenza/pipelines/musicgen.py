@@ -10,7 +10,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -130,7 +130,7 @@ class MusicGen:
 
     def stream(
         self,
-        text: str | Sequence[tuple[float, str]],
+        text: Text,
         duration: float | None = None,
         seed: int | None = None,
         *,
@@ -181,7 +181,7 @@ class MusicGen:
     @classmethod
     def from_pretrained(
         cls, directory: str | Path, device: str | torch.device | None = None, precision: str | None = None
-    ) -> Self:
+    ) -> "MusicGen":
         """Load a model directory. `precision` (fp32, bf16, fp16) is that of the language model and the projections.
 
         The codec and the text encoder always run in fp32. Raises CheckpointError for a directory that is none.
@@ -386,7 +386,7 @@ class MusicGen:
         prompt: Int[Tensor, "B K P"] | None,
         progress: Progress | None,
         should_stop: Callable[[], bool] | None,
-    ) -> Iterator[Int[Tensor, "B K n"]]:
+    ) -> Iterator[Int[Tensor, "B K _"]]:
         """All codes of the pieces in order: those of the prompt, then new ones as they are made."""
         rate = self.codec.frame_rate
         prompt_frames = 0 if prompt is None else prompt.shape[2]

@@ -12,8 +12,8 @@ CHUNK_SECONDS = 1.0  # decoding is cheapest in pieces; one second is soon enough
 
 
 def decode_stream(
-    codec: Codec, codes: Iterable[Int[Tensor, "B K n"]], num_samples: int
-) -> Iterator[Float[Tensor, "B C n"]]:
+    codec: Codec, codes: Iterable[Int[Tensor, "B K _"]], num_samples: int
+) -> Iterator[Float[Tensor, "B C _"]]:
     """Decode codes as they arrive, about a second at a time, and yield `num_samples` samples in all (or what there is).
 
     Pieces are cut by the count of frames alone, so that a stream and a whole are decoded by the same steps.
