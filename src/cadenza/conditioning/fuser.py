@@ -11,7 +11,7 @@ masked, in either.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -103,7 +103,7 @@ class FuserConfig(Config):
         return (*self.cross, *self.prepend, *self.sum)
 
     @classmethod
-    def cross_text(cls, name: str = "description", mask_padding: bool = False) -> Self:
+    def cross_text(cls, name: str = "description", mask_padding: bool = False) -> "FuserConfig":
         """The text-to-music arrangement: one text condition by cross-attention."""
         return cls(cross=(name,), mask_padding=mask_padding)
 

@@ -6,7 +6,7 @@ In: one mapping per item of the batch, from condition name to raw value (a missi
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Self, cast
+from typing import Annotated, cast
 
 import torch
 from pydantic import Field
@@ -111,7 +111,7 @@ class ConditionProvider(nn.Module, Pretrained):
     @classmethod
     def from_pretrained(
         cls, directory: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
-    ) -> Self:
+    ) -> "ConditionProvider":
         """Load projections (as `dtype`) and the frozen encoders beside them (float32).
 
         A folder that is absent leaves its conditioner without an encoder: prepared features still work.

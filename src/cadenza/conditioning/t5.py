@@ -11,7 +11,7 @@ directory loads as is.
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -164,7 +164,7 @@ class T5Encoder(nn.Module, Pretrained):
     @classmethod
     def from_pretrained(
         cls, directory: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
-    ) -> Self:
+    ) -> "T5Encoder":
         """Load our own or an official directory; see `Pretrained.from_pretrained` for errors."""
         weights = Path(directory) / WEIGHTS_FILE
         if not weights.is_file() or "shared.weight" in weight_shapes(weights):
@@ -236,7 +236,7 @@ class TextTokenizer:
         tokenizer.no_truncation()
 
     @classmethod
-    def from_pretrained(cls, directory: str | Path) -> Self:
+    def from_pretrained(cls, directory: str | Path) -> "TextTokenizer":
         path = Path(directory) / TOKENIZER_FILE
         if not path.is_file():
             raise CheckpointError(f"no {TOKENIZER_FILE} in {directory}: the text encoder's folder is incomplete")

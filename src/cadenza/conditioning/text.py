@@ -8,7 +8,7 @@ precision.
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -28,7 +28,7 @@ class TextEncoder(NamedTuple):
     tokenizer: TextTokenizer
 
     @classmethod
-    def from_pretrained(cls, directory: str | Path, device: str | torch.device = "cpu") -> Self:
+    def from_pretrained(cls, directory: str | Path, device: str | torch.device = "cpu") -> "TextEncoder":
         model = T5Encoder.from_pretrained(directory, device, torch.float32)
         return cls(model.requires_grad_(False), TextTokenizer.from_pretrained(directory))
 

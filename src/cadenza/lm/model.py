@@ -226,17 +226,16 @@ class LM(nn.Module, Pretrained):
         return x
 
     def _input_bias(self, length: int, conditions: FusedConditions, device: torch.device) -> Float[Tensor, "b S D"]:
-        """Positions (the prefix counts) plus the conditions that are summed (the prefix does not get them)."""
+        """Positions (the prefix counts) plus the conditions that are summed (the prefix does not get them, nor do steps
+        behind their end)."""
         bias = self.config.positional.table(length, self.config.dim, device)[None]
         if conditions.sum is not None:
             prefix = conditions.prefix_length
             steps = length - prefix
             added = conditions.sum.float()
-            assert added.shape[1] == 1 or added.shape[1] >= steps, (
-                f"a summed condition of {added.shape[1]} steps is shorter than the sequence of {steps}"
-            )
             added = added.expand(-1, steps, -1) if added.shape[1] == 1 else added[:, :steps]
-            bias = bias + torch.nn.functional.pad(added, (0, 0, prefix, 0))
+            behind = steps - added.shape[1]
+            bias = bias + torch.nn.functional.pad(added, (0, 0, prefix, behind))
         return bias
 
     def _logits(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B K S V"]:

@@ -6,7 +6,7 @@ order at 30 (one core of a server; 50 on two). `pack` brings weights into that o
 that memory holds them once.
 """
 
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -65,7 +65,7 @@ class Linear(nn.Linear):
     def _dense(self) -> Float[Tensor, "O I"]:
         return torch.cat([part.to_dense() for part in self._packed])
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+    def _apply(self, fn: Any, recurse: bool = True) -> "Linear":
         self.unpack()
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 

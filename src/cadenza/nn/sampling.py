@@ -44,7 +44,7 @@ def uniforms(
     seeds: Sequence[int], first_frame: int, num_frames: int, num_codebooks: int, device: torch.device | str = "cpu"
 ) -> Float[Tensor, "B K T"]:
     """One number in the open interval (0, 1) per item, codebook and frame: the seed is Philox's key, (frame, codebook)
-    its counter, and the 24 upper bits of the first word make the number."""
+    its counter, and the 23 upper bits of the first word make the number."""
     for seed in seeds:
         if not 0 <= seed < 2**64:
             raise UserError(f"seed {seed} is out of range: choose one from 0 to 2^64 - 1")
@@ -55,7 +55,7 @@ def uniforms(
     codebook = torch.arange(num_codebooks, device=device)[:, None].expand(shape)
     zero = torch.zeros((), dtype=torch.int64, device=device).expand(shape)
     word = philox((frame & _WORD, codebook, frame >> 32, zero), (low, high))[0]
-    return ((word >> 8).float() + 0.5) / 2**24
+    return ((word >> 9).float() + 0.5) / 2**23  # with one bit more, the last number would round to 1
 
 
 def probabilities(
@@ -82,7 +82,7 @@ def choose(p: Float[Tensor, "*shape V"], uniform: Float[Tensor, "*shape"]) -> In
     Weights need not sum to 1; an entry of weight 0 is never chosen.
     """
     cumulative = p.cumsum(-1)
-    return torch.searchsorted(cumulative, (uniform[..., None] * cumulative[..., -1:])).squeeze(-1)
+    return torch.searchsorted(cumulative, uniform[..., None] * cumulative[..., -1:]).squeeze(-1)
 
 
 def sample(
