@@ -1,0 +1,132 @@
+"""Which format a path is in, and reading and writing each.
+
+In: a path, or a `MusicGen` and the name of a format. Out: the other one.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from cadenza.checkpoint import CONFIG_FILE, atomic_directory, read_json
+from cadenza.codec.base import Codec
+from cadenza.codec.encodec import EnCodec
+from cadenza.codec.stereo import StereoCodec
+from cadenza.convert import audiocraft, audiocraft_codec, transformers, transformers_codec
+from cadenza.convert.hub import find_part
+from cadenza.convert.official import UNKNOWN_LICENCE
+from cadenza.convert.parts import mono_codec
+from cadenza.errors import CheckpointError, UserError
+from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
+
+Format = Literal["cadenza", "audiocraft", "transformers"]
+FORMATS: tuple[Format, ...] = ("cadenza", "audiocraft", "transformers")
+
+Kind = Literal["model", "codec"]
+
+
+def identify(path: str | Path) -> tuple[Format, Kind]:
+    """The format of a file or directory, and whether it is a model or a codec. CheckpointError if it is neither."""
+    path = Path(path)
+    if path.is_file():
+        if path.name == audiocraft.LM_FILE:
+            return "audiocraft", "model"
+        if path.suffix in (".bin", ".th", ".pt", ".pth"):
+            return "audiocraft", "codec"
+        raise CheckpointError(f"{path} is no checkpoint: expected a directory, or a .bin or .th file")
+    if not path.is_dir():
+        raise CheckpointError(f"no file or directory {path}: check the path")
+    if (path / audiocraft.LM_FILE).is_file():
+        return "audiocraft", "model"
+    if (path / audiocraft.CODEC_FILE).is_file():
+        return "audiocraft", "codec"
+    if (path / CONFIG_FILE).is_file():
+        settings = read_json(path / CONFIG_FILE)
+        if settings.get("type") == "musicgen":
+            return "cadenza", "model"
+        if settings.get("kind") == "encodec":
+            return "cadenza", "codec"
+        if settings.get("model_type") in transformers.MODEL_TYPES:
+            return "transformers", "model"
+        if settings.get("model_type") == "encodec":
+            return "transformers", "codec"
+        kind = settings.get("model_type") or settings.get("type") or "unknown"
+        raise CheckpointError(f"{path} holds a model of type {kind!r}: expected a MusicGen or an EnCodec")
+    raise CheckpointError(
+        f"{path} holds no model: expected {CONFIG_FILE} (Cadenza, transformers) or {audiocraft.LM_FILE} (audiocraft)"
+    )
+
+
+def read_model(
+    path: str | Path, text_encoder: str | Path | None = None, name: str | None = None, licence: str = UNKNOWN_LICENCE
+) -> MusicGen:
+    """Read a whole model of any format.
+
+    Args:
+        path: a directory, or audiocraft's `state_dict.bin`.
+        text_encoder: directory of the T5, for audiocraft's files, which only name theirs; None: find it by that name.
+        name, licence: for the configuration; a Cadenza directory keeps its own.
+    """
+    path = Path(path)
+    form, kind = identify(path)
+    if kind != "model":
+        raise CheckpointError(f"{path} holds a codec, which makes no music: give the directory of a whole model")
+    directory = path.parent if path.is_file() else path
+    name = name or directory.resolve().name
+    if form == "cadenza":
+        return MusicGen.from_pretrained(directory, "cpu")
+    if form == "transformers":
+        return transformers.read_musicgen(directory, name, licence)
+
+    def find(wanted: str) -> Path:
+        is_encoder = text_encoder is not None and "encodec" not in wanted
+        return Path(text_encoder) if is_encoder and text_encoder is not None else find_part(wanted)
+
+    return audiocraft.read_musicgen(directory, find, name, licence)
+
+
+def read_codec(path: str | Path) -> Codec:
+    """Read a codec of any format, alone or out of a whole model."""
+    path = Path(path)
+    form, kind = identify(path)
+    if form == "cadenza":
+        if kind == "codec":
+            return EnCodec.from_pretrained(path)
+        codec = EnCodec.from_pretrained(path / "codec")
+        stereo = MusicGenConfig.model_validate(read_json(path / CONFIG_FILE)).stereo
+        return StereoCodec(codec) if stereo else codec
+    if form == "transformers":
+        return transformers_codec.read_codec(path) if kind == "codec" else transformers.read_musicgen(path).codec
+    if path.is_file() and path.name != audiocraft.LM_FILE:
+        return audiocraft.find_codec(path, find_part)
+    directory = path.parent if path.is_file() else path
+    return audiocraft.find_codec(directory / audiocraft.CODEC_FILE, find_part)
+
+
+def write_model(model: MusicGen, directory: str | Path, form: str) -> None:
+    """Write a whole model. The directory must be new or empty. UserError for what the format cannot express."""
+    _check_target(Path(directory), form)
+    if form == "cadenza":
+        model.save_pretrained(directory)
+    elif form == "audiocraft":
+        audiocraft.write_musicgen(model, directory)
+    else:
+        transformers.write_musicgen(model, directory)
+
+
+def write_codec(codec: Codec, directory: str | Path, form: str) -> None:
+    """Write a codec alone. The directory must be new or empty. UserError for what the format cannot express."""
+    _check_target(Path(directory), form)
+    inner = mono_codec(codec)
+    with atomic_directory(directory) as temporary:
+        if form == "cadenza":
+            inner.save_pretrained(temporary)
+        elif form == "audiocraft":
+            audiocraft_codec.write_codec(inner, temporary / audiocraft.CODEC_FILE)
+        else:
+            transformers_codec.write_codec(inner, temporary)
+
+
+def _check_target(directory: Path, form: str) -> None:
+    if form not in FORMATS:
+        raise UserError(f"unknown format {form!r}: use {', '.join(FORMATS)}")
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise UserError(f"{directory} exists already: choose a new or empty directory")

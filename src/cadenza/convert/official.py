@@ -1,0 +1,48 @@
+"""The published models of the MusicGen family, as data (reference: Meta's model cards).
+
+In: a name as on the Hugging Face Hub. Out: what kind of model it is and what its weights may be used for.
+"""
+
+from typing import NamedTuple
+
+LICENCE = "CC-BY-NC 4.0 (weights by Meta: not for commercial use)"
+UNKNOWN_LICENCE = "unknown: ask where the weights came from (Meta's are CC-BY-NC 4.0, not for commercial use)"
+
+
+class Official(NamedTuple):
+    """A published model: what conditions it listens to, its size in parameters, its channels."""
+
+    conditions: str
+    size: str
+    channels: int = 1
+    licence: str = LICENCE
+
+
+MODELS = {
+    "facebook/musicgen-small": Official("text", "300M"),
+    "facebook/musicgen-medium": Official("text", "1.5B"),
+    "facebook/musicgen-large": Official("text", "3.3B"),
+    "facebook/musicgen-melody": Official("text, melody", "1.5B"),
+    "facebook/musicgen-melody-large": Official("text, melody", "3.3B"),
+    "facebook/musicgen-stereo-small": Official("text", "300M", 2),
+    "facebook/musicgen-stereo-medium": Official("text", "1.5B", 2),
+    "facebook/musicgen-stereo-large": Official("text", "3.3B", 2),
+    "facebook/musicgen-stereo-melody": Official("text, melody", "1.5B", 2),
+    "facebook/musicgen-stereo-melody-large": Official("text, melody", "3.3B", 2),
+    "facebook/musicgen-style": Official("text, style", "1.5B"),
+}
+
+CODECS = ("facebook/encodec_24khz", "facebook/encodec_32khz", "facebook/encodec_48khz")
+
+ENCODERS = {  # the names in audiocraft's files -> repositories
+    "t5-small": "google-t5/t5-small",
+    "t5-base": "google-t5/t5-base",
+    "t5-large": "google-t5/t5-large",
+    "t5-3b": "google-t5/t5-3b",
+    "t5-11b": "google-t5/t5-11b",
+}
+
+
+def licence_of(name: str) -> str:
+    """The licence of the weights that go by this name."""
+    return MODELS[name].licence if name in MODELS else UNKNOWN_LICENCE

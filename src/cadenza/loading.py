@@ -1,0 +1,172 @@
+"""From a name to a model that plays.
+
+In: nothing (the embedded model), a model directory, a foreign file or directory, or a name on the Hugging Face Hub.
+Out: the pipeline. Foreign weights are converted once, into the user's cache.
+"""
+
+import difflib
+import hashlib
+import logging
+import os
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from cadenza.checkpoint import CONFIG_FILE
+from cadenza.codec.base import Codec
+from cadenza.convert.formats import identify, read_codec, read_model
+from cadenza.convert.hub import find_musicgen, find_part, is_repository
+from cadenza.convert.official import CODECS, MODELS, UNKNOWN_LICENCE, licence_of
+from cadenza.errors import CheckpointError, UserError
+from cadenza.pipelines.musicgen import MusicGen
+from cadenza.pipelines.placement import choose_device, choose_precision
+
+ASSETS = Path(__file__).parent / "assets"
+CONVERSION = 1
+"""Raised whenever converted directories change, so that older ones in a cache are made again."""
+
+log = logging.getLogger("cadenza")
+
+
+def load(
+    name: str | Path | None = None, device: str | torch.device | None = None, precision: str | None = None
+) -> MusicGen:
+    """Load a model, ready to generate.
+
+    Args:
+        name: None is the model that comes with Cadenza; else a model directory, a directory or `state_dict.bin` of
+            audiocraft, a directory of transformers, or a name such as `facebook/musicgen-small`.
+        device: `cpu`, `cuda`, `cuda:1`; None: a GPU if there is one.
+        precision: `fp32`, `bf16` or `fp16`; None: what suits the device.
+
+    Raises UserError for a name, device or precision that does not exist, CheckpointError for a broken model.
+    """
+    place = choose_device(device)
+    precision = choose_precision(precision, place)
+    return MusicGen.from_pretrained(find_model(name), place, precision)
+
+
+def load_codec(name: str | Path | None = None, device: str | torch.device | None = None) -> Codec:
+    """Load a codec in float32: that of a whole model (named as for `load`), or a codec's file, directory or name."""
+    place = choose_device(device)
+    if name is None or (not _exists(name) and str(name) in MODELS):
+        path = find_model(name)
+    elif _exists(name):
+        path = Path(name)
+    elif _may_be_remote(str(name), CODECS):
+        path = find_part(str(name))
+    else:
+        raise UserError(_unknown(str(name), (*CODECS, *MODELS)))
+    return read_codec(path).float().to(place).eval()
+
+
+def find_model(name: str | Path | None = None) -> Path:
+    """The model directory for a name; foreign and remote models are converted into the cache first."""
+    if name is None:
+        return _embedded()
+    if _exists(name):
+        path = Path(name)
+        form, kind = identify(path)
+        if kind == "codec":
+            raise CheckpointError(f"{path} holds a codec, which makes no music: give the directory of a whole model")
+        directory = path.parent if path.is_file() else path
+        if form == "cadenza":
+            return directory
+        own = directory.resolve().name
+        return _converted(directory, own, Path("local"), UNKNOWN_LICENCE)
+    if _may_be_remote(str(name), MODELS):
+        return _from_hub(str(name))
+    raise UserError(_unknown(str(name), MODELS))
+
+
+def cache_directory() -> Path:
+    """Where converted models are kept: $CADENZA_CACHE, else the platform's place for caches."""
+    if own := os.environ.get("CADENZA_CACHE"):
+        return Path(own).expanduser()
+    home = Path.home()
+    match platform.system():
+        case "Darwin":
+            return home / "Library" / "Caches" / "cadenza"
+        case "Windows":
+            return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "cadenza" / "Cache"
+        case _:
+            return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "cadenza"
+
+
+def _embedded() -> Path:
+    for config in (ASSETS / CONFIG_FILE, *sorted(ASSETS.glob(f"*/{CONFIG_FILE}"))):
+        if config.is_file() and identify(config.parent) == ("cadenza", "model"):
+            return config.parent
+    raise CheckpointError(
+        "this installation holds no embedded model: install the released package, or name a model, such as "
+        "facebook/musicgen-small or the directory of your own"
+    )
+
+
+def _from_hub(name: str) -> Path:
+    """A converted copy if there is one; else the files, from the Hub's cache or the network, converted."""
+    place = Path(name.replace("/", "--"))
+    made = sorted((_models() / place).glob(f"*-v{CONVERSION}/{CONFIG_FILE}"), key=lambda file: file.stat().st_mtime)
+    if made:
+        return made[-1].parent
+    return _converted(find_musicgen(name), name, place, licence_of(name))
+
+
+def _converted(source: Path, name: str, place: Path, licence: str) -> Path:
+    """The model directory made of a foreign one; made now unless this very source was converted before."""
+    stem = "" if place.name != "local" else f"{source.resolve().name}-"
+    target = _models() / place / f"{stem}{_fingerprint(source)}-v{CONVERSION}"
+    if (target / CONFIG_FILE).is_file():
+        return target
+    log.info("converting %s (once) into %s", source, target)
+    model = read_model(source, name=name, licence=licence)
+    model.save_pretrained(target, card=_card(name, licence, source))
+    return target
+
+
+def _models() -> Path:
+    return cache_directory() / "models"
+
+
+def _fingerprint(directory: Path) -> str:
+    """Identity of a directory's files by place, size and time (the Hub's cache names its files by their hash)."""
+    total = hashlib.sha256()
+    for file in sorted(directory.iterdir()):
+        if file.is_file():
+            status = file.stat()
+            total.update(f"{file.name}\0{file.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return total.hexdigest()[:16]
+
+
+def _card(name: str, licence: str, source: Path) -> str:
+    return (
+        f"# {name}\n\nConverted by Cadenza from `{source.resolve()}`.\n\nLicence of the weights: {licence}.\n\n"
+        "Delete this directory to convert again.\n"
+    )
+
+
+# ---- names -----------------------------------------------------------------------------------------------------------
+
+
+def _exists(name: str | Path) -> bool:
+    try:
+        return str(name) != "" and Path(name).exists()
+    except OSError:  # longer than any path can be
+        return False
+
+
+def _may_be_remote(name: str, known: Iterable[str]) -> bool:
+    """Whether to ask the Hub: for a known name, or one that is not nearly a known one."""
+    known = tuple(known)
+    return name in known or (is_repository(name) and not difflib.get_close_matches(name, known, 1, 0.9))
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    short = {one.rpartition("/")[2]: one for one in known}
+    near = [short[one] for one in difflib.get_close_matches(name.rpartition("/")[2], list(short), 3, 0.6)]
+    hint = (
+        f"did you mean {' or '.join(near)}?" if near else "give a directory, or a name such as facebook/musicgen-small"
+    )
+    return f"no model {name[:80]!r}: {hint}"
