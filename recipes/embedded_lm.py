@@ -6,7 +6,8 @@ from cadenza.conditioning.t5 import T5Config
 from cadenza.conditioning.text import TextConfig
 from cadenza.lm.model import LMConfig
 from cadenza.train.config import TrainConfig
-from cadenza.train.objectives.lm import AdamWConfig, LMObjectiveConfig
+from cadenza.train.objectives.lm import LMObjectiveConfig
+from cadenza.train.optim import AdamWConfig
 from cadenza.train.schedule import CosineSchedule
 
 DIM = 384

@@ -1,13 +1,13 @@
 """The language-model objective: predict every code from those before it in the pattern, and from the text.
 
-In: batches `{"codes": [B, K, T], "frames": [B], "captions": [...]}`. Out: a language model with its conditioning. Copet et
-al. 2023 (MusicGen), section 3. Differences: conditions are dropped per item, not per batch, and the text encoder may be
-trained with the model.
+In: batches `{"codes": [B, K, T], "frames": [B], "captions": [...]}`. Out: a language model with its conditioning. Copet
+et al. 2023 (MusicGen), section 3. Differences: conditions are dropped per item, not per batch, and the text encoder may
+be trained with the model.
 """
 
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -22,25 +22,14 @@ from cadenza.codec.encodec import EnCodec
 from cadenza.conditioning.fuser import FusedConditions
 from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
 from cadenza.conditioning.t5 import T5Config, T5Encoder, TextTokenizer
-from cadenza.conditioning.text import TextEncoder, drop_words
+from cadenza.conditioning.text import TextConfig, TextEncoder, drop_words
 from cadenza.data.batches import Batch
 from cadenza.lm.model import LM, LMConfig
 from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
 from cadenza.train.objective import Loss, Phase, Turn
+from cadenza.train.optim import AdamWConfig, OptimizerConfig, build_optimizer
 
 CONDITION = "description"
-
-
-class AdamWConfig(Config):
-    """Defaults: MusicGen's."""
-
-    learning_rate: float = Field(1e-4, gt=0, description="of the language model and its projections")
-    text_encoder_learning_rate: float | None = Field(
-        None, gt=0, description="of a trained text encoder; None: the same"
-    )
-    betas: tuple[float, float] = Field((0.9, 0.95), description="decay of the two moments")
-    weight_decay: float = Field(0.1, ge=0, description="decoupled decay")
-    decay_vectors: bool = Field(True, description="decay biases and norms as well, as published")
 
 
 class LMObjectiveConfig(Config):
@@ -60,7 +49,7 @@ class LMObjectiveConfig(Config):
     window_seconds: float = Field(30.0, gt=0, description="length of a training window, seconds")
     condition_dropout: float = Field(0.3, ge=0, le=1, description="chance that an item is trained without its text")
     word_dropout: float = Field(0.3, ge=0, le=1, description="chance that a word of a caption is left out")
-    optimizer: AdamWConfig = Field(default_factory=AdamWConfig)
+    optimizer: OptimizerConfig = Field(default_factory=AdamWConfig)
     max_grad_norm: float = Field(1.0, ge=0, description="clip the gradient to this norm; 0: off")
     gradient_checkpointing: bool = Field(False, description="less memory, a third more time")
 
@@ -92,7 +81,9 @@ class LMObjective:
         if config.train_text_encoder:
             self.modules["text_encoder"] = self.text_encoder.model
         self.averaged: Sequence[str] = tuple(self.modules)
-        self._phase = Phase("lm", _adamw(self.modules, config.optimizer), config.max_grad_norm)
+        text = config.conditioning.conditioners[CONDITION]
+        self._max_tokens = text.max_tokens if isinstance(text, TextConfig) else None
+        self._phase = Phase("lm", build_optimizer(self.modules, config.optimizer), config.max_grad_norm)
 
     def phases(self, step: int) -> Sequence[Phase]:
         return (self._phase,)
@@ -112,7 +103,7 @@ class LMObjective:
         return Loss(total, {"ce": total.detach()} | metrics)
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """`ce` and `ppl`, whole and per codebook, and `ce_null`: the same without text. The gap is what text is worth."""
+        """`ce` and `ppl`, whole and per codebook; `ce_null`, without text: the gap is what the text is worth."""
         sums, null_sum, items = torch.zeros(self.lm.config.num_codebooks), 0.0, 0
         for batch in batches:
             captions = _captions(batch)
@@ -150,9 +141,8 @@ class LMObjective:
         texts = [text for text in captions if text is not None and text.strip()]
         if not texts:
             return self.conditioning(self.conditioning.null(len(captions)))
-        limit = self.conditioning.conditioner(CONDITION).config.max_tokens
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_text_encoder):
-            encoded = iter(self.text_encoder.encode(texts, limit))
+            encoded = iter(self.text_encoder.encode(texts, self._max_tokens))
         rows = [next(encoded) if text is not None and text.strip() else None for text in captions]
         return self.conditioning({CONDITION: rows})
 
@@ -162,7 +152,8 @@ class LMObjective:
         Equal to reverting the logits to frames first, without moving them (the largest tensor of the step).
         """
         codes, frames = batch["codes"], batch["frames"]
-        assert isinstance(codes, Tensor) and isinstance(frames, Tensor)
+        assert isinstance(codes, Tensor)
+        assert isinstance(frames, Tensor)
         real = torch.arange(codes.shape[2], device=codes.device) < frames[:, None]
         sequence, _ = self.lm.pattern.build(codes, self.lm.config.special_token, valid_only=True)
         targets, _ = self.lm.pattern.build(codes.masked_fill(~real[:, None], -1), -1, valid_only=True)
@@ -197,24 +188,6 @@ def build_parts(config: LMObjectiveConfig, captions: Sequence[str], seed: int) -
     model = T5Encoder(config.text_encoder)
     model.initialize(generator)
     return Parts(lm, conditioning, TextEncoder(model, tokenizer), codec)
-
-
-def _adamw(modules: Mapping[str, nn.Module], config: AdamWConfig) -> torch.optim.AdamW:
-    """Up to four groups: (model, text encoder) x (matrices, vectors)."""
-    text_rate = config.text_encoder_learning_rate or config.learning_rate
-    groups: list[dict[str, Any]] = []
-    for text in (False, True):
-        parameters = [
-            p for name, part in modules.items() if (name == "text_encoder") == text for p in part.parameters()
-        ]
-        for is_vector in (False, True):
-            chosen = [p for p in parameters if p.requires_grad and (p.dim() < 2) == is_vector]
-            decay = config.weight_decay if config.decay_vectors or not is_vector else 0.0
-            if chosen:
-                groups.append(
-                    {"params": chosen, "lr": text_rate if text else config.learning_rate, "weight_decay": decay}
-                )
-    return torch.optim.AdamW(groups, betas=config.betas, fused=True)
 
 
 def _captions(batch: Batch) -> list[str]:

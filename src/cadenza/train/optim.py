@@ -1,0 +1,107 @@
+"""Optimisers of language models: AdamW for everything, or Muon for the hidden matrices and AdamW for the rest.
+
+In: modules by name. Out: one `torch.optim.Optimizer`. Loshchilov & Hutter 2019 (AdamW); Jordan et al. 2024 (Muon:
+momentum whose matrix updates are orthogonalised), its updates as large as AdamW's (Liu et al. 2025), so that both
+share one learning rate.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from cadenza.checkpoint import Config
+
+
+class AdamWConfig(Config):
+    """Defaults: MusicGen's."""
+
+    kind: Literal["adamw"] = "adamw"
+    learning_rate: float = Field(1e-4, gt=0, description="of the language model and its projections")
+    text_encoder_learning_rate: float | None = Field(
+        None, gt=0, description="of a trained text encoder; None: the same"
+    )
+    betas: tuple[float, float] = Field((0.9, 0.95), description="decay of the two moments")
+    weight_decay: float = Field(0.1, ge=0, description="decoupled decay")
+    decay_vectors: bool = Field(True, description="decay biases and norms as well, as published")
+
+
+class MuonConfig(Config):
+    """Muon for the matrices inside transformer layers; AdamW for embeddings, heads, projections and vectors."""
+
+    kind: Literal["muon"] = "muon"
+    learning_rate: float = Field(2e-3, gt=0, description="of both, as an AdamW rate")
+    momentum: float = Field(0.95, ge=0, lt=1, description="of Muon")
+    betas: tuple[float, float] = Field((0.9, 0.95), description="decay of AdamW's two moments")
+    weight_decay: float = Field(0.1, ge=0, description="decoupled decay of matrices")
+
+
+OptimizerConfig = Annotated[AdamWConfig | MuonConfig, Field(discriminator="kind")]
+
+
+class JointOptimizer(torch.optim.Optimizer):
+    """Several optimisers stepped as one. The parameter groups are theirs, so a schedule reaches all of them."""
+
+    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
+        self.parts = list(parts)
+        super().__init__([{"params": [p for part in parts for g in part.param_groups for p in g["params"]]}], {})
+        self.param_groups = [group for part in parts for group in part.param_groups]
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for part in self.parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+
+
+def build_optimizer(modules: Mapping[str, nn.Module], config: AdamWConfig | MuonConfig) -> torch.optim.Optimizer:
+    """The optimiser of a language model's modules; `text_encoder` is the name whose rate may differ."""
+    return _adamw(modules, config) if isinstance(config, AdamWConfig) else _muon(modules, config)
+
+
+def _adamw(modules: Mapping[str, nn.Module], config: AdamWConfig) -> torch.optim.AdamW:
+    """Up to four groups: (model, text encoder) x (matrices, vectors)."""
+    text_rate = config.text_encoder_learning_rate or config.learning_rate
+    groups: list[dict[str, Any]] = []
+    for text in (False, True):
+        parameters = [
+            p for name, part in modules.items() if (name == "text_encoder") == text for p in part.parameters()
+        ]
+        for is_vector in (False, True):
+            chosen = [p for p in parameters if p.requires_grad and (p.dim() < 2) == is_vector]
+            decay = config.weight_decay if config.decay_vectors or not is_vector else 0.0
+            if chosen:
+                groups.append(
+                    {"params": chosen, "lr": text_rate if text else config.learning_rate, "weight_decay": decay}
+                )
+    return torch.optim.AdamW(groups, betas=config.betas, fused=True)
+
+
+def _muon(modules: Mapping[str, nn.Module], config: MuonConfig) -> JointOptimizer:
+    hidden, tables, vectors = [], [], []
+    for module in modules.values():
+        for name, parameter in module.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            # Matrices in layers map features to features; tables and heads map codes, for which Muon is not meant.
+            if parameter.dim() == 2 and any(part in ("layers", "block") for part in name.split(".")):
+                hidden.append(parameter)
+            else:
+                (tables if parameter.dim() == 2 else vectors).append(parameter)
+    muon = torch.optim.Muon(
+        hidden, config.learning_rate, config.weight_decay, config.momentum, adjust_lr_fn="match_rms_adamw"
+    )
+    groups = [
+        {"params": tables, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    adamw = torch.optim.AdamW(groups, config.learning_rate, config.betas, fused=True)
+    return JointOptimizer([muon, adamw])
