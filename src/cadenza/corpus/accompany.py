@@ -20,8 +20,15 @@ def comfortable_range(instrument: str) -> tuple[int, int]:
 
 
 def play_chords(
-    rng: np.random.Generator, instrument: str, pattern: str, spans: list[ChordSpan], meter: Meter, first_bar: int, num_bars: int,
-    loudness: int = 76, low: int | None = None,
+    rng: np.random.Generator,
+    instrument: str,
+    pattern: str,
+    spans: list[ChordSpan],
+    meter: Meter,
+    first_bar: int,
+    num_bars: int,
+    loudness: int = 76,
+    low: int | None = None,
 ) -> list[Note]:
     """Chords in a rhythm pattern, voices led from chord to chord.
 
@@ -110,8 +117,15 @@ def play_pad(instrument: str, spans: list[ChordSpan], loudness: int = 66, voices
 
 
 def play_bass(
-    rng: np.random.Generator, instrument: str, pattern: str, spans: list[ChordSpan], meter: Meter, first_bar: int, num_bars: int,
-    scale: list[int], loudness: int = 88,
+    rng: np.random.Generator,
+    instrument: str,
+    pattern: str,
+    spans: list[ChordSpan],
+    meter: Meter,
+    first_bar: int,
+    num_bars: int,
+    scale: list[int],
+    loudness: int = 88,
 ) -> list[Note]:
     """A bass line in a pattern; `scale` holds pitch classes for walking and approach notes."""
     sounder = INSTRUMENTS[instrument]
@@ -157,7 +171,11 @@ def _approach(
     rng: np.random.Generator, pitch: int, goal: int, chord: Chord, scale: list[int], low: int, high: int, last: bool
 ) -> int:
     if last:
-        options = [p for p in (goal - 1, goal + 1, goal - 2, goal + 2) if low <= p <= high and (p % 12 in scale or abs(p - goal) == 1)]
+        options = [
+            p
+            for p in (goal - 1, goal + 1, goal - 2, goal + 2)
+            if low <= p <= high and (p % 12 in scale or abs(p - goal) == 1)
+        ]
         return int(options[int(rng.integers(len(options)))])
     direction = 1 if goal > pitch or (goal == pitch and rng.random() < 0.5) else -1
     candidates = [p for p in range(low, high + 1) if p % 12 in chord.classes and 1 <= (p - pitch) * direction <= 7]
@@ -167,7 +185,13 @@ def _approach(
 
 
 def play_drums(
-    rng: np.random.Generator, pattern: str, meter: Meter, first_bar: int, num_bars: int, loudness: float = 1.0, fill: bool = True,
+    rng: np.random.Generator,
+    pattern: str,
+    meter: Meter,
+    first_bar: int,
+    num_bars: int,
+    loudness: float = 1.0,
+    fill: bool = True,
     crash: bool = False,
 ) -> list[Note]:
     """Bars of one drum pattern; the last bar may end in a fill, the first may open with a crash."""

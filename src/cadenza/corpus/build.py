@@ -1,7 +1,7 @@
 """Seeds to a dataset directory: `audio/{id}.flac` (32 kHz mono) and `manifest.jsonl`, one clip a line.
 
-Each piece is composed, rendered whole and cut into clips of 10.3 to 12 s. What has been made stays made: a piece's rows
-are written to `pieces/` after its clips, so an interrupted build goes on where it stopped, and ends with the same files.
+Each piece is composed, rendered whole and cut into clips of 10.3 to 12 s. What has been made stays made: a piece's
+rows are written to `pieces/` after its clips, so an interrupted build goes on where it stopped, with the same files.
 
 Run it with `python -m cadenza.corpus.build --out DIR --hours H --seed N`.
 """
@@ -59,7 +59,7 @@ def piece_seconds(seed: int) -> float:
 
 
 def cut(score: Score) -> list[Clip]:
-    """Windows of a piece that do not overlap; three in four start at a bar line, many pieces are heard from the start."""
+    """Windows of a piece that do not overlap; most start at a bar line, and many pieces are heard from the start."""
     rng = np.random.default_rng(np.random.SeedSequence([0xC07, score.seed]))
     end = score.duration_seconds + _TAIL_SECONDS
     bar = score.bar_seconds
@@ -136,8 +136,37 @@ def make_piece(directory: Path, seed: int, soundfont: str | None = None) -> floa
     return float(sum(row["duration"] for row in rows))
 
 
+def redescribe(directory: str | Path) -> Path:
+    """Write all manifest lines anew from the seeds, without rendering: for when the captions' words have changed.
+
+    The composer must still write the same notes; a clip whose window has moved is an error.
+    """
+    root = Path(directory)
+    everything: list[dict[str, Any]] = []
+    for record in sorted((root / "pieces").glob("*.jsonl")):
+        old = {row["id"]: row for row in _read_rows(record)}
+        seed = int(record.stem)
+        score = compose(seed, piece_seconds(seed))
+        rows = [row for row in (describe(score, clip) for clip in cut(score)) if row["id"] in old]
+        for row in rows:
+            before = old[row["id"]]
+            if (row["duration"], row["start_seconds"]) != (before["duration"], before["start_seconds"]):
+                raise UserError(
+                    f"clip {row['id']} of {str(root)!r} was rendered by another composer: build the corpus anew"
+                )
+        _write_rows(record, rows)
+        everything += rows
+    _write_rows(root / "manifest.jsonl", everything)
+    return root / "manifest.jsonl"
+
+
 def build(
-    directory: str | Path, hours: float, seed: int = 0, workers: int = 1, soundfont: str | None = None, quiet: bool = False
+    directory: str | Path,
+    hours: float,
+    seed: int = 0,
+    workers: int = 1,
+    soundfont: str | None = None,
+    quiet: bool = False,
 ) -> Path:
     """Make a dataset of at least the given length, or go on with one that was interrupted.
 
@@ -172,7 +201,11 @@ def build(
             shown = time.monotonic()
             rate = new / max(1e-6, shown - began)
             left = (wanted - made) / rate / 60 if rate > 0 else float("inf")
-            print(f"{count} pieces, {made / 3600:.2f} of {hours} h, {rate:.0f} x real time, {left:.1f} min left", file=sys.stderr, flush=True)
+            print(
+                f"{count} pieces, {made / 3600:.2f} of {hours} h, {rate:.0f} x real time, {left:.1f} min left",
+                file=sys.stderr,
+                flush=True,
+            )
         if count % 100 == 0:
             _write_manifest(root, seed, count)
         if made >= wanted:
@@ -220,12 +253,16 @@ def main() -> int:
     """The command line of this module."""
     parser = argparse.ArgumentParser(prog="python -m cadenza.corpus.build", description="Compose and render a dataset.")
     parser.add_argument("--out", required=True, help="dataset directory")
-    parser.add_argument("--hours", type=float, required=True, help="total duration of clips in hours")
+    parser.add_argument("--hours", type=float, default=1.0, help="total duration of clips in hours")
     parser.add_argument("--seed", type=int, default=0, help="which corpus; different seeds share no piece")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--soundfont", default=None, help="path of a General MIDI soundfont (.sf2)")
+    parser.add_argument("--redescribe", action="store_true", help="only write the manifest's captions anew")
     options = parser.parse_args()
     try:
+        if options.redescribe:
+            print(redescribe(options.out))
+            return 0
         print(build(options.out, options.hours, options.seed, options.workers, options.soundfont))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

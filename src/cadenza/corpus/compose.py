@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cadenza.corpus.accompany import play_bass, play_chords, play_drums, play_pad, play_timpani
-from cadenza.corpus.genres import FOUR, GENRES, SIX, SOLO_INSTRUMENTS, THREE, Genre, Line
+from cadenza.corpus.genre import FOUR, SIX, THREE, Genre, Line
+from cadenza.corpus.genres import GENRES, SOLO_INSTRUMENTS
 from cadenza.corpus.instruments import INSTRUMENTS
 from cadenza.corpus.melody import ChordSpan, draw_motif, sing, vary_motif
 from cadenza.corpus.patterns import BASS_PATTERNS, CHORD_PATTERNS, DRUM_PATTERNS
@@ -17,9 +18,11 @@ from cadenza.corpus.theory import SCALES, Key, chord_from_numeral
 
 _SOLO_SHARE = 0.33
 _SOLO_WEIGHTS = {
-    "piano": 7.0, "acoustic guitar": 3.0, "violin": 2.5, "cello": 2.0, "flute": 2.0, "harp": 2.0, "organ": 1.5, "music box": 1.5,
+    "piano": 7.0, "acoustic guitar": 3.0, "violin": 2.5, "cello": 2.0, "flute": 2.0, "harp": 2.0, "organ": 1.5,
+    "music box": 1.5,
     "electric guitar": 2.0, "saxophone": 1.5, "trumpet": 1.5, "strings": 1.5, "choir": 1.5, "synth lead": 1.5,
-    "rock drums": 0.5, "percussion": 0.7, "tuba": 0.4, "glockenspiel": 0.5, "bagpipes": 0.5, "sitar": 0.5, "bassoon": 0.5,
+    "rock drums": 0.5, "percussion": 0.7, "tuba": 0.4, "glockenspiel": 0.5, "bagpipes": 0.5, "sitar": 0.5,
+    "bassoon": 0.5,
     "muted trumpet": 0.4, "viola": 0.5, "tin whistle": 0.5, "upright bass": 0.5, "steel drums": 0.5, "celesta": 0.5,
 }  # fmt: skip
 _MELODY_CENTRE = {"piano": 74, "cello": 55, "saxophone": 62, "acoustic guitar": 64, "classical guitar": 65, "harp": 72}
@@ -72,12 +75,24 @@ def _plan(rng: np.random.Generator) -> Plan:
     lineup = tuple(_settle(rng, line, meter) for line in lineup)
     lineup = _one_voice_each(lineup)
     density = float(rng.uniform(*genre.density))
-    moods = _moods(rng, genre.moods, tempo, mode, meter)
+    moods = _moods(rng, genre.name, genre.moods, tempo, mode, meter)
     progressions = genre.minor_progressions if mode == "minor" else genre.major_progressions
     scale = genre.minor_scale if mode == "minor" else genre.major_scale
     swing = genre.swing if meter is not SIX else 0.5
-    return Plan(genre.name, tempo, Key(key_tonic, mode), meter, moods, lineup, progressions, scale, swing, density,
-        _force(rng, genre.name, tempo), _register(rng))
+    return Plan(
+        genre.name,
+        tempo,
+        Key(key_tonic, mode),
+        meter,
+        moods,
+        lineup,
+        progressions,
+        scale,
+        swing,
+        density,
+        _force(rng, genre.name, tempo),
+        _register(rng),
+    )
 
 
 def _solo_plan(rng: np.random.Generator, tonic: int) -> Plan:
@@ -87,17 +102,31 @@ def _solo_plan(rng: np.random.Generator, tonic: int) -> Plan:
     mode = "minor" if rng.random() < 0.5 else "major"
     tempo = float(round(float(np.exp(rng.uniform(np.log(56), np.log(156))))))
     patterns = SOLO_INSTRUMENTS[name]
-    folk = INSTRUMENTS[name].family in ("guitar",) or name in ("harmonica", "tin whistle", "accordion", "banjo", "bagpipes")
+    folk = INSTRUMENTS[name].family in ("guitar",) or name in (
+        "harmonica",
+        "tin whistle",
+        "accordion",
+        "banjo",
+        "bagpipes",
+    )
     source = "folk" if folk else "classical"
     genre = next(g for g in GENRES if g.name == source)
     meter = (FOUR, FOUR, FOUR, THREE, SIX)[int(rng.integers(5))]
     if INSTRUMENTS[name].family == "drums":
         meter = FOUR
-        styles = {"percussion": ("latin", "samba"), "drum machine": ("house", "techno", "hip hop", "trap"),
-                  "rock drums": ("rock", "metal"), "drums": ("rock", "funk", "disco", "hip hop", "swing")}[name]
+        styles = {
+            "percussion": ("latin", "samba"),
+            "drum machine": ("house", "techno", "hip hop", "trap"),
+            "rock drums": ("rock", "metal"),
+            "drums": ("rock", "funk", "disco", "hip hop", "swing"),
+        }[name]
         lines: tuple[Line, ...] = (Line("drums", (name,), styles),)
     elif name in ("bass guitar", "upright bass"):
-        lines = (Line("bass", (name,), ("walking", "funk", "rock") if name == "bass guitar" else ("walking", "two", "bossa")),)
+        lines = (
+            Line(
+                "bass", (name,), ("walking", "funk", "rock") if name == "bass guitar" else ("walking", "two", "bossa")
+            ),
+        )
         meter = FOUR
     elif not patterns:
         lines = (Line("melody", (name,)),)
@@ -109,10 +138,22 @@ def _solo_plan(rng: np.random.Generator, tonic: int) -> Plan:
         tempo = float(round(max(44.0, tempo * 0.7)))
     lines = tuple(_settle(rng, line, meter) for line in lines)
     progressions = genre.minor_progressions if mode == "minor" else genre.major_progressions
-    moods = _moods(rng, (), tempo, mode, meter)
+    moods = _moods(rng, "solo", (), tempo, mode, meter)
     density = float(rng.uniform(0.25, 0.75))
-    return Plan("solo", tempo, Key(tonic, mode), meter, moods, lines, progressions, mode, 0.5, density,
-                _force(rng, "solo", tempo), _register(rng))
+    return Plan(
+        "solo",
+        tempo,
+        Key(tonic, mode),
+        meter,
+        moods,
+        lines,
+        progressions,
+        mode,
+        0.5,
+        density,
+        _force(rng, "solo", tempo),
+        _register(rng),
+    )
 
 
 _LOUD = ("rock", "metal", "techno", "house", "trance", "march", "disco", "funk")
@@ -166,18 +207,45 @@ def _one_voice_each(lineup: tuple[Line, ...]) -> tuple[Line, ...]:
     return tuple(kept)
 
 
-def _moods(rng: np.random.Generator, own: tuple[str, ...], tempo: float, mode: str, meter: Meter) -> tuple[str, ...]:
+def _moods(
+    rng: np.random.Generator, genre: str, own: tuple[str, ...], tempo: float, mode: str, meter: Meter
+) -> tuple[str, ...]:
     """Two or three moods: what tempo and mode say, and what the genre says."""
     pace = tempo * (1.3 if meter is SIX else 1.0)
     if pace < 84:
-        common = ("sad", "melancholic", "somber", "wistful") if mode == "minor" else ("calm", "peaceful", "gentle", "warm")
+        common = (
+            ("sad", "melancholic", "somber", "wistful") if mode == "minor" else ("calm", "peaceful", "gentle", "warm")
+        )
     elif pace < 116:
-        common = ("moody", "mysterious", "serious", "pensive") if mode == "minor" else ("hopeful", "pleasant", "bright", "sweet")
+        common = (
+            ("moody", "mysterious", "serious", "pensive")
+            if mode == "minor"
+            else ("hopeful", "pleasant", "bright", "sweet")
+        )
     else:
-        common = ("dark", "tense", "dramatic", "urgent") if mode == "minor" else ("happy", "joyful", "upbeat", "cheerful")
+        common = (
+            ("dark", "tense", "dramatic", "urgent") if mode == "minor" else ("happy", "joyful", "upbeat", "cheerful")
+        )
+    if genre in _LOUD:
+        common = (
+            ("dark", "brooding", "tense", "gritty")
+            if mode == "minor"
+            else ("positive", "confident", "bright", "upbeat")
+        )
     picked = [str(m) for m in rng.choice(common, size=2, replace=False)]
     # A genre's own words are kept only where they do not contradict the mode and tempo.
-    sunny = {"cheerful", "joyful", "sunny", "happy", "festive", "innocent", "playful", "uplifting", "triumphant", "warm"}
+    sunny = {
+        "cheerful",
+        "joyful",
+        "sunny",
+        "happy",
+        "festive",
+        "innocent",
+        "playful",
+        "uplifting",
+        "triumphant",
+        "warm",
+    }
     lively = {"energetic", "lively", "festive", "driving", "danceable", "dancing"}
     fitting = [m for m in own if not (mode == "minor" and m in sunny) and not (pace < 84 and m in lively)]
     if fitting:
@@ -248,7 +316,10 @@ def _melody_range(instrument: str, role: str, lift: int) -> tuple[int, int]:
 
 def _parts(rng: np.random.Generator, plan: Plan, sections: tuple[Section, ...]) -> tuple[Part, ...]:
     finest = 0.25 if plan.tempo_bpm < 112 else 0.5
-    motifs = {name: [draw_motif(rng, plan.meter, plan.density, finest) for _ in range(2)] for name in ("verse", "chorus", "intro", "C")}
+    motifs = {
+        name: [draw_motif(rng, plan.meter, plan.density, finest) for _ in range(2)]
+        for name in ("verse", "chorus", "intro", "C")
+    }
     variations = {name: vary_motif(rng, pair[0]) for name, pair in motifs.items()}
     slow_motifs = [draw_motif(rng, plan.meter, 0.1, 0.5) for _ in range(2)]
     pattern_seeds = [int(s) for s in rng.integers(0, 2**31, len(plan.lineup))]
@@ -270,9 +341,23 @@ def _parts(rng: np.random.Generator, plan: Plan, sections: tuple[Section, ...]) 
                 if line.role == "counter":
                     # In baroque pieces the second voice imitates the first a bar later; elsewhere it sings long notes.
                     imitating = plan.genre == "baroque"
-                    sequence = [pair[1], pair[0], varied, pair[1]] if imitating else [slow_motifs[i % 2] for i in range(4)]
+                    sequence = (
+                        [pair[1], pair[0], varied, pair[1]] if imitating else [slow_motifs[i % 2] for i in range(4)]
+                    )
                 low, high = _melody_range(line.instruments[0], line.role, plan.lift)
-                sung = sing(variant, sequence, spans, plan.key, plan.melody_scale, plan.meter, section.first_bar, low, high, last, 88 + lift)
+                sung = sing(
+                    variant,
+                    sequence,
+                    spans,
+                    plan.key,
+                    plan.melody_scale,
+                    plan.meter,
+                    section.first_bar,
+                    low,
+                    high,
+                    last,
+                    88 + lift,
+                )
                 last = sung[-1].pitch if sung else last
                 notes += sung
             else:
@@ -283,7 +368,14 @@ def _parts(rng: np.random.Generator, plan: Plan, sections: tuple[Section, ...]) 
 
 
 def _accompany(
-    rng: np.random.Generator, plan: Plan, line: Line, spans: list[ChordSpan], section: Section, lift: int, index: int, final: bool
+    rng: np.random.Generator,
+    plan: Plan,
+    line: Line,
+    spans: list[ChordSpan],
+    section: Section,
+    lift: int,
+    index: int,
+    final: bool,
 ) -> list[Note]:
     """One section of an accompanying line; the piece's last bar is a single held chord or stroke."""
     instrument, pattern, meter = line.instruments[0], line.patterns[0], plan.meter
@@ -333,7 +425,9 @@ def _entries(rng: np.random.Generator, lineup: tuple[Line, ...], sections: tuple
     return resting
 
 
-def _perform(rng: np.random.Generator, notes: list[Note], plan: Plan, line: Line, sections: tuple[Section, ...]) -> tuple[Note, ...]:
+def _perform(
+    rng: np.random.Generator, notes: list[Note], plan: Plan, line: Line, sections: tuple[Section, ...]
+) -> tuple[Note, ...]:
     """Swing, a player's small irregularities in time and force, and the end of the piece as a hard stop for notes."""
     machine = line.instruments[0] in ("drum machine",) or INSTRUMENTS[line.instruments[0]].family == "synth"
     spread_seconds = 0.0 if machine else 0.007

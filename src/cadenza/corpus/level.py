@@ -42,7 +42,10 @@ class LoudnessMeter:
 def _k_weighting(sample_rate: int) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """The standard's shelf and high-pass, as analogue prototypes brought to any rate by the bilinear transform."""
     stages = []
-    for centre, quality, gain_db in ((1681.974450955533, 0.7071752369554196, 3.999843853973347), (38.13547087602444, 0.5003270373238773, None)):
+    for centre, quality, gain_db in (
+        (1681.974450955533, 0.7071752369554196, 3.999843853973347),
+        (38.13547087602444, 0.5003270373238773, None),
+    ):
         k = np.tan(np.pi * centre / sample_rate)
         denominator = np.array([1 + k / quality + k * k, 2 * (k * k - 1), 1 - k / quality + k * k])
         if gain_db is None:
@@ -50,7 +53,9 @@ def _k_weighting(sample_rate: int) -> list[tuple[NDArray[np.float64], NDArray[np
         else:
             high = 10 ** (gain_db / 20)
             band = high**0.4996667741545416
-            numerator = np.array([high + band * k / quality + k * k, 2 * (k * k - high), high - band * k / quality + k * k])
+            numerator = np.array(
+                [high + band * k / quality + k * k, 2 * (k * k - high), high - band * k / quality + k * k]
+            )
         stages.append((numerator / denominator[0], denominator / denominator[0]))
     return stages
 

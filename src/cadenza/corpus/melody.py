@@ -139,8 +139,10 @@ def sing(
         durations, steps, rests = motif.durations, motif.steps, motif.rests
         if closing and index == len(motifs) - 1:
             head = durations[: max(1, len(durations) // 3)]
-            durations = (*head, meter.bar_quarters - sum(head)) if sum(head) < meter.bar_quarters else (meter.bar_quarters,)
-            steps, rests = (steps + (1,))[: len(durations)], (False,) * len(durations)
+            durations = (
+                (*head, meter.bar_quarters - sum(head)) if sum(head) < meter.bar_quarters else (meter.bar_quarters,)
+            )
+            steps, rests = (*steps, 1)[: len(durations)], (False,) * len(durations)
         for i, (duration, step, rest) in enumerate(zip(durations, steps, rests, strict=True)):
             chord = chord_at(spans, position)
             local = sorted(set(ladder) | {p for p in range(low, high + 1) if p % 12 in chord.classes})

@@ -7,7 +7,7 @@ from cadenza.corpus.score import Part, Score
 
 TICKS_PER_QUARTER = 480
 _DRUM_CHANNEL = 9
-# Left-right places only matter for the small share of stereo width that survives the mono mix; reverb send is per family.
+# Controller 91: how much of each family goes to the reverb.
 _REVERB_SEND = {
     "strings": 70,
     "voice": 80,

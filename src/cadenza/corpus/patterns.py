@@ -2,7 +2,7 @@
 
 A row divides its bar evenly; "." rests and "-" holds what sounds. Other characters mean:
 
-- chords: "x" / "X" the voicing (soft / accented), "u" its upper voices, "b" the root an octave lower, "0".."3" one voice
+- chords: "x" / "X" the voicing (soft / accented), "u" its upper voices, "b" the low root, "0".."3" one voice
 - bass: "R" root, "5" fifth, "3" third, "O" octave, "A" a step below or above the next root, "W" walk towards it
 - drums: "x" stroke, "X" accent, "o" ghost note
 
@@ -14,7 +14,12 @@ CHORD_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
     "halves": {"4/4": ("x---x---",), "3/4": ("x---x-",), "6/8": ("x--x--",), "5/4": ("x-----x---",)},
     "beats": {"4/4": ("X-x-x-x-", "x-x-X-x-"), "3/4": ("X-x-x-",), "6/8": ("X--x--",), "5/4": ("X-x-x-X-x-",)},
     "eighths": {"4/4": ("XxxxXxxx",), "3/4": ("Xxxxxx",), "6/8": ("XxxXxx",)},
-    "ballad": {"4/4": ("b-u-x-u-", "b-u-0-u-", "b-x-b-x-"), "3/4": ("b-u-u-",), "6/8": ("b-uu-u",), "5/4": ("b-u-u-b-u-",)},
+    "ballad": {
+        "4/4": ("b-u-x-u-", "b-u-0-u-", "b-x-b-x-"),
+        "3/4": ("b-u-u-",),
+        "6/8": ("b-uu-u",),
+        "5/4": ("b-u-u-b-u-",),
+    },
     "rising": {
         "4/4": ("b0123210", "b0121012", "b1020123"),
         "3/4": ("b01232", "b01210"),
@@ -94,7 +99,12 @@ DRUM_PATTERNS: dict[str, dict[str, tuple[dict[int, str], ...]]] = {
     },
     "metal": {
         "4/4": (
-            {_KICK: "X.xxX.xxX.xxX.xx", _SNARE: "....X.......X...", _CRASH: "X...............", _OPEN: "....x...x...x..."},
+            {
+                _KICK: "X.xxX.xxX.xxX.xx",
+                _SNARE: "....X.......X...",
+                _CRASH: "X...............",
+                _OPEN: "....x...x...x...",
+            },
             {_KICK: "XxXxXxXxXxXxXxXx", _SNARE: "....X.......X...", _RIDE: "X...x...X...x..."},
             {_KICK: "X.X.X.X.X.X.X.X.", _SNARE: "..x...x...x...x.", _OPEN: "x...x...x...x..."},
         )
@@ -115,31 +125,61 @@ DRUM_PATTERNS: dict[str, dict[str, tuple[dict[int, str], ...]]] = {
     },
     "bossa": {
         "4/4": (
-            {_KICK: "X..xX..xX..xX..x", _RIM: "x..x..x...x..x..", _HAT: "x.x.x.x.x.x.x.x.", _SHAKER: "xoxoxoxoxoxoxoxo"},
+            {
+                _KICK: "X..xX..xX..xX..x",
+                _RIM: "x..x..x...x..x..",
+                _HAT: "x.x.x.x.x.x.x.x.",
+                _SHAKER: "xoxoxoxoxoxoxoxo",
+            },
             {_KICK: "X..xX..xX..xX..x", _RIM: "..x..x..x..x...x", _HAT: "x.x.x.x.x.x.x.x."},
         )
     },
     "samba": {
         "4/4": (
-            {_KICK: "x..Xx..Xx..Xx..X", _SNARE: "x.xox.ox.oxox.xo", _SHAKER: "XoxoXoxoXoxoXoxo", _CLAVES: "x..x..x...x.x..."},
+            {
+                _KICK: "x..Xx..Xx..Xx..X",
+                _SNARE: "x.xox.ox.oxox.xo",
+                _SHAKER: "XoxoXoxoXoxoXoxo",
+                _CLAVES: "x..x..x...x.x...",
+            },
         )
     },
     "latin": {
         "4/4": (
-            {_CONGA: "..o...xx..o...xx", _CONGA_LOW: "x.......x.......", _CLAVES: "x..x..x...x.x...", _BELL: "x...x.x.x...x.x."},
+            {
+                _CONGA: "..o...xx..o...xx",
+                _CONGA_LOW: "x.......x.......",
+                _CLAVES: "x..x..x...x.x...",
+                _BELL: "x...x.x.x...x.x.",
+            },
             {_CONGA: "..x...xx..x...xx", _CONGA_LOW: "......o.......o.", _SHAKER: "XoxoXoxoXoxoXoxo"},
         )
     },
     "funk": {
         "4/4": (
             {_KICK: "X.x....x..x.....", _SNARE: "....X..o.o..X..o", _HAT: "xxxxxxxxxxxxxxxx"},
-            {_KICK: "X..x..x...x..x..", _SNARE: "....X..o....X.o.", _HAT: "x.x.x.x.x.x.x.xx", _OPEN: "..............x."},
+            {
+                _KICK: "X..x..x...x..x..",
+                _SNARE: "....X..o....X.o.",
+                _HAT: "x.x.x.x.x.x.x.xx",
+                _OPEN: "..............x.",
+            },
         )
     },
     "disco": {
         "4/4": (
-            {_KICK: "X...X...X...X...", _SNARE: "....X.......X...", _HAT: "x.o.x.o.x.o.x.o.", _OPEN: "..x...x...x...x."},
-            {_KICK: "X...X...X...X...", _CLAP: "....X.......X...", _OPEN: "..x...x...x...x.", _TAMBOURINE: "xxxxxxxxxxxxxxxx"},
+            {
+                _KICK: "X...X...X...X...",
+                _SNARE: "....X.......X...",
+                _HAT: "x.o.x.o.x.o.x.o.",
+                _OPEN: "..x...x...x...x.",
+            },
+            {
+                _KICK: "X...X...X...X...",
+                _CLAP: "....X.......X...",
+                _OPEN: "..x...x...x...x.",
+                _TAMBOURINE: "xxxxxxxxxxxxxxxx",
+            },
         )
     },
     "house": {

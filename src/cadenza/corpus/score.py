@@ -37,7 +37,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Part:
-    """One player: an instrument's name, what it does in the piece, its notes by start, and its fader (amplitude is its square)."""
+    """One player: an instrument, its role, its notes by start, and its fader (amplitude is the fader's square)."""
 
     instrument: str
     role: str

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cadenza.corpus.instruments import INSTRUMENTS
-from cadenza.corpus.score import Part, Score
+from cadenza.corpus.score import Score
 
 Samples = NDArray[np.float32]
 SAMPLE_RATE = 32_000
@@ -34,7 +34,9 @@ def _wavetables(num_harmonics: int, shape: str, resonance: float) -> Samples:
     return ((amplitudes * gains) @ sines).astype(np.float32)
 
 
-def _oscillate(frequency: float, brightness: NDArray[np.float64], shape: str, resonance: float, phase: float) -> NDArray[np.float64]:
+def _oscillate(
+    frequency: float, brightness: NDArray[np.float64], shape: str, resonance: float, phase: float
+) -> NDArray[np.float64]:
     """One oscillator with a brightness curve in [0, 1] per sample."""
     num_harmonics = int(max(1, min(120, 0.45 * SAMPLE_RATE / frequency)))
     tables = _wavetables(num_harmonics, shape, resonance)
@@ -46,7 +48,9 @@ def _oscillate(frequency: float, brightness: NDArray[np.float64], shape: str, re
     return tables[lower, column] * (1.0 - blend) + tables[lower + 1, column] * blend
 
 
-def _envelope(num_samples: int, held: int, attack: float, decay: float, sustain: float, release: float) -> NDArray[np.float64]:
+def _envelope(
+    num_samples: int, held: int, attack: float, decay: float, sustain: float, release: float
+) -> NDArray[np.float64]:
     """Attack and decay in seconds towards a sustain level, then an exponential release after `held` samples."""
     time = np.arange(num_samples) / SAMPLE_RATE
     rise = np.minimum(1.0, time / max(attack, 1e-4))
@@ -172,7 +176,9 @@ def _sidechain(kicks: list[float], num_samples: int, depth: float = 0.6, recover
     """Gain that drops at each kick and comes back exponentially."""
     gain = np.ones(num_samples, np.float32)
     length = int(recovery_seconds * 4 * SAMPLE_RATE)
-    dip = 1.0 - depth * np.exp(-np.arange(length) / (recovery_seconds * SAMPLE_RATE)) * np.minimum(1, np.arange(length) / 160)
+    dip = 1.0 - depth * np.exp(-np.arange(length) / (recovery_seconds * SAMPLE_RATE)) * np.minimum(
+        1, np.arange(length) / 160
+    )
     for kick in kicks:
         start = int(kick * SAMPLE_RATE)
         end = min(num_samples, start + length)

@@ -8,7 +8,7 @@ and a slash applies a chord to another degree ("V7/V").
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import product
+from itertools import pairwise, product
 
 PITCH_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
@@ -146,12 +146,12 @@ def lead_voices(previous: tuple[int, ...] | None, chord: Chord, count: int, low:
     essential = set(classes[: min(len(classes), 4)]) - ({chord.fifth} if len(classes) > 3 else set())
     best: tuple[float, tuple[int, ...]] | None = None
     for voicing in product(*options):
-        if any(b - a < 1 for a, b in zip(voicing, voicing[1:], strict=False)):
+        if any(b - a < 1 for a, b in pairwise(voicing)):
             continue
         motion = sum(abs(a - b) for a, b in zip(voicing, previous, strict=True))
         missing = len(essential - {p % 12 for p in voicing}) if count >= len(essential) else 0
-        clusters = sum(b - a < 3 for a, b in zip(voicing, voicing[1:], strict=False))
-        gaps = sum(max(0, b - a - 9) for a, b in zip(voicing, voicing[1:], strict=False))
+        clusters = sum(b - a < 3 for a, b in pairwise(voicing))
+        gaps = sum(max(0, b - a - 9) for a, b in pairwise(voicing))
         cost = motion + 3.5 * missing + 1.0 * clusters + 0.5 * gaps
         if best is None or (cost, voicing) < best:
             best = (cost, voicing)
