@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-Features = Float[Tensor, "L E"]
+Features = Float[Tensor, "_ E"]
 """What `prepare` makes of one value: a sequence of vectors, before projection."""
 
 

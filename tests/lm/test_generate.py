@@ -1,0 +1,253 @@
+"""Generation: streams, prompts, windows, seeds."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from cadenza.conditioning.fuser import FusedConditions
+from cadenza.errors import UserError
+from cadenza.lm.generate import Frames, GenerationConfig, generate_codes
+from cadenza.lm.guidance import GuidedConditions
+from cadenza.lm.model import LM, LMConfig
+from cadenza.lm.patterns import (
+    CoarseFirstConfig,
+    DelayConfig,
+    FlattenConfig,
+    MusicLMConfig,
+    ParallelConfig,
+    PatternConfig,
+)
+from cadenza.lm.windows import Window, plan_windows
+
+TINY = LMConfig(codebook_size=32, dim=24, num_layers=2, num_heads=3, feed_forward_dim=48)
+SAMPLED = GenerationConfig(top_k=12)
+GREEDY = GenerationConfig(greedy=True)
+
+
+def tiny(pattern: PatternConfig = TINY.pattern) -> LM:
+    lm = LM(TINY.model_copy(update={"pattern": pattern})).eval()
+    lm.initialize(torch.Generator().manual_seed(3))
+    for embedding in lm.embeddings:
+        embedding.weight.data *= 3  # so that what was chosen decides what comes next
+    return lm
+
+
+def conditions(batch: int, seed: int = 0) -> tuple[FusedConditions, FusedConditions]:
+    draw = torch.Generator().manual_seed(seed)
+    return FusedConditions(cross=torch.randn(batch, 4, 24, generator=draw)), FusedConditions(
+        cross=torch.zeros(batch, 1, 24)
+    )
+
+
+def run(
+    lm: LM, frames: int, seeds: Sequence[int], config: GenerationConfig = SAMPLED, prompt: Tensor | None = None, **kw
+) -> Tensor:
+    """All frames, prompt included."""
+    parts = list(generate_codes(lm, *conditions(len(seeds)), config, frames, seeds, prompt_codes=prompt, **kw))
+    codes = [part.codes for part in parts]
+    return torch.cat(codes if prompt is None else [prompt, *codes], dim=-1)
+
+
+PATTERNS: list[PatternConfig] = [
+    DelayConfig(),
+    DelayConfig(delays=(0, 1, 1, 1), flatten_first=2),
+    DelayConfig(empty_initial=2),
+    ParallelConfig(),
+    FlattenConfig(),
+    FlattenConfig(flattening=(0, 1, 1, 1), delays=(0, 3, 3, 3)),
+    CoarseFirstConfig(delays=(0, 1, 2)),
+    MusicLMConfig(),
+]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.kind)
+def test_greedy_choices_are_the_models_best(pattern: PatternConfig) -> None:
+    """Fed back teacher forced, the model predicts exactly what it generated, whatever the pattern."""
+    lm = tiny(pattern)
+    codes = run(lm, 11, [0, 0], GREEDY.model_copy(update={"guidance": 1.0}))
+    sequence, _ = lm.pattern.build(codes, TINY.special_token)
+    with torch.no_grad():
+        logits, mask = lm.pattern.revert_logits(lm(sequence, conditions(2)[0]), 11)
+    assert bool(mask.all())
+    assert torch.equal(logits.argmax(-1), codes)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.kind)
+def test_a_prompt_is_kept_and_continued(pattern: PatternConfig) -> None:
+    lm = tiny(pattern)
+    whole = run(lm, 11, [5, 6])
+    continued = run(lm, 11, [5, 6], prompt=whole[:, :, :4])
+    assert torch.equal(continued[:, :, :4], whole[:, :, :4])
+    if (
+        pattern.kind != "coarse_first"
+    ):  # there the fine codes of the prompt come late, and the coarse ones depend on none
+        assert torch.equal(continued, whole)  # draws are named by their frame: the rest is what it would have been
+
+
+def test_frames_stream_in_order_as_they_complete() -> None:
+    lm, calls = tiny(), []
+    frames = generate_codes(lm, *conditions(1), SAMPLED, 9, [1], on_step=lambda *at: calls.append(at))
+    first = next(frames)
+    assert first.first == 0
+    assert calls == [(i, 12) for i in range(1, 5)]  # frame 0 needs its last codebook: three steps of delay
+    rest = list(frames)
+    assert [part.first for part in rest] == list(range(1, 9))
+    assert calls[-1] == (12, 12)
+    assert torch.equal(torch.cat([part.codes for part in (first, *rest)], -1), run(lm, 9, [1]))
+
+
+def test_a_seed_gives_the_same_music_in_any_batch() -> None:
+    lm = tiny()
+    together = run(lm, 12, [1, 2, 1])
+    draw_apart = [
+        torch.cat(
+            [
+                part.codes
+                for part in generate_codes(lm, conditions(3)[0].rows(i, i + 1), conditions(1)[1], SAMPLED, 12, [seed])
+            ],
+            -1,
+        )
+        for i, seed in enumerate((1, 2, 1))
+    ]
+    assert torch.equal(together, torch.cat(draw_apart))
+    assert torch.equal(together, run(lm, 12, [1, 2, 1]))
+    assert not torch.equal(together[0], together[1])
+
+
+def test_seeds_matter_and_greedy_ignores_them() -> None:
+    lm = tiny()
+    assert not torch.equal(run(lm, 12, [1]), run(lm, 12, [2]))
+    assert torch.equal(run(lm, 12, [1], GREEDY), run(lm, 12, [2], GREEDY))
+    cold = GenerationConfig(temperature=0.0)
+    assert torch.equal(run(lm, 12, [1], cold), run(lm, 12, [1], GREEDY))
+    assert torch.equal(run(lm, 12, [1], GenerationConfig(top_k=1)), run(lm, 12, [1], GREEDY))
+
+
+def test_guidance_of_one_equals_no_guidance() -> None:
+    lm = tiny()
+    condition, null = conditions(2)
+    one = GREEDY.model_copy(update={"guidance": 1.0})
+    without = list(generate_codes(lm, condition, None, GREEDY, 12, [0, 0]))
+    with_one = list(generate_codes(lm, condition, null, one, 12, [0, 0]))
+    with_three = list(generate_codes(lm, condition, null, GREEDY, 12, [0, 0]))
+    assert torch.equal(stack(with_one), stack(without))
+    assert not torch.equal(stack(with_three), stack(without))
+
+
+def test_two_step_guidance_equals_one_step_where_padding_is_not_seen() -> None:
+    two = SAMPLED.model_copy(update={"two_step_guidance": True})
+    assert torch.equal(run(tiny(), 12, [4, 5], two), run(tiny(), 12, [4, 5]))
+
+
+def stack(parts: list[Frames]) -> Tensor:
+    return torch.cat([part.codes for part in parts], -1)
+
+
+def test_windows_continue_from_what_they_keep() -> None:
+    lm, windows = tiny(), plan_windows(30, 12, 8)
+    asked = []
+
+    def conditions_for(window: Window) -> GuidedConditions:
+        asked.append(window)
+        return GuidedConditions(*conditions(1, seed=window.begin))
+
+    parts = list(generate_codes(lm, None, None, SAMPLED, 30, [7], windows=windows, conditions_for=conditions_for))
+    assert asked == windows
+    assert [part.first for part in parts] == list(range(30))
+    codes = stack(parts)
+    # The second window alone, given what it keeps and its place in the piece, gives the same frames.
+    start, begin, end = windows[1]
+    alone = generate_codes(
+        lm,
+        *conditions(1, seed=begin),
+        SAMPLED,
+        end - start,
+        [7],
+        prompt_codes=codes[:, :, start:begin],
+        first_frame=start,
+    )
+    parts = list(alone)
+    assert parts[0].first == begin
+    assert torch.equal(stack(parts), codes[:, :, begin:end])
+
+
+def test_a_change_of_conditions_leaves_the_past_alone() -> None:
+    lm = tiny()
+
+    def piece(changed: int) -> Tensor:
+        def conditions_for(window: Window) -> GuidedConditions:
+            return GuidedConditions(*conditions(1, seed=changed if window.begin >= 6 else 0))
+
+        windows = plan_windows(12, 20, 10, changes=[6])
+        return stack(
+            list(generate_codes(lm, None, None, SAMPLED, 12, [7], windows=windows, conditions_for=conditions_for))
+        )
+
+    one, other = piece(1), piece(2)
+    assert torch.equal(one[:, :, :6], other[:, :, :6])
+    assert not torch.equal(one[:, :, 6:], other[:, :, 6:])
+
+
+def test_stopping_keeps_what_is_done() -> None:
+    steps = []
+    frames = generate_codes(
+        tiny(),
+        *conditions(1),
+        SAMPLED,
+        20,
+        [1],
+        on_step=lambda done, total: steps.append(done),
+        should_stop=lambda: len(steps) >= 9,
+    )
+    codes = stack(list(frames))
+    assert steps[-1] == 9
+    assert torch.equal(codes, run(tiny(), 20, [1])[:, :, :6])
+
+
+def test_generated_codes_are_no_inference_tensors() -> None:
+    """They may be trained on."""
+    lm = tiny().train()
+    codes = run(lm.eval(), 4, [1])
+    lm.embeddings[0](codes[:, 0]).sum().backward()
+    assert lm.embeddings[0].weight.grad is not None
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"duration": -1}, "duration = -1"),
+        ({"duration": float("nan")}, "duration"),
+        ({"duration": 1e9}, "duration"),
+        ({"top_k": -3}, "top_k = -3"),
+        ({"top_p": 1.5}, "top_p"),
+        ({"temperature": -0.1}, "temperature"),
+        ({"guidance": float("inf")}, "guidance"),
+        ({"guidance_domain": "probabilities"}, "choose it from 0 to 1"),
+        ({"tempo": 3}, "tempo"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_in_one_line(values: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        GenerationConfig(**values)
+    assert "\n" not in str(caught.value)
+
+
+def test_requests_that_cannot_be_are_refused() -> None:
+    lm = tiny()
+    condition, null = conditions(2)
+    cases = [
+        ({"num_frames": 5, "seeds": [1]}, "1 seeds for 2 items"),
+        ({"num_frames": 5, "seeds": []}, "no seeds"),
+        ({"num_frames": 0, "seeds": [1, 2]}, "longer duration"),
+        ({"num_frames": 3, "seeds": [1, 2], "prompt_codes": torch.zeros(2, 4, 3, dtype=torch.long)}, "longer duration"),
+        ({"num_frames": 9, "seeds": [1, 2], "prompt_codes": torch.zeros(2, 8, 3, dtype=torch.long)}, "expected"),
+        ({"num_frames": 9, "seeds": [1, 2], "prompt_codes": torch.full((2, 4, 3), 32)}, "outside 0 .. 31"),
+        ({"num_frames": 9, "seeds": [1, -2]}, "seed -2"),
+    ]
+    for arguments, message in cases:
+        with pytest.raises(UserError, match=message):
+            next(generate_codes(lm, condition, null, SAMPLED, **arguments))
+    with pytest.raises(UserError, match="first empty step"):
+        next(generate_codes(tiny(ParallelConfig(empty_initial=-1)), condition, null, SAMPLED, 5, [1, 2]))
