@@ -16,7 +16,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batch-size", type=int, default=8, help="recordings encoded together")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args(arguments)
-    from cadenza.checkpoint import weights_hash
     from cadenza.codec.encodec import EnCodec
     from cadenza.data.manifest import read_manifest
     from cadenza.data.tokens import write_tokens
@@ -27,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         codec = EnCodec.from_pretrained(options.codec, options.device)
         entries = read_manifest(options.data)
-        write_tokens(codec, weights_hash(options.codec), entries, options.out, options.batch_size, 64, report)
+        write_tokens(codec, entries, options.out, options.batch_size, 64, report)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

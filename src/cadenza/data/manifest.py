@@ -1,6 +1,6 @@
 """The manifest of a data set: one JSON object per line, `manifest.jsonl` (or audiocraft's `data.jsonl[.gz]`).
 
-In: a folder or a manifest file. Out: typed entries with absolute paths. Fields that this version does not know are kept.
+In: a folder or a manifest file. Out: typed entries with absolute paths. Fields that it does not know are kept.
 """
 
 import gzip

@@ -5,6 +5,7 @@ recording) and `index.json` (codec identity, shards, and per recording what the 
 interrupted goes on where it stopped: shards are written whole and never changed.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,6 @@ INDEX = "index.json"
 
 def write_tokens(
     codec: Codec,
-    codec_hash: str,
     entries: Sequence[Entry],
     folder: str | Path,
     batch_size: int = 8,
@@ -35,8 +35,7 @@ def write_tokens(
 ) -> None:
     """Encode every entry and write the cache; entries of finished shards are not encoded again.
 
-    `codec_hash` names the weights (`weights_hash` of the codec's folder), so that codes of two codecs never mix.
-    Recordings are encoded whole, several of equal length at a time.
+    Recordings are encoded whole, several of equal length at a time. Codes of two codecs never mix: see `encoder_hash`.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +46,7 @@ def write_tokens(
     identity = {
         "format": FORMAT,
         "codec": {
-            "hash": codec_hash,
+            "hash": encoder_hash(codec),
             "sample_rate": codec.sample_rate,
             "frame_rate": codec.frame_rate,
             "num_codebooks": codec.num_codebooks,
@@ -72,6 +71,16 @@ def write_tokens(
         for i, entry in enumerate(entries)
     ]
     write_json(folder / INDEX, identity | {"complete": True, "items": items})
+
+
+def encoder_hash(codec: Codec) -> str:
+    """SHA-256 of all that decides the codes: every tensor but the decoder's, whose training leaves codes valid."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(codec.state_dict().items()):
+        if not name.startswith("decoder."):
+            total.update(f"{name} {tensor.dtype} {list(tensor.shape)}\0".encode())
+            total.update(tensor.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
 
 
 @torch.no_grad()
@@ -129,8 +138,8 @@ class TokenCache:
 class RandomWindows:
     """Endless batches `{"codes": [B, K, T], "frames": [B], "captions": [...]}` of random windows.
 
-    A recording's chance is proportional to its length; one of its captions is drawn. A recording shorter than the window
-    is padded with code 0, and `frames` tells how many frames are real.
+    A recording's chance is proportional to its length; one of its captions is drawn. A recording shorter than the
+    window is padded with code 0, and `frames` tells how many frames are real.
     """
 
     def __init__(self, items: Sequence[CodedItem], num_frames: int, batch_size: int, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""What a run says: one JSON line per logged step, TensorBoard if it is installed, and a line for the person watching."""
+"""What a run says: a JSON line per logged step, TensorBoard if it is installed, a line for the person watching."""
 
 import json
 import sys
@@ -11,8 +11,8 @@ from typing import Any, TextIO
 class RunLog:
     """Writes `log.jsonl` and `tensorboard/` below a run's folder and shows progress on `stream`.
 
-    On a terminal a bar is redrawn with the time left; elsewhere every logged step is one plain line. A resumed run drops
-    the lines of steps that it will make again.
+    On a terminal a bar is redrawn with the time left; elsewhere every logged step is one plain line. A resumed run
+    drops the lines of steps that it will make again.
     """
 
     def __init__(

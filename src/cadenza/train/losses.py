@@ -1,7 +1,7 @@
 """Losses between audio and its reconstruction, and the adversarial losses.
 
-In: waveforms `[B, C, N]`, or the logits and feature maps of discriminators. Out: scalars. Weights and definitions follow
-Défossez et al. 2022 (EnCodec), section 3.4, as trained for MusicGen's 32 kHz codec.
+In: waveforms `[B, C, N]`, or the logits and feature maps of discriminators. Out: scalars. Défossez et al. 2022
+(EnCodec), section 3.4, as trained for MusicGen's 32 kHz codec.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class MelLossConfig(Config):
     """Scales of the mel loss. Windows are powers of two; hops are a quarter of the window."""
 
     windows: tuple[int, ...] = Field((64, 128, 256, 512, 1024), description="samples")
-    num_mels: int = Field(64, description="mel bands at every scale")
+    num_mels: int | tuple[int, ...] = Field(64, description="mel bands, at every scale or one number per window")
     low_hz: float = Field(64.0, description="lower edge of the first band, Hz")
     floor: float = Field(1e-5, description="added to mel power before the logarithm")
 
@@ -28,17 +28,19 @@ class MelLossConfig(Config):
 class MelLoss(nn.Module):
     """`mean_scales 1/2 (L1(M x, M y) + MSE(log10(floor + M x), log10(floor + M y)))`, `M` a power mel spectrogram.
 
-    The transform is normalised by the window's energy. Each scale reflects `(window - hop) / 2` samples at both ends and
-    fills its last frame with zeros.
+    The transform is normalised by the window's energy. Each scale reflects `(window - hop) / 2` samples at both ends
+    and fills its last frame with zeros.
     """
 
     def __init__(self, config: MelLossConfig, sample_rate: int) -> None:
         super().__init__()
         self.config = config
-        for n_fft in config.windows:
+        bands = config.num_mels
+        counts = (bands,) * len(config.windows) if isinstance(bands, int) else bands
+        for n_fft, num_mels in zip(config.windows, counts, strict=True):
             window = torch.hann_window(n_fft)
             self.register_buffer(f"window_{n_fft}", window / window.square().sum().sqrt(), persistent=False)
-            filters = mel_filters(config.num_mels, n_fft, sample_rate, config.low_hz, sample_rate / 2)
+            filters = mel_filters(num_mels, n_fft, sample_rate, config.low_hz, sample_rate / 2)
             self.register_buffer(f"filters_{n_fft}", filters.t().contiguous(), persistent=False)
 
     def mel(self, audio: Float[Tensor, "B N"], n_fft: int) -> Float[Tensor, "B T M"]:
@@ -61,7 +63,7 @@ class MelLoss(nn.Module):
 
 
 def si_sdr(audio: Float[Tensor, "B C N"], target: Float[Tensor, "B C N"]) -> Float[Tensor, "B"]:
-    """Scale-invariant signal-to-distortion ratio in dB per item, means removed (Le Roux et al. 2019). Silence gives 0."""
+    """Scale-invariant signal-to-distortion ratio in dB per item, means removed (Le Roux et al. 2019)."""
     x, y = (wave.flatten(1) - wave.flatten(1).mean(1, keepdim=True) for wave in (audio, target))
     epsilon = 1e-8
     projection = ((x * y).sum(1, keepdim=True) + epsilon) / (y.square().sum(1, keepdim=True) + epsilon) * y

@@ -53,14 +53,17 @@ class Loss(NamedTuple):
 class Objective(Protocol):
     """What one training step of one model family computes."""
 
-    modules: Mapping[str, nn.Module]
-    """Every module that training changes, by name: all that a snapshot's raw weights must hold."""
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Every module that training changes, by name: all that a snapshot's raw weights must hold."""
 
-    averaged: Sequence[str]
-    """Names of the modules whose moving average is validated and played."""
+    @property
+    def averaged(self) -> Sequence[str]:
+        """Names of the modules whose moving average is validated and played."""
 
-    best_metric: str
-    """The validation metric that ranks snapshots; lower is better."""
+    @property
+    def best_metric(self) -> str:
+        """The validation metric that ranks snapshots; lower is better."""
 
     def phases(self, step: int) -> Sequence[Phase]:
         """The phases of this step, in order."""

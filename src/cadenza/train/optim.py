@@ -86,7 +86,9 @@ def _adamw(modules: Mapping[str, nn.Module], config: AdamWConfig) -> torch.optim
 
 
 def _muon(modules: Mapping[str, nn.Module], config: MuonConfig) -> JointOptimizer:
-    hidden, tables, vectors = [], [], []
+    hidden: list[nn.Parameter] = []
+    tables: list[nn.Parameter] = []
+    vectors: list[nn.Parameter] = []
     for module in modules.values():
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:

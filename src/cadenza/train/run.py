@@ -12,10 +12,9 @@ import pydantic
 import torch
 import yaml
 
-from cadenza.checkpoint import weights_hash
 from cadenza.data.dataset import FixedSegments, RandomSegments, Recordings
 from cadenza.data.manifest import read_manifest
-from cadenza.data.tokens import FixedWindows, RandomWindows, TokenCache
+from cadenza.data.tokens import FixedWindows, RandomWindows, TokenCache, encoder_hash
 from cadenza.errors import UserError
 from cadenza.train.config import TrainConfig
 from cadenza.train.objectives.codec import CodecObjective, CodecObjectiveConfig
@@ -84,12 +83,13 @@ def _codec_trainer(config: TrainConfig, family: CodecObjectiveConfig, folder: Pa
 
 def _lm_trainer(config: TrainConfig, family: LMObjectiveConfig, folder: Path) -> Trainer:
     cache = TokenCache(config.data)
-    if cache.codec_hash != weights_hash(family.codec):
-        raise UserError(f"{config.data} holds codes of another codec than {family.codec}: compute the cache again")
     train = cache.split("train")
     _check_split(config, train)
     captions = [caption for item in train for caption in item.captions]
-    objective = LMObjective(family, build_parts(family, captions, config.seed), config.device)
+    parts = build_parts(family, captions, config.seed)
+    if cache.codec_hash != encoder_hash(parts.codec):
+        raise UserError(f"{config.data} holds codes of another codec than {family.codec}: compute the cache again")
+    objective = LMObjective(family, parts, config.device)
     num_frames = round(family.window_seconds * cache.frame_rate)
     valid = cache.split("valid")[: config.valid_items]
     source = FixedWindows(valid, num_frames, config.batch_size) if valid and config.validate_every else None

@@ -5,7 +5,7 @@
       training/
         weights.safetensors     raw weights of every module, discriminators included
         average.safetensors     the running average
-        state.pt                optimisers, gradient scaler, objective state (tensors and plain containers: weights_only)
+        state.pt                optimisers, gradient scaler, objective (tensors and plain containers: weights_only)
         state.json              step, data cursor, count of the average, validation metric, configuration
 
 Random states are absent on purpose: every draw of step `s` comes from generators seeded by (seed, s). So are schedules:
@@ -14,7 +14,7 @@ they are functions of the step.
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,13 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: updates made, micro-batches consumed, and the latest validation metric (lower is better)."""
+    """Where a run stands: updates made, micro-batches consumed, the latest validation metric (lower is better), and the
+    sums of the log line that is not yet due."""
 
     step: int
     cursor: int
     metric: float | None = None
+    window: dict[str, list[float]] = field(default_factory=dict)
 
 
 def save_snapshot(
@@ -57,10 +59,8 @@ def save_snapshot(
         optimizers = {phase.name: phase.optimizer.state_dict() for phase in objective.all_phases()}
         state = {"optimizers": optimizers, "scaler": scaler.state_dict(), "objective": objective.state_dict()}
         torch.save(state, training / "state.pt")
-        numbers = {"step": progress.step, "cursor": progress.cursor, "metric": progress.metric}
-        write_json(
-            training / "state.json", {"format": FORMAT, **numbers, "average_count": ema.count, "config": dict(config)}
-        )
+        numbers = {"format": FORMAT, "average_count": ema.count, **asdict(progress), "config": dict(config)}
+        write_json(training / "state.json", numbers)
         with ema.applied():
             objective.save_playable(model)
     return path
@@ -85,7 +85,7 @@ def load_snapshot(path: Path, objective: Objective, ema: EMA, scaler: torch.amp.
         phase.optimizer.load_state_dict(state["optimizers"][phase.name])
     scaler.load_state_dict(state["scaler"])
     objective.load_state_dict(state["objective"])
-    return Progress(numbers["step"], numbers["cursor"], numbers["metric"])
+    return Progress(numbers["step"], numbers["cursor"], numbers["metric"], numbers.get("window", {}))
 
 
 def last_snapshot(folder: Path) -> Path | None:

@@ -1,8 +1,8 @@
 """A subword tokenizer learnt from captions, for text encoders trained here.
 
-In: sentences. Out: a `TextTokenizer` in the layout of T5's: `<pad>` 0, `</s>` 1, `<unk>` 2, unigram pieces, every sentence
-ended by `</s>`. Kudo 2018, "Subword Regularization" (the unigram language model). Unlike T5's it folds case and accents'
-compatibility forms, since people type prompts carelessly.
+In: sentences. Out: a `TextTokenizer` in the layout of T5's: `<pad>` 0, `</s>` 1, `<unk>` 2, unigram pieces, every
+sentence ended by `</s>`. Kudo 2018, "Subword Regularization" (the unigram language model). Unlike T5's it folds case
+and compatibility forms of characters, since people type prompts carelessly.
 """
 
 from collections.abc import Iterable

@@ -2,8 +2,9 @@
 
 In: a configuration, an objective, a batch source. Out: a run folder with a log and snapshots, each playable.
 
-Update `s` is a function of the state after update `s - 1` and of (seed, s): batches are drawn by number and every random
-draw comes from a generator seeded by its place. A resumed run therefore repeats the uninterrupted one bit for bit on a CPU.
+Update `s` is a function of the state after update `s - 1` and of (seed, s): batches are drawn by number and every
+random draw comes from a generator seeded by its place. So a resumed run repeats the uninterrupted one, bit for bit on
+a CPU.
 """
 
 import math
@@ -31,7 +32,7 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Trainer:
-    """Runs an objective for `config.steps` updates, or until it is told to stop; see `Objective` for the division of work."""
+    """Runs an objective for `config.steps` updates, or until told to stop; `Objective` says who does what."""
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class Trainer:
             torch.set_num_threads(config.threads)
         self.step = self.cursor = 0
         self.metric: float | None = None
+        self._window = _Window(config)
         self.ema = EMA({name: objective.modules[name] for name in objective.averaged}, config.ema_decay)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self._base_rates = {
@@ -67,17 +69,19 @@ class Trainer:
             return False
         progress = load_snapshot(path, self.objective, self.ema, self.scaler)
         self.step, self.cursor, self.metric = progress.step, progress.cursor, progress.metric
+        self._window.load(progress.window)
         return True
 
     def run(self) -> None:
-        """Train to the end of the run. SIGINT, SIGTERM and `max_minutes` end it early with a snapshot to resume from."""
+        """Train to the end. SIGINT, SIGTERM and `max_minutes` end it early, with a snapshot to resume from."""
         config = self.config
         if self.step == 0 and last_snapshot(self.snapshots) is not None:
             raise UserError(f"{self.folder} holds a run already: resume it or choose another folder")
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / "config.json", config.model_dump(mode="json"))
         log = RunLog(self.folder, config.steps, self.step, config.tensorboard)
-        window = _Window(config)
+        window = self._window
+        window.restart_clock()
         deadline = math.inf if config.max_minutes is None else time.monotonic() + 60 * config.max_minutes
         saved = self.step
         try:
@@ -102,7 +106,7 @@ class Trainer:
             log.close()
 
     def train_step(self) -> dict[str, Tensor]:
-        """One update: every phase over every micro-batch. Returns the means over micro-batches of what the objective logs."""
+        """One update: every phase over every micro-batch. Returns what the objective logs, averaged over these."""
         config = self.config
         batches = [self._on_device(self.data.batch(self.cursor + i)) for i in range(config.accumulation)]
         metrics: dict[str, Tensor] = {}
@@ -141,7 +145,7 @@ class Trainer:
 
     def save(self) -> Path:
         """Write a snapshot and delete those that are no longer kept."""
-        progress = Progress(self.step, self.cursor, self.metric)
+        progress = Progress(self.step, self.cursor, self.metric, self._window.sums())
         with self._evaluating():
             path = save_snapshot(
                 self.snapshots, self.objective, self.ema, self.scaler, progress, self.config.model_dump(mode="json")
@@ -212,8 +216,16 @@ class _Window:
     def add(self, metrics: dict[str, Tensor]) -> None:
         self._timed += 1
         for name, value in metrics.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._sums[name] = self._sums[name].to(value.device) + value if name in self._sums else value
             self._counts[name] = self._counts.get(name, 0) + 1
+
+    def sums(self) -> dict[str, list[float]]:
+        """Sum and count of every value since the last line: a snapshot between two lines keeps them."""
+        return {name: [float(total), self._counts[name]] for name, total in self._sums.items()}
+
+    def load(self, sums: dict[str, list[float]]) -> None:
+        self._sums = {name: torch.tensor(total) for name, (total, _) in sums.items()}
+        self._counts = {name: int(count) for name, (_, count) in sums.items()}
 
     def close(self) -> Metrics:
         means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}

@@ -1,8 +1,8 @@
 """The adversarial codec objective: reconstruct audio through codes so that discriminators cannot tell.
 
-In: batches `{"audio": [B, C, N]}`. Out: a codec. Défossez et al. 2022 (EnCodec), sections 3.3 and 3.4, with the weights of
-MusicGen's 32 kHz codec. Differences: the run may start without its adversarial losses (`adversarial_start_step`), and the
-discriminators may see a random crop of every segment, both to afford them on a CPU.
+In: batches `{"audio": [B, C, N]}`. Out: a codec. Défossez et al. 2022 (EnCodec), sections 3.3 and 3.4, with the weights
+of MusicGen's 32 kHz codec. Differences: the run may start without its adversarial losses (`adversarial_start_step`),
+and the discriminators may see a random crop of every segment, both to afford them on a CPU.
 """
 
 from collections.abc import Iterable, Sequence
@@ -69,7 +69,7 @@ class CodecObjective:
     """Phases: `discriminator` (hinge on real and detached fake), then `generator` (balanced losses and commitment).
 
     With one micro-batch per step both phases share one forward of the codec. With accumulation the discriminator phase
-    runs the codec apart, without gradients and without moving its codebooks, so that memory stays that of one micro-batch.
+    runs the codec apart, without gradients and without moving its codebooks: memory stays that of one micro-batch.
     """
 
     averaged: Sequence[str] = ("codec",)
