@@ -3,7 +3,8 @@
 In: a configuration and tensors under foreign names. Out: one of our modules that holds those tensors, uncopied.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +30,19 @@ def assemble(
         module = module_class(config)
     assign_weights(module, gather(names(module), foreign, source), source)
     return module.eval()
+
+
+@contextmanager
+def reading(source: str | Path) -> Iterator[None]:
+    """Say in one line what a malformed configuration of `source` lacks, wherever it was missed."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except KeyError as error:
+        raise CheckpointError(f"{source}: its configuration lacks {error.args[0]!r}") from error
+    except (TypeError, AttributeError, ValueError, ArithmeticError, LookupError) as error:
+        raise CheckpointError(f"{source}: its configuration is malformed ({error})") from error
 
 
 def require(settings: Mapping[str, Any], expected: Mapping[str, Any], source: str | Path) -> None:

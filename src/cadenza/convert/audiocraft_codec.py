@@ -16,7 +16,7 @@ from torch import Tensor
 from cadenza.checkpoint import atomic_file, parse_config
 from cadenza.codec.encodec import EnCodec, EnCodecConfig
 from cadenza.codec.seanet import SEANetConfig
-from cadenza.convert.assemble import assemble, require
+from cadenza.convert.assemble import assemble, reading, require
 from cadenza.convert.names import audiocraft_codec, scatter, weight_norm_names
 from cadenza.convert.settings import Settings
 from cadenza.convert.unpickle import read_pickle
@@ -67,7 +67,9 @@ def read_codec(path: str | Path) -> EnCodec:
         raise CheckpointError(f"{path} holds a {type(content).__name__}, expected the dictionary of a codec checkpoint")
     if "best_state" in content:
         settings = Settings.parse(content.get("xp.cfg"), path)
-        return _assemble(_config(settings, path), content["best_state"], path)
+        with reading(path):
+            config = _config(settings, path)
+        return _assemble(config, content["best_state"], path)
     if "encoder.model.0.conv.conv.bias" in content:
         return _assemble(_original_config(content, path), content, path)
     if "pretrained" in content:

@@ -15,7 +15,7 @@ from cadenza.checkpoint import parse_config
 from cadenza.conditioning.embedding import EmbeddingConfig
 from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
 from cadenza.conditioning.text import TextConfig
-from cadenza.convert.assemble import assemble, require
+from cadenza.convert.assemble import assemble, reading, require
 from cadenza.convert.audiocraft_codec import save_checkpoint
 from cadenza.convert.names import audiocraft_conditioning, audiocraft_lm, scatter
 from cadenza.convert.settings import Settings
@@ -62,23 +62,26 @@ def read_lm(path: str | Path) -> LMCheckpoint:
     if not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise CheckpointError(f"{path} is a training checkpoint: export it with audiocraft first")
     settings = Settings.parse(content.get("xp.cfg"), path)
-    require({"lm_model": settings.get("lm_model", "transformer_lm")}, {"lm_model": "transformer_lm"}, path)
-    config = _lm_config(settings, path)
     state = _without_windows(state, path)
     conditions = {name: tensor for name, tensor in state.items() if name.startswith(_CONDITIONERS)}
     model = {name: tensor for name, tensor in state.items() if not name.startswith(_CONDITIONERS)}
-    conditioning, encoders = _conditioning_config(settings, config.dim, conditions, path)
-    stereo = settings.get("interleave_stereo_codebooks")
-    if stereo and stereo.get("use"):
-        require(stereo, {"per_timestep": False}, path)
+    with reading(path):
+        require({"lm_model": settings.get("lm_model", "transformer_lm")}, {"lm_model": "transformer_lm"}, path)
+        config = _lm_config(settings, path)
+        conditioning, encoders = _conditioning_config(settings, config.dim, conditions, path)
+        stereo = settings.get("interleave_stereo_codebooks")
+        if stereo and stereo.get("use"):
+            require(stereo, {"per_timestep": False}, path)
+        max_duration = float(settings.get("dataset.segment_duration", 30))
+        guidance = float(settings.get("classifier_free_guidance.inference_coef", 3.0))
     return LMCheckpoint(
         assemble(LM, config, audiocraft_lm, model, path),
         assemble(ConditionProvider, conditioning, audiocraft_conditioning, conditions, path),
         encoders[0] if encoders else None,
         settings.get("compression_model_n_q"),
         None if stereo is None else bool(stereo.get("use")),
-        float(settings.get("dataset.segment_duration", 30)),
-        float(settings.get("classifier_free_guidance.inference_coef", 3.0)),
+        max_duration,
+        guidance,
     )
 
 

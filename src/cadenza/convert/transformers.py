@@ -19,7 +19,7 @@ from cadenza.codec.stereo import StereoCodec
 from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
 from cadenza.conditioning.t5 import TIED_EMBEDDING, T5Config, T5Encoder, TextTokenizer
 from cadenza.conditioning.text import TextConfig, TextEncoder
-from cadenza.convert.assemble import assemble, require
+from cadenza.convert.assemble import assemble, reading, require
 from cadenza.convert.names import Names, scatter, transformers_codec, transformers_lm
 from cadenza.convert.parts import fit_codec, mono_codec, text_encoder
 from cadenza.convert.transformers_codec import (
@@ -78,7 +78,8 @@ def read_musicgen(directory: str | Path, name: str = "unnamed", licence: str = "
     state = read_state(directory)
     melody = settings["model_type"] == "musicgen_melody"
     decoder = {**_DECODER_DEFAULTS, **_section(settings, "decoder", directory)}
-    lm_config = _lm_config(decoder, melody, directory)
+    with reading(directory):
+        lm_config = _lm_config(decoder, melody, directory)
     lm_state = _part(state, "decoder.")
     lm_state.pop(_OLD_POSITIONS, None)
     lm = assemble(LM, lm_config, transformers_lm, lm_state, directory)
@@ -95,7 +96,8 @@ def read_musicgen(directory: str | Path, name: str = "unnamed", licence: str = "
     stereo = decoder["audio_channels"] == 2
     guidance = 3.0
     if (directory / "generation_config.json").is_file():
-        guidance = float(read_json(directory / "generation_config.json").get("guidance_scale") or guidance)
+        with reading(directory):
+            guidance = float(read_json(directory / "generation_config.json").get("guidance_scale") or guidance)
     config = MusicGenConfig(
         name=name, licence=licence, stereo=stereo, text_condition=_TEXT, generation=GenerationConfig(guidance=guidance)
     )

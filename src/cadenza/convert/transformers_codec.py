@@ -22,7 +22,7 @@ from cadenza.checkpoint import (
 )
 from cadenza.codec.encodec import EnCodec, EnCodecConfig
 from cadenza.codec.seanet import SEANetConfig
-from cadenza.convert.assemble import assemble
+from cadenza.convert.assemble import assemble, reading
 from cadenza.convert.names import scatter, transformers_codec, weight_norm_names
 from cadenza.convert.unpickle import read_pickle
 from cadenza.errors import CheckpointError, UserError
@@ -105,6 +105,11 @@ def codec_from(settings: Mapping[str, Any], state: Mapping[str, Tensor], source:
 
 def codec_config(settings: Mapping[str, Any], source: str | Path) -> EnCodecConfig:
     """Our configuration from a (possibly partial) one of `EncodecModel`."""
+    with reading(source):
+        return _codec_config(settings, source)
+
+
+def _codec_config(settings: Mapping[str, Any], source: str | Path) -> EnCodecConfig:
     own = {**_DEFAULTS, **settings}
     if own.get("codebook_dim", own["hidden_size"]) not in (None, own["hidden_size"]):
         raise CheckpointError(f"{source}: codebook_dim {own['codebook_dim']} differs from hidden_size: not supported")
@@ -125,12 +130,9 @@ def codec_config(settings: Mapping[str, Any], source: str | Path) -> EnCodecConf
         "pad_mode": own["pad_mode"],
         "trim_right_ratio": own["trim_right_ratio"],
     }
-    try:
-        frame_rate = math.ceil(own["sampling_rate"] / math.prod(own["upsampling_ratios"]))
-        bits = math.ceil(math.log2(own["codebook_size"]))
-        num_codebooks = int(1000 * own["target_bandwidths"][-1] // (frame_rate * bits))
-    except (TypeError, ValueError, ArithmeticError, IndexError) as error:
-        raise CheckpointError(f"{source}: its codec configuration is malformed ({error})") from error
+    frame_rate = math.ceil(own["sampling_rate"] / math.prod(own["upsampling_ratios"]))
+    bits = math.ceil(math.log2(own["codebook_size"]))
+    num_codebooks = int(1000 * own["target_bandwidths"][-1] // (frame_rate * bits))
     value = {
         "sample_rate": own["sampling_rate"],
         "channels": own["audio_channels"],
