@@ -175,6 +175,15 @@ def test_a_rendered_take_is_the_same_file(music, tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_a_take_out_of_a_batch_is_the_same_file(music, tmp_path):
+    texts = ["abc", "longer one", "xyz"]  # two share a batch
+    for i, audio in enumerate(music.generate(texts, 0.5, 9)):
+        first = audio.write(tmp_path / "a.flac")
+        second = music.regenerate(Audio.read(first)).write(tmp_path / "b.flac")
+        assert audio.metadata["batch"] == [[0, 2], [0, 1], [1, 2]][i]
+        assert first.read_bytes() == second.read_bytes()
+
+
 def test_other_weights_are_refused(music):
     take = music.generate("x", 0.3, 0)
     with pytest.raises(UserError, match=r"made by tiny with weights .*load that model"):
@@ -192,6 +201,7 @@ def test_foreign_audio_cannot_be_rendered(music):
     [
         {"format": 99},
         {"seed": "seven"},
+        {"batch": [3, 2]},
         {"generation": {"duration": -1}},
         {"prompt": {"num_codebooks": 4, "num_frames": 3, "data": "AAAA"}},
         {"prompt": {"num_codebooks": 4, "num_frames": 3, "data": "no base64!"}},

@@ -9,6 +9,7 @@ The same object plays the embedded model, the official checkpoints and whatever 
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -114,7 +115,7 @@ class MusicGen:
                 An empty sentence leaves the music to the model.
             duration: Length in seconds, an audio prompt included; by default that of `config`, behind the prompt.
             seed: One number for the first item (the others count up from it) or one per item; drawn if None. The same
-                seed, text and settings give the same audio, whatever else is in the batch.
+                seed, text and settings draw the same random numbers, whatever else is in the batch.
             prompt: Audio to go on from. What is returned begins with it, as the codec renders it.
             melody: Audio whose melody to follow; only for models that have a melody condition.
             config: Settings; those given by name win over it, and it over the model's own.
@@ -174,7 +175,10 @@ class MusicGen:
             None if record.prompt is None else record.prompt.unpack(),
             None,
         )
-        return self._make([request], record.generation, progress, should_stop)[0]
+        # Sums of floating-point numbers depend on the number of rows and threads; music depends on the sums.
+        row, rows = record.batch
+        with _threads(record.threads):
+            return self._make([request] * rows, record.generation, progress, should_stop)[row]
 
     # ---- the model directory --------------------------------------------------------------------------------------
 
@@ -336,7 +340,7 @@ class MusicGen:
             samples = np.concatenate([empty, *chunks], axis=2)
             for row, i in enumerate(members):
                 complete = samples.shape[2] == num_samples
-                take = self._take(requests[i], settings, complete)
+                take = self._take(requests[i], settings, complete, (row, len(batch)))
                 made[i] = Audio(samples[row], self.codec.sample_rate, take.metadata())
         return [made[i] for i in range(len(requests))]
 
@@ -451,7 +455,9 @@ class MusicGen:
 
     # ---- the record -------------------------------------------------------------------------------------------------
 
-    def _take(self, request: Request, settings: GenerationConfig, complete: bool = True) -> Take:
+    def _take(
+        self, request: Request, settings: GenerationConfig, complete: bool = True, batch: tuple[int, int] = (0, 1)
+    ) -> Take:
         piece = request.piece
         return Take(
             cadenza=__version__,
@@ -464,6 +470,8 @@ class MusicGen:
             precision=self.precision,
             device=describe_device(self.device),
             torch=torch.__version__,
+            threads=torch.get_num_threads(),
+            batch=batch,
             prompt=None if request.prompt_codes is None else PackedCodes.pack(request.prompt_codes),
             complete=complete,
         )
@@ -497,6 +505,17 @@ def _spread(value: Audio | Sequence[Audio] | None, count: int, what: str) -> lis
     if len(value) != count:
         raise UserError(f"{len(value)} {what} for {count} prompts: give one per prompt, or a single one for all")
     return list(value)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Compute with `count` processor threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _shifted(progress: Progress, before: float, total: float) -> Progress:

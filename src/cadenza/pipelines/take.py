@@ -58,8 +58,17 @@ class Take(Config):
     precision: str = Field(..., description="of the language model")
     device: str = Field(..., description="what it ran on")
     torch: str = Field(..., description="version of torch")
+    threads: int = Field(1, ge=1, le=1024, description="processor threads")
+    batch: tuple[int, int] = Field((0, 1), description="its row in the batch that was computed, and how many rows")
     prompt: PackedCodes | None = Field(None, description="what an audio prompt became, for a continuation")
     complete: bool = Field(True, description="false if it was stopped before its end")
+
+    @pydantic.model_validator(mode="after")
+    def _row(self) -> "Take":
+        row, rows = self.batch
+        if not 0 <= row < rows <= 4096:
+            raise ValueError(f"row {row} of {rows} is no place in a batch")
+        return self
 
     def metadata(self) -> dict[str, Any]:
         return self.model_dump(mode="json", exclude_none=True)

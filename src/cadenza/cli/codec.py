@@ -1,0 +1,119 @@
+"""`cadenza codec`: sound to codes and back, to hear what a codec keeps."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cadenza.cli.values import Device, show_notices
+from cadenza.errors import UserError
+
+if TYPE_CHECKING:
+    from cadenza.audio import Audio
+    from cadenza.codec.base import Codec, Codes
+
+app = typer.Typer(help="Turn sound into codes and back.", no_args_is_help=True)
+
+Source = Annotated[Path, typer.Argument(metavar="IN", help="What to read.")]
+Target = Annotated[Path, typer.Argument(metavar="OUT", help="What to write.")]
+Model = Annotated[str | None, typer.Option(metavar="M", help="A codec or a model. [default: the one that comes along]")]
+
+
+@app.command()
+def encode(source: Source, target: Target, model: Model = None, device: Device = None) -> None:
+    """Sound to codes (a .safetensors file)."""
+    show_notices()
+    if target.suffix != ".safetensors":
+        raise UserError(f"{target}: codes are written as .safetensors")
+    from cadenza.checkpoint import atomic_file
+    from cadenza.loading import load_codec
+
+    audio, codec = _read(source), load_codec(model, device)
+    codes, num_samples = _encode(audio, codec)
+    from safetensors.torch import save_file
+
+    tensors = {"codes": codes.codes[0].cpu().int().contiguous()}
+    if codes.scale is not None:
+        tensors["scale"] = codes.scale[0].cpu().contiguous()
+    with atomic_file(target) as temporary:
+        save_file(tensors, temporary, {"num_samples": str(num_samples), "sample_rate": str(codec.sample_rate)})
+    frames = tensors["codes"].shape[1]
+    print(f"{target}: {codec.num_codebooks} x {frames} codes, {_kbps(codec):.2f} kbit/s")
+
+
+@app.command()
+def decode(source: Source, target: Target, model: Model = None, device: Device = None) -> None:
+    """Codes to sound."""
+    show_notices()
+    from safetensors import SafetensorError, safe_open
+
+    from cadenza.codec.base import Codes
+    from cadenza.loading import load_codec
+
+    try:
+        with safe_open(source, framework="pt") as file:
+            told = file.metadata() or {}
+            num_samples, sample_rate = int(told["num_samples"]), int(told["sample_rate"])
+            names = set(file.keys())
+            codes = Codes(
+                file.get_tensor("codes")[None].long(), file.get_tensor("scale")[None] if "scale" in names else None
+            )
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise UserError(f"{source}: holds no codes of cadenza codec encode") from error
+    codec = load_codec(model, device)
+    fits = codes.codes.shape[1] == codec.num_codebooks and sample_rate == codec.sample_rate
+    if not fits or int(codes.codes.min()) < 0 or int(codes.codes.max()) >= codec.codebook_size:
+        made = f"{codes.codes.shape[1]} codebooks at {sample_rate} Hz"
+        raise UserError(
+            f"{source}: {made}, this codec has {codec.num_codebooks} at {codec.sample_rate} Hz; use --model"
+        )
+    audio = _decode(codes, codec, num_samples)
+    audio.write(target, loudness_lufs=None)
+    print(f"{target}: {audio.duration_seconds:.2f} s")
+
+
+@app.command()
+def roundtrip(source: Source, target: Target, model: Model = None, device: Device = None) -> None:
+    """Sound to codes and back to sound: what the codec keeps of it."""
+    show_notices()
+    import numpy as np
+
+    from cadenza.loading import load_codec
+
+    audio, codec = _read(source), load_codec(model, device)
+    codes, num_samples = _encode(audio, codec)
+    decoded = _decode(codes, codec, num_samples)
+    decoded.write(target, loudness_lufs=None)
+    wanted = audio.resample(codec.sample_rate).with_channels(codec.channels).samples
+    error = np.square(wanted - decoded.samples).mean()
+    ratio = 10 * np.log10(max(np.square(wanted).mean(), 1e-20) / max(error, 1e-20))
+    print(f"{target}: {decoded.duration_seconds:.2f} s, {_kbps(codec):.2f} kbit/s, signal to noise {ratio:.1f} dB")
+
+
+def _read(path: Path) -> "Audio":
+    from cadenza.audio import Audio
+
+    return Audio.read(path)
+
+
+def _encode(audio: "Audio", codec: "Codec") -> "tuple[Codes, int]":
+    import torch
+
+    audio = audio.resample(codec.sample_rate).with_channels(codec.channels)
+    device = next(codec.parameters()).device
+    return codec.encode(torch.from_numpy(audio.samples)[None].to(device)), audio.num_samples
+
+
+def _decode(codes: "Codes", codec: "Codec", num_samples: int) -> "Audio":
+    from cadenza.audio import Audio
+
+    device = next(codec.parameters()).device
+    scale = None if codes.scale is None else codes.scale.to(device)
+    samples = codec.decode(codes.codes.to(device), scale)[0, :, :num_samples]
+    return Audio(samples.cpu().numpy(), codec.sample_rate)
+
+
+def _kbps(codec: "Codec") -> float:
+    import math
+
+    return codec.num_codebooks * math.log2(codec.codebook_size) * codec.frame_rate / 1000

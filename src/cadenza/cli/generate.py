@@ -1,0 +1,193 @@
+"""`cadenza generate`: words to a music file."""
+
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cadenza.cli import INTERRUPTED
+from cadenza.cli.values import Device, Precision, Threads, loudness, number, set_threads, show_notices, whole_number
+from cadenza.errors import CadenzaError, CheckpointError, UserError
+
+if TYPE_CHECKING:
+    from cadenza.audio import Audio
+
+
+def generate(
+    prompts: Annotated[
+        list[str] | None, typer.Argument(metavar="PROMPT...", show_default=False, help="What to play; one file each.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="wav, flac, ogg, opus or mp3; or a folder that exists."),
+    ] = None,
+    duration: Annotated[
+        float | None, typer.Option(metavar="S", parser=number, help="Seconds, an audio prompt included. [default: 10]")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", parser=whole_number, help="Same seed, same music. [default: drawn]")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="M", help="Directory, file or Hub name. [default: the one that comes along]")
+    ] = None,
+    device: Device = None,
+    precision: Precision = None,
+    prompt_audio: Annotated[Path | None, typer.Option(metavar="F", help="Go on from this recording.")] = None,
+    melody: Annotated[Path | None, typer.Option(metavar="F", help="Follow the melody of this recording.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(metavar="G", parser=number, help="How closely to follow the words. [default: 3]")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option(metavar="K", parser=whole_number, help="Choose among the K best; 0: all.")
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option(metavar="P", parser=number, help="Choose within this probability; 0: off.")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(metavar="T", parser=number, help="Above 1: bolder, below: safer. [default: 1]")
+    ] = None,
+    threads: Threads = None,
+    take: Annotated[
+        Path | None, typer.Option("--from", metavar="TAKE", help="Render a file of Cadenza again, exactly.")
+    ] = None,
+    loudness_lufs: Annotated[
+        float | None,
+        typer.Option("--loudness", metavar="LUFS", parser=loudness, help="Of the file, or off. [default: -14]"),
+    ] = None,
+) -> int:
+    """Make music from words, and write it to a file.
+
+    cadenza generate "warm lo-fi beat with Rhodes piano, 82 bpm" -o beat.flac --duration 12 --seed 7
+    """
+    show_notices()
+    choices = {
+        "duration": duration,
+        "seed": seed,
+        "guidance": guidance,
+        "top_k": top_k,
+        "top_p": top_p,
+        "temperature": temperature,
+    }
+    if take is not None:
+        _refuse_choices(choices | {"prompt_audio": prompt_audio, "melody": melody, "PROMPT": prompts or None})
+    elif not prompts:
+        raise UserError('no prompt: say what to play, as in cadenza generate "a slow waltz", or give --from TAKE')
+    if output is not None and not output.is_dir():
+        _check_output(output)
+    set_threads(threads)
+    if take is not None:
+        code, audios = _render_again(take, model, device, precision)
+        paths = [_path(output, f"{take.stem}-again{take.suffix}")]
+    else:
+        assert prompts is not None
+        code, audios = _render(prompts, choices, model, device, precision, prompt_audio, melody)
+        paths = _paths(output, prompts, audios)
+    level = {} if loudness_lufs is None else {"loudness_lufs": None if math.isnan(loudness_lufs) else loudness_lufs}
+    for audio, path in zip(audios, paths, strict=True):
+        if not audio.num_samples:
+            continue
+        audio.write(path, **level)
+        cut = "" if audio.metadata["complete"] else ", stopped early"
+        print(f"{path}: {audio.duration_seconds:.2f} s, seed {audio.metadata['seed']}{cut}")
+    return code
+
+
+def _render(
+    prompts: list[str],
+    choices: dict[str, Any],
+    model: str | None,
+    device: str | None,
+    precision: str | None,
+    prompt_audio: Path | None,
+    melody: Path | None,
+) -> tuple[int, "list[Audio]"]:
+    from cadenza.audio import Audio
+    from cadenza.cli.progress import GenerationProgress
+    from cadenza.loading import load
+
+    # Small files before large ones: a mistyped name should not cost a minute of loading.
+    start = None if prompt_audio is None else Audio.read(prompt_audio)
+    tune = None if melody is None else Audio.read(melody)
+    music = load(model, device, precision)
+    with GenerationProgress() as progress:
+        audios = music.generate(
+            prompts, prompt=start, melody=tune, progress=progress.update, should_stop=progress.should_stop, **choices
+        )
+    return INTERRUPTED if progress.stopped else 0, audios
+
+
+def _render_again(
+    path: Path, model: str | None, device: str | None, precision: str | None
+) -> tuple[int, "list[Audio]"]:
+    from cadenza.audio import Audio
+    from cadenza.checkpoint import read_json
+    from cadenza.cli.progress import GenerationProgress
+    from cadenza.loading import find_model, load
+    from cadenza.pipelines.take import Take
+
+    audio = Audio.read(path)
+    record = Take.from_metadata(audio.metadata)
+    name = model
+    if name is None:
+        try:
+            embedded = read_json(find_model() / "config.json").get("name")
+        except CheckpointError:
+            embedded = None
+        name = None if embedded == record.model else record.model
+    try:
+        music = load(name, device, precision or record.precision)
+    except UserError as error:
+        if model is not None:
+            raise
+        raise UserError(
+            f"{path} was made by {record.model!r}: say where that model is with --model ({error})"
+        ) from error
+    with GenerationProgress() as progress:
+        again = music.regenerate(audio, progress.update, progress.should_stop)
+    return INTERRUPTED if progress.stopped else 0, [again]
+
+
+def _refuse_choices(choices: dict[str, object]) -> None:
+    given = [name for name, value in choices.items() if value is not None]
+    if given:
+        option = given[0] if given[0].isupper() else "--" + given[0].replace("_", "-")
+        raise UserError(f"--from renders a take as it was: leave out {option}, or leave out --from")
+
+
+def _check_output(path: Path) -> None:
+    """Find out before the work, not after it, that it cannot be kept."""
+    from cadenza.audio import FORMATS
+
+    if path.suffix.lower() not in FORMATS:
+        raise UserError(f"{path}: unknown extension {path.suffix!r}; use one of {', '.join(FORMATS)}")
+    parent = path.absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir():
+        raise CadenzaError(f"{path}: {parent} is not a folder; choose another place")
+
+
+def _path(output: Path | None, name: str) -> Path:
+    if output is None:
+        return Path(name)
+    return output / name if output.is_dir() else output
+
+
+def _paths(output: Path | None, prompts: list[str], audios: "list[Audio]") -> list[Path]:
+    """One file per prompt: the one asked for, numbered if there are several, or a name made of prompt and seed."""
+    names = [f"{_slug(text)}-{audio.metadata['seed']}.wav" for text, audio in zip(prompts, audios, strict=True)]
+    if output is None or output.is_dir() or len(prompts) == 1:
+        return [_path(output, name) for name in names]
+    return [output.with_stem(f"{output.stem}-{i}") for i in range(1, len(prompts) + 1)]
+
+
+def _slug(text: str) -> str:
+    words = re.findall(r"\w+", text.lower())
+    slug = ""
+    for word in words:
+        if slug and len(slug) + len(word) > 40:
+            break
+        slug = f"{slug}-{word[:40]}" if slug else word[:40]
+    return slug or "untitled"

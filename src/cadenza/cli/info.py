@@ -1,0 +1,91 @@
+"""`cadenza info`: what a model is made of."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cadenza.cli.values import show_notices
+
+
+def info(
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", show_default=False, help="As for generate --model.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show the parts of a model, their sizes, and what its weights may be used for."""
+    show_notices()
+    from cadenza.loading import find_model
+
+    facts = describe(find_model(model))
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    print(f"{facts['name']}: {facts['channels']}, {facts['sample_rate']} Hz, {facts['frame_rate']:g} frames a second")
+    print(f"licence of the weights: {facts['licence']}")
+    print(f"directory: {facts['directory']}")
+    print(f"weights: {facts['weights']}\n")
+    print(f"{'part':<28}{'parameters':>14}{'on disk':>12}  shape")
+    for name, part in facts["parts"].items():
+        print(f"{name:<28}{part['parameters']:>14,}{part['bytes'] / 1e6:>9.1f} MB  {part['shape']}")
+    total_bytes = sum(part["bytes"] for part in facts["parts"].values())
+    print(f"{'all':<28}{facts['parameters']:>14,}{total_bytes / 1e6:>9.1f} MB")
+
+
+def describe(directory: Path) -> dict[str, Any]:
+    """The facts of a model directory. No weights are read but their hash."""
+    import torch
+    from torch import nn
+
+    from cadenza.checkpoint import read_config, weights_hash
+    from cadenza.codec.encodec import EnCodec, EnCodecConfig
+    from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
+    from cadenza.conditioning.t5 import T5Config, T5Encoder
+    from cadenza.lm.model import LM, LMConfig
+    from cadenza.pipelines.musicgen import MusicGenConfig
+
+    config = read_config(MusicGenConfig, directory / "config.json")
+    codec = read_config(EnCodecConfig, directory / "codec" / "config.json")
+    lm = read_config(LMConfig, directory / "lm" / "config.json")
+    conditioning = read_config(ConditioningConfig, directory / "conditioning" / "config.json")
+    with torch.device("meta"):
+        modules: dict[str, nn.Module] = {
+            "codec": EnCodec(codec),
+            "lm": LM(lm),
+            "conditioning": ConditionProvider(conditioning),
+        }
+        shapes = {
+            "codec": f"{codec.num_codebooks} codebooks of {codec.codebook_size}, hop {codec.hop_length}",
+            "lm": f"{lm.num_layers} layers of {lm.dim}, {lm.num_heads} heads, pattern {lm.pattern.kind}",
+            "conditioning": ", ".join(f"{name} ({part.kind})" for name, part in conditioning.conditioners.items()),
+        }
+        for folder in sorted((directory / "conditioning").glob("*/config.json")):
+            text = read_config(T5Config, folder)
+            name = f"conditioning/{folder.parent.name}"
+            modules[name] = T5Encoder(text)
+            shapes[name] = f"{text.num_layers} layers of {text.dim}, vocabulary of {text.vocab_size}"
+    parts = {
+        name: {
+            "parameters": sum(parameter.numel() for parameter in module.parameters()),
+            "bytes": (directory / name / "model.safetensors").stat().st_size,
+            "shape": shapes[name],
+            "config": module.config.model_dump(mode="json"),  # type: ignore[union-attr, operator]
+        }
+        for name, module in modules.items()
+    }
+    return {
+        "name": config.name,
+        "type": config.type,
+        "licence": config.licence,
+        "directory": str(directory),
+        "weights": weights_hash(directory),
+        "sample_rate": codec.sample_rate,
+        "channels": "stereo" if config.stereo or codec.channels == 2 else "mono",
+        "frame_rate": codec.sample_rate / codec.hop_length,
+        "max_duration_seconds": config.max_duration_seconds,
+        "parameters": sum(part["parameters"] for part in parts.values()),
+        "generation": config.generation.model_dump(mode="json"),
+        "parts": parts,
+    }

@@ -1,0 +1,63 @@
+"""How far the music is, and a gentle Ctrl-C."""
+
+import signal
+import sys
+import time
+from types import FrameType, TracebackType
+
+
+class GenerationProgress:
+    """A bar on stderr with seconds of audio made and time left; the first Ctrl-C asks to stop, the second insists.
+
+    Use as a context manager; give `update` and `should_stop` to `generate`. Without a terminal there is no bar.
+    """
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self.began = time.perf_counter()
+        self._bar: object = None
+        self._task: object = None
+        self._previous: object = None
+
+    def __enter__(self) -> "GenerationProgress":
+        self._previous = signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        signal.signal(signal.SIGINT, self._previous)  # type: ignore[arg-type]
+        if self._bar is not None:
+            self._bar.stop()  # type: ignore[attr-defined]
+
+    @property
+    def elapsed_seconds(self) -> float:
+        return time.perf_counter() - self.began
+
+    def should_stop(self) -> bool:
+        return self.stopped
+
+    def update(self, made_seconds: float, total_seconds: float) -> None:
+        if not sys.stderr.isatty():
+            return
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            bar = Progress(
+                BarColumn(),
+                TextColumn("{task.completed:.1f} of {task.total:.1f} s of music"),
+                TimeRemainingColumn(),
+                TextColumn("left"),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            bar.start()
+            self._bar, self._task = bar, bar.add_task("", total=total_seconds)
+        self._bar.update(self._task, completed=made_seconds)  # type: ignore[attr-defined]
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.stopped:
+            raise KeyboardInterrupt
+        self.stopped = True
+        print("cadenza: stopping, what is made will be kept (Ctrl-C again to give it up)", file=sys.stderr)

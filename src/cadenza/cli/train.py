@@ -1,0 +1,29 @@
+"""`cadenza train`: a recipe to a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cadenza.cli.values import show_notices
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A Python file with config() -> TrainConfig.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the run. [default: runs/ and the recipe's name]")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last snapshot.")] = False,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Replace a field, as in steps=1000.")
+    ] = None,
+) -> None:
+    """Train what a recipe describes; Ctrl-C stops after a snapshot."""
+    show_notices()
+    from cadenza.train.run import build, read_recipe
+
+    folder = out or Path("runs") / recipe.stem
+    trainer = build(read_recipe(recipe, overrides or ()), folder)
+    if resume and not trainer.resume():
+        print(f"no snapshot in {folder}: starting at step 0")
+    trainer.run()

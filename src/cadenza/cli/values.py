@@ -1,0 +1,59 @@
+"""Words on the command line -> numbers, and the options that several commands share."""
+
+import logging
+import math
+import sys
+from typing import Annotated
+
+import typer
+
+
+def number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a number") from None
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{text!r} is not a number that can be used")
+    return value
+
+
+def whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a whole number") from None
+
+
+def loudness(text: str) -> float:
+    """LUFS, or `off` as NaN."""
+    return math.nan if text.lower() in ("off", "none") else number(text)
+
+
+Device = Annotated[str | None, typer.Option(metavar="D", help="cpu, cuda, cuda:1. [default: a GPU if there is one]")]
+Precision = Annotated[
+    str | None, typer.Option(metavar="P", help="fp32, bf16 or fp16. [default: fp32 on cpu, bf16 on cuda]")
+]
+Threads = Annotated[
+    int | None, typer.Option(metavar="N", parser=whole_number, help="Processor threads. [default: one per core]")
+]
+
+
+def set_threads(threads: int | None) -> None:
+    """Before the first computation: `threads` threads for torch."""
+    if threads is None:
+        return
+    if not 1 <= threads <= 1024:
+        raise typer.BadParameter(f"{threads} threads: choose 1 to 1024", param_hint="--threads")
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def show_notices(level: int = logging.INFO) -> None:
+    """Let what the library has to say reach the person, one line each on stderr."""
+    logger = logging.getLogger("cadenza")
+    logger.handlers = [logging.StreamHandler(sys.stderr)]
+    logger.handlers[0].setFormatter(logging.Formatter("cadenza: %(message)s"))
+    logger.setLevel(level)
+    logger.propagate = False
