@@ -93,8 +93,19 @@ def _play_midi(midi: bytes, program: str, soundfont: Path) -> Samples:
         for setting in _SETTINGS:
             command += ["-o", setting]
         result = subprocess.run([*command, str(soundfont), source], capture_output=True, text=True, check=False)
+        if not _is_soundfont(soundfont) or "Failed to load" in result.stderr:
+            # FluidSynth would go on with its default soundfont, or play silence, and report success.
+            raise UserError(
+                f"{str(soundfont)!r} cannot be read as a soundfont: give a General MIDI file (.sf2 or .sf3)"
+            )
         if result.returncode != 0 or not os.path.exists(target):
             lines = result.stderr.strip().splitlines() or ["no message"]
             raise UserError(f"fluidsynth failed on {str(soundfont)!r}: {lines[-1]}")
         stereo = np.fromfile(target, dtype="<f4")
     return stereo[: len(stereo) // 2 * 2].reshape(-1, 2).mean(axis=1, dtype=np.float32)
+
+
+def _is_soundfont(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head[:4] == b"RIFF" and head[8:] == b"sfbk"
