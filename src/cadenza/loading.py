@@ -55,8 +55,8 @@ def load_codec(name: str | Path | None = None, device: str | torch.device | None
         path = find_model(name)
     elif _exists(name):
         path = Path(name)
-    elif _may_be_remote(str(name), CODECS):
-        path = find_part(str(name))
+    elif _may_be_remote(str(name), (*CODECS, *MODELS)):
+        path = find_part(str(name), "codec")
     else:
         raise UserError(_unknown(str(name), (*CODECS, *MODELS)))
     return read_codec(path).float().to(place).eval()

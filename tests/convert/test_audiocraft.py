@@ -31,8 +31,8 @@ def directory_of(name: str, tmp_path: Path) -> Path:
     return target
 
 
-def find(name: str) -> Path:
-    assert name == "t5-base"
+def find(name: str, part: str) -> Path:
+    assert (name, part) == ("t5-base", "text encoder")
     return PARITY / "t5_tiny"
 
 
@@ -77,7 +77,7 @@ def test_there_and_back_and_into_a_directory(name: str, tmp_path: Path) -> None:
 def test_a_text_encoder_of_its_own_travels_beside_the_files(tmp_path: Path) -> None:
     model = read_musicgen(directory_of("musicgen_text_tiny", tmp_path), find)
     write_musicgen(model, tmp_path / "back")
-    again = read_musicgen(tmp_path / "back", lambda name: pytest.fail(f"{name} should not be looked for"))
+    again = read_musicgen(tmp_path / "back", lambda name, _: pytest.fail(f"{name} should not be looked for"))
     first, second = (one.generate("slow piano", 0.4, 1) for one in (model, again))
     assert np.array_equal(first.samples, second.samples)
 
@@ -204,8 +204,8 @@ def test_parts_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_pointer_is_followed(tmp_path: Path) -> None:
-    def codec(name: str) -> Path:
-        assert name == "facebook/encodec_32khz"
+    def codec(name: str, part: str) -> Path:
+        assert (name, part) == ("facebook/encodec_32khz", "codec")
         return PARITY / "encodec_32khz_tiny"
 
     assert find_codec(PARITY / "compression_pointer.bin", codec).sample_rate == 32000

@@ -6,6 +6,7 @@ back.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from cadenza.checkpoint import atomic_directory
 from cadenza.codec.encodec import EnCodec
@@ -24,8 +25,9 @@ from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
 LM_FILE = "state_dict.bin"
 CODEC_FILE = "compression_state_dict.bin"
 
-Find = Callable[[str], Path]
-"""Name of a model -> its local file or directory; raises CheckpointError if it cannot be had."""
+Part = Literal["text encoder", "codec"]
+Find = Callable[[str, Part], Path]
+"""Name of a model and what it is -> its local file or directory; raises CheckpointError if it cannot be had."""
 
 # (width, layers, feed-forward) of the encoders that audiocraft knows by name.
 _T5_NAMES = {
@@ -55,7 +57,9 @@ def read_musicgen(directory: str | Path, find: Find, name: str = "unnamed", lice
     if checkpoint.text_encoder is not None:
         beside = directory / checkpoint.text_encoder
         place = (
-            beside if checkpoint.text_encoder == "text_encoder" and beside.is_dir() else find(checkpoint.text_encoder)
+            beside
+            if checkpoint.text_encoder == "text_encoder" and beside.is_dir()
+            else find(checkpoint.text_encoder, "text encoder")
         )
         checkpoint.conditioning.attach_text_encoder(TextEncoder.from_pretrained(place))
     config = MusicGenConfig(
@@ -75,7 +79,7 @@ def find_codec(path: Path, find: Find) -> EnCodec:
         return read_codec(path)
     if pointer.startswith("dac_"):
         raise CheckpointError(f"{path} points to the codec {pointer!r}: only EnCodec is supported")
-    target = find(pointer)
+    target = find(pointer, "codec")
     if target.is_dir():
         return read_codec(target / CODEC_FILE) if (target / CODEC_FILE).is_file() else read_transformers_codec(target)
     return read_codec(target)

@@ -76,9 +76,10 @@ def read_model(
     if form == "transformers":
         return transformers.read_musicgen(directory, name, licence)
 
-    def find(wanted: str) -> Path:
-        is_encoder = text_encoder is not None and "encodec" not in wanted
-        return Path(text_encoder) if is_encoder and text_encoder is not None else find_part(wanted)
+    def find(wanted: str, part: audiocraft.Part) -> Path:
+        if part == "text encoder" and text_encoder is not None:
+            return Path(text_encoder)
+        return find_part(wanted, part)
 
     return audiocraft.read_musicgen(directory, find, name, licence)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cadenza.checkpoint import CONFIG_FILE, WEIGHTS_FILE, read_json
-from cadenza.convert.audiocraft import CODEC_FILE, LM_FILE
+from cadenza.convert.audiocraft import CODEC_FILE, LM_FILE, Part
 from cadenza.convert.official import ENCODERS
 from cadenza.errors import CadenzaError, CheckpointError
 
@@ -26,8 +26,8 @@ def find_musicgen(repository: str) -> Path:
     return _find(repository, ("audiocraft", "transformers"))
 
 
-def find_part(name: str) -> Path:
-    """The directory of a text encoder or codec that a checkpoint names: a local path, or a repository."""
+def find_part(name: str, part: Part) -> Path:
+    """The directory (or file) of a text encoder or codec that a checkpoint names: a local path, or a repository."""
     local = Path(name)
     if local.exists():
         return local
@@ -36,7 +36,7 @@ def find_part(name: str) -> Path:
         raise CheckpointError(
             f"the checkpoint needs the model {name!r}, which is neither a path nor a repository's name"
         )
-    return _find(repository, ("text encoder", "codec"))
+    return _find(repository, (part,))
 
 
 _FORMATS: dict[str, tuple[str, ...]] = {
@@ -91,9 +91,7 @@ def _download(repository: str, files: Iterable[str]) -> Path | None:
     def get(file: str) -> Path | None:
         try:
             return Path(hf_hub_download(repository, file))
-        except (
-            LocalEntryNotFoundError
-        ) as error:  # also an EntryNotFoundError, but it means that the Hub is out of reach
+        except LocalEntryNotFoundError as error:  # an EntryNotFoundError too, but it says that the Hub is out of reach
             raise CadenzaError(
                 f"cannot download {repository}: the Hugging Face Hub cannot be reached; check the network, or give the "
                 "path of a local copy"
