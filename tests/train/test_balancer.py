@@ -7,7 +7,7 @@ from cadenza.train.balancer import Balancer
 
 
 def test_gradients_have_the_asked_for_shares():
-    # L_a = 3 sum(y), gradient 3 everywhere: norm per item 3 sqrt(4) = 6. L_b = sum(y^2) / 2 at y = (1, 1, 1, 1): norm 2.
+    # L_a = 3 sum(y), gradient 3 everywhere: norm per item 3 sqrt(4) = 6. L_b = sum(y^2) / 2 at y = 1: norm 2.
     output = torch.ones(2, 1, 4, requires_grad=True)
     losses = {"a": 3 * output.sum(), "b": output.square().sum() / 2}
     gradient, norms = Balancer({"a": 1.0, "b": 3.0}).gradient(losses, output)

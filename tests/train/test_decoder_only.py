@@ -11,7 +11,9 @@ from cadenza.train.objectives.codec import CodecObjective, CodecObjectiveConfig
 
 def test_codes_stay_valid_while_the_decoder_learns():
     torch.manual_seed(0)
-    half = SpectralConfig(hop_length=40, dim=16, num_layers=1, fast_dim=8, fast_layers=1, num_mels=8, num_tones=16, tone_window=256)
+    half = SpectralConfig(
+        hop_length=40, dim=16, num_layers=1, fast_dim=8, fast_layers=1, num_mels=8, num_tones=16, tone_window=256
+    )
     codec = EnCodecConfig(sample_rate=8000, codebook_size=32, latent_dim=8, encoder=half, decoder=half)
     config = CodecObjectiveConfig(
         codec=codec, decoder_only=True, discriminator=None, mel=MelLossConfig(windows=(64, 128), num_mels=8)

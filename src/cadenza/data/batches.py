@@ -4,7 +4,7 @@ A batch is a dictionary of tensors (first axis: items) and lists of strings. Bat
 configuration, its seed and `i` alone, never on the batches drawn before.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 Batch = dict[str, Tensor | list[str]]
 
 
+@runtime_checkable
 class BatchSource(Protocol):
     """Batches by number. An endless source (training) accepts any `index >= 0`; a finite one has a length."""
 
@@ -19,6 +20,7 @@ class BatchSource(Protocol):
         """Batch `index`, the same at every call."""
 
 
+@runtime_checkable
 class FiniteBatchSource(BatchSource, Protocol):
     def __len__(self) -> int: ...
 

@@ -78,6 +78,12 @@ class NormWeight(nn.Module):
             self._folded = (*key, self._fold())
         return self._folded[2]
 
+    def train(self, mode: bool = True) -> "NormWeight":
+        """Forget the folded weight: fused optimisers change parameters without raising their version."""
+        self._folded = None
+        super().train(mode)
+        return self
+
     def _fold(self) -> Tensor:
         norm = self.weight_v.flatten(1).norm(dim=1).view_as(self.weight_g)
         return self.weight_v * (self.weight_g / norm)

@@ -41,11 +41,15 @@ class EMA:
         for key, tensor in self.average.items():
             tensor.copy_(average[key])
 
+    @torch.no_grad()
     def _swap(self) -> None:
         if self.count == 0:
             return
+        # In place, so that what modules derived from their weights and cached is seen to be out of date.
         for key, tensor in self._live.items():
-            tensor.data, self.average[key] = self.average[key], tensor.data
+            kept = tensor.detach().clone()
+            tensor.copy_(self.average[key])
+            self.average[key].copy_(kept)
 
 
 def _tracked(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

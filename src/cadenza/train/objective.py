@@ -12,7 +12,7 @@ calls `backward` in one place only.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,7 @@ class Loss(NamedTuple):
     metrics: dict[str, Tensor]
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What one training step of one model family computes."""
 

@@ -5,6 +5,7 @@ sentence ended by `</s>`. Kudo 2018, "Subword Regularization" (the unigram langu
 and compatibility forms of characters, since people type prompts carelessly.
 """
 
+import json
 from collections.abc import Iterable
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -30,9 +31,27 @@ def train_tokenizer(sentences: Iterable[str], vocab_size: int) -> TextTokenizer:
         initial_alphabet=list(LETTERS),
         show_progress=False,
     )
+    sentences = list(sentences)
     tokenizer.train_from_iterator(sentences, trainer)
+    tokenizer.model = _canonical(tokenizer, {letter for s in sentences for letter in _normalized(tokenizer, s)})
     end = (SPECIAL[1], tokenizer.token_to_id(SPECIAL[1]))
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"$A {SPECIAL[1]}", pair=f"$A {SPECIAL[1]} $B {SPECIAL[1]}", special_tokens=[end]
     )
     return TextTokenizer(tokenizer)
+
+
+def _normalized(tokenizer: Tokenizer, sentence: str) -> str:
+    normalizer = tokenizer.normalizer
+    assert normalizer is not None
+    return normalizer.normalize_str(sentence)
+
+
+def _canonical(tokenizer: Tokenizer, seen: set[str]) -> models.Unigram:
+    """The learnt model in a fixed order. The library's order, and the scores of letters never seen, vary by chance."""
+    scores: dict[str, float] = dict(json.loads(tokenizer.to_str())["model"]["vocab"])
+    learnt = {piece: round(score, 6) for piece, score in scores.items() if piece not in SPECIAL}
+    floor = min(score for piece, score in learnt.items() if len(piece) > 1 or piece in seen)
+    pieces = [(piece, score if len(piece) > 1 or piece in seen else floor) for piece, score in learnt.items()]
+    pieces.sort(key=lambda item: (-item[1], item[0]))
+    return models.Unigram([(special, 0.0) for special in SPECIAL] + pieces, unk_id=2, byte_fallback=False)

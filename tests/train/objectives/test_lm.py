@@ -1,0 +1,120 @@
+"""The language-model objective: known losses, masks, dropout of conditions, and learning."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from cadenza.pipelines.musicgen import MusicGen
+from cadenza.train.objective import Turn
+from cadenza.train.objectives.lm import LMObjective, build_parts, masked_cross_entropy
+from cadenza.train.run import build
+from train.tiny import lm_run
+
+CAPTIONS = ["slow tone", "fast tone"] * 10
+
+
+def make(folder: Path, **changes) -> LMObjective:
+    config = lm_run(folder, objective=changes).objective
+    return LMObjective(config, build_parts(config, CAPTIONS, seed=0))
+
+
+def batch(frames: tuple[int, ...] = (12, 12)) -> dict:
+    codes = torch.randint(16, (2, 2, 12), generator=torch.Generator().manual_seed(0))
+    return {"codes": codes, "frames": torch.tensor(frames), "captions": ["slow tone", "fast tone"]}
+
+
+def turn(step: int = 0) -> Turn:
+    return Turn("lm", step, 0, 1, torch.Generator().manual_seed(step))
+
+
+def test_masked_cross_entropy_of_uniform_logits_is_log_v():
+    targets = torch.tensor([[[0, 1, -1], [2, -1, -1]]])
+    assert masked_cross_entropy(torch.zeros(1, 2, 3, 8), targets).tolist() == pytest.approx([math.log(8)] * 2)
+
+
+def test_masked_cross_entropy_takes_the_mean_per_codebook_over_what_is_left():
+    logits = torch.randn(2, 2, 3, 5, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([[[0, 1, -1], [2, -1, -1]], [[4, -1, -1], [3, 3, 0]]])
+    expected = [F.cross_entropy(logits[:, k].flatten(0, 1), targets[:, k].flatten(), ignore_index=-1) for k in (0, 1)]
+    torch.testing.assert_close(masked_cross_entropy(logits, targets), torch.stack(expected))
+
+
+def test_the_loss_equals_the_one_taken_on_frames(tmp_path: Path):
+    """In pattern steps and after reverting the logits to frames, where the model's own method masks."""
+    part = make(tmp_path, condition_dropout=1.0)
+    part.lm.eval()
+    data = batch((12, 7))
+    found = part.loss(data, turn())
+    logits, mask = part.lm.logits_for_codes(data["codes"], part.conditioning(part.conditioning.null(2)))
+    mask = mask & (torch.arange(12) < data["frames"][:, None])[:, None]
+    for k in range(2):
+        expected = F.cross_entropy(logits[:, k][mask[:, k]], data["codes"][:, k][mask[:, k]])
+        # float32 sums in another order
+        torch.testing.assert_close(found.metrics[f"ce_q{k}"], expected.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_padding_does_not_count(tmp_path: Path):
+    part = make(tmp_path, condition_dropout=1.0)
+    data, other = batch((12, 5)), batch((12, 5))
+    other["codes"][1, :, 5:] = 0
+    part.lm.eval()
+    assert torch.equal(part.loss(data, turn()).value, part.loss(other, turn()).value)
+
+
+def test_conditions_are_dropped_per_item(tmp_path: Path):
+    part = make(tmp_path, condition_dropout=0.5, word_dropout=0.0)
+    heard = []
+    original = part._conditions
+    part._conditions = lambda captions: heard.append([c is None for c in captions]) or original(captions)
+    for step in range(40):
+        part.loss(batch(), turn(step))
+    assert {tuple(row) for row in heard} == {(False, False), (False, True), (True, False), (True, True)}
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_the_text_encoder_learns_only_when_asked(trained: bool, tmp_path: Path):
+    part = make(tmp_path, condition_dropout=0.0, word_dropout=0.0, train_text_encoder=trained)
+    part.loss(batch(), turn()).value.backward()
+    gradients = [p.grad is not None for p in part.text_encoder.model.parameters()]
+    assert all(gradients) if trained else not any(gradients)
+    assert ("text_encoder" in part.averaged) == trained
+    assert all(p.grad is not None for p in part.conditioning.parameters())
+
+
+def test_it_overfits_one_batch_and_uses_the_text(tmp_path: Path):
+    """Two items that differ from the first code on: only the text tells which one comes."""
+    part = make(tmp_path, condition_dropout=0.1, word_dropout=0.0)
+    data = batch()
+    for step in range(150):
+        for phase in part.phases(step):
+            phase.optimizer.zero_grad()
+            part.loss(data, turn(step)).value.backward()
+            phase.optimizer.step()
+    with torch.no_grad():
+        values = part.evaluate([data])
+    assert values["ce"] < 0.1 < math.log(16)
+    assert values["ce_null"] > values["ce"] + 0.02
+    assert values["ppl"] == pytest.approx(math.exp(values["ce"]))
+
+
+def test_a_snapshot_plays_through_the_pipeline(tmp_path: Path):
+    config = lm_run(tmp_path, steps=2, objective={"name": "tiny", "licence": "MIT"})
+    trainer = build(config, tmp_path / "run")
+    trainer.run()
+    music = MusicGen.from_pretrained(trainer.snapshots / "step_00000002" / "model")
+    assert music.config.name == "tiny"
+    assert music.generate("slow tone", duration=0.1, seed=1).num_samples == 400
+    assert trainer.objective.modules["lm"].training, "saving must not leave the model in evaluation mode"
+
+
+def test_training_continues_from_a_model_directory(tmp_path: Path):
+    first = build(lm_run(tmp_path, steps=2), tmp_path / "run")
+    first.run()
+    model = first.snapshots / "step_00000002" / "model"
+    second = build(lm_run(tmp_path, objective={"start_from": str(model)}), tmp_path / "more")
+    with first.ema.applied():
+        for name, tensor in first.objective.modules["lm"].state_dict().items():
+            assert torch.equal(tensor, second.objective.modules["lm"].state_dict()[name])

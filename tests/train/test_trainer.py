@@ -1,0 +1,182 @@
+"""The loop: exact resume, accumulation, early ends, and what it refuses."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from cadenza.errors import CadenzaError, UserError
+from cadenza.train.config import TrainConfig
+from cadenza.train.objective import Loss, Phase
+from cadenza.train.run import build
+from cadenza.train.snapshot import best_snapshot, last_snapshot
+from cadenza.train.trainer import Trainer
+from train.tiny import codec_run, lm_run, write_audio
+
+TIMES = ("seconds", "steps_per_second", "items_per_second")
+
+
+def curve(folder: Path) -> list[dict]:
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {f"{n}.{k}": v for n, part in trainer.objective.modules.items() for k, v in part.state_dict().items()}
+
+
+def make(kind: str, folder: Path, **changes) -> TrainConfig:
+    if kind == "codec":
+        return codec_run(write_audio(folder / "audio"), **changes)
+    return lm_run(folder, **changes)
+
+
+@pytest.mark.parametrize("kind", ["codec", "lm"])
+@pytest.mark.parametrize("stop_after", [3, 5])
+def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(kind: str, stop_after: int, tmp_path: Path):
+    """Stopped on a snapshot (3) and, by request, between two log lines (5)."""
+    config = make(kind, tmp_path, steps=8, accumulation=2 if kind == "lm" else 1, ema_every=2)
+    whole = build(config, tmp_path / "whole")
+    whole.run()
+    first = build(config, tmp_path / "parts")
+    for _ in range(stop_after):
+        first._window.add(first.train_step())
+        if first.step % config.log_every == 0:
+            first._window.close()
+        if first.step == 3:
+            first.evaluate()
+    first.save()
+    second = build(config, tmp_path / "parts")
+    assert second.resume()
+    assert second.step == stop_after
+    second.run()
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(second)[name]), name
+    for name, tensor in whole.ema.average.items():
+        assert torch.equal(tensor, second.ema.average[name]), name
+    expected = [row for row in curve(tmp_path / "whole") if row["step"] > stop_after]
+    assert curve(tmp_path / "parts") == expected
+
+
+class Line:
+    """Least squares `w x` toward `2 x`, optionally with NaN at a step: the smallest objective."""
+
+    averaged = ("line",)
+    best_metric = "loss"
+
+    def __init__(self, nan_at: int = -1, stop_at: int = -1) -> None:
+        self.line = nn.Linear(3, 1)
+        nn.init.constant_(self.line.weight, 0.1)
+        nn.init.zeros_(self.line.bias)
+        self.modules = {"line": self.line}
+        self.phase = Phase("line", torch.optim.SGD(self.line.parameters(), 0.1), max_grad_norm=1.0)
+        self.nan_at, self.stop_at = nan_at, stop_at
+
+    def phases(self, step):
+        return (self.phase,)
+
+    def all_phases(self):
+        return (self.phase,)
+
+    def loss(self, batch, turn):
+        if turn.step == self.stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        error = self.line(batch["x"]) - 2 * batch["x"].sum(1, keepdim=True)
+        value = error.square().mean() * (float("nan") if turn.step == self.nan_at else 1.0)
+        return Loss(value, {"loss": value.detach()})
+
+    def evaluate(self, batches):
+        return {"loss": float(self.line.weight.detach().sub(2).square().mean())}
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+    def save_playable(self, directory):
+        (directory / "w.json").write_text(json.dumps(self.line.weight.tolist()))
+
+
+class Numbers:
+    """Batch `i` holds items `i * size ...` of one fixed sequence."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.x = torch.randn(1000, 3, generator=torch.Generator().manual_seed(0))
+
+    def batch(self, index):
+        return {"x": self.x[index * self.size : (index + 1) * self.size]}
+
+    def __len__(self):
+        return 1
+
+
+def line_run(data: Path, **changes) -> TrainConfig:
+    return codec_run(data, **({"steps": 10} | changes))
+
+
+def test_accumulation_of_n_times_b_equals_one_batch_of_their_product(tmp_path: Path):
+    one, many = Line(), Line()
+    Trainer(line_run(tmp_path, batch_size=12), one, Numbers(12), tmp_path / "one").run()
+    Trainer(line_run(tmp_path, batch_size=3, accumulation=4), many, Numbers(3), tmp_path / "many").run()
+    # the sums of float32 gradients are taken in another order
+    torch.testing.assert_close(one.line.weight, many.line.weight, rtol=1e-5, atol=1e-6)
+
+
+def test_a_signal_stops_after_the_update_with_a_snapshot(tmp_path: Path):
+    before = signal.getsignal(signal.SIGTERM)
+    trainer = Trainer(line_run(tmp_path), Line(stop_at=4), Numbers(2), tmp_path / "run")
+    trainer.run()
+    assert trainer.step == 5
+    assert last_snapshot(tmp_path / "run" / "snapshots").name == "step_00000005"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_nan_stops_the_run_and_names_the_batches(tmp_path: Path):
+    trainer = Trainer(line_run(tmp_path, accumulation=2), Line(nan_at=3), Numbers(2), tmp_path / "run")
+    with pytest.raises(CadenzaError, match=r"step 3 is nan \(batches 6 to 7\)"):
+        trainer.run()
+    assert last_snapshot(tmp_path / "run" / "snapshots").name == "step_00000003"
+
+
+def test_the_newest_and_the_best_snapshots_are_kept(tmp_path: Path):
+    config = line_run(tmp_path, steps=6, snapshot_every=1, keep_snapshots=2)
+    trainer = Trainer(config, Line(), Numbers(2), tmp_path / "run")
+    for metric in (5.0, 1.0, 4.0, 3.0, 2.0):
+        trainer.step += 1
+        trainer.metric = metric
+        trainer.save()
+    folder = tmp_path / "run" / "snapshots"
+    assert [path.name[-1] for path in sorted(folder.iterdir())] == ["2", "4", "5"]
+    assert best_snapshot(folder).name[-1] == "2"
+
+
+def test_a_run_is_not_overwritten_by_accident(tmp_path: Path):
+    config = line_run(tmp_path)
+    Trainer(config, Line(), Numbers(2), tmp_path / "run").run()
+    with pytest.raises(UserError, match="holds a run already"):
+        Trainer(config, Line(), Numbers(2), tmp_path / "run").run()
+    with pytest.raises(UserError, match="needs a GPU"):
+        Trainer(line_run(tmp_path, precision="fp16"), Line(), Numbers(2), tmp_path / "half")
+
+
+def test_a_snapshot_that_fails_leaves_the_previous_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    objective = Line()
+    trainer = Trainer(line_run(tmp_path), objective, Numbers(2), tmp_path / "run")
+    trainer.train_step()
+    trainer.save()
+
+    def full_disk(directory: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(objective, "save_playable", full_disk)
+    trainer.train_step()
+    with pytest.raises(CadenzaError, match="No space left"):
+        trainer.save()
+    assert [path.name for path in trainer.snapshots.iterdir()] == ["step_00000001"]
+    assert Trainer(line_run(tmp_path), Line(), Numbers(2), tmp_path / "run").resume()
