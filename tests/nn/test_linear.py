@@ -46,6 +46,13 @@ def test_converting_and_loading_unpack(layer: Linear) -> None:
     assert torch.equal(layer(torch.zeros(1, 48)), torch.zeros(1, 96))
 
 
+def test_training_unpacks(layer: Linear) -> None:
+    layer.eval().pack()
+    layer.train()
+    layer(torch.ones(1, 48)).sum().backward()
+    assert layer.weight.grad is not None
+
+
 def test_what_cannot_be_packed_stays_as_it_is() -> None:
     layer = Linear(8, 8).double()
     layer.pack()

@@ -112,6 +112,7 @@ def test_temperature_sharpens_and_zero_is_greedy() -> None:
     assert torch.equal(sample(logits, None), best)
     assert torch.equal(sample(logits, torch.full((4,), 0.3), temperature=1e-3), best)
     assert torch.equal(sample(logits, torch.full((4,), 0.99), top_k=1), best)
+    assert torch.equal(sample(logits, torch.full((4,), 0.3), temperature=1e-40), best)
     cold, warm = probabilities(logits, 0.5), probabilities(logits, 2.0)
     assert (cold.amax(-1) > warm.amax(-1)).all()
 

@@ -196,7 +196,7 @@ class LM(nn.Module, Pretrained):
         return x
 
     def pack(self) -> None:
-        """Bring the weights into the order in which a CPU decodes fastest; the model must not be trained afterwards."""
+        """Bring the weights into the order in which a CPU decodes fastest (elsewhere: nothing); `train()` undoes it."""
         pack_linears(self)
 
     # ---- parts ------------------------------------------------------------------------------------------------

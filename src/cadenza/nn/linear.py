@@ -20,8 +20,8 @@ _ROWS_HINT = 2
 class Linear(nn.Linear):
     """`nn.Linear` with `pack()`. `parts` splits the output rows for callers that use some of them at a time.
 
-    A packed layer is frozen. Its `weight` is an empty shape on the meta device; state dicts hold the real one. Moving,
-    converting or loading unpacks it first.
+    A packed layer is frozen. Its `weight` is an empty shape on the meta device; state dicts hold the real one.
+    Training, moving, converting or loading unpacks it first.
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = False, parts: tuple[int, ...] = ()) -> None:
@@ -29,6 +29,7 @@ class Linear(nn.Linear):
         self.parts = parts or (out_features,)
         assert sum(self.parts) == out_features, f"parts {parts} of {out_features} rows"
         self._packed: list[Tensor] = []
+        self._trainable = True
 
     def forward(self, x: Float[Tensor, "*shape I"]) -> Float[Tensor, "*shape O"]:
         if not self._packed:
@@ -54,13 +55,20 @@ class Linear(nn.Linear):
         self._packed = [
             torch.ops.mkldnn._reorder_linear_weight.default(part.contiguous(), _ROWS_HINT) for part in parts
         ]
+        self._trainable = self.weight.requires_grad
         self.weight = nn.Parameter(self.weight.detach().to("meta"), requires_grad=False)
 
     def unpack(self) -> None:
         """Plain weights again."""
         if self._packed:
-            self.weight = nn.Parameter(self._dense(), requires_grad=False)
+            self.weight = nn.Parameter(self._dense(), requires_grad=self._trainable)
             self._packed = []
+
+    def train(self, mode: bool = True) -> "Linear":
+        """Training needs plain weights."""
+        if mode:
+            self.unpack()
+        return super().train(mode)
 
     def _dense(self) -> Float[Tensor, "O I"]:
         return torch.cat([part.to_dense() for part in self._packed])
@@ -91,7 +99,7 @@ def packable(weight: Tensor) -> bool:
 
 
 def pack_linears(module: nn.Module) -> None:
-    """Pack every `Linear` below `module`, which must not be trained afterwards."""
+    """Pack every `Linear` below `module`; `module.train()` undoes it."""
     for part in module.modules():
         if isinstance(part, Linear):
             part.pack()

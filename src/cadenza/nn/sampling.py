@@ -66,7 +66,9 @@ def probabilities(
     Ties with the k-th best are kept, so more than k may survive; `top_p` wins over `top_k` when both are set; the
     nucleus keeps an entry if what comes before it sums to at most `top_p` (reference, section 6.2).
     """
-    p = torch.softmax(logits.float() / temperature, dim=-1)
+    logits = logits.float()
+    # Relative to the best, so that no temperature however small makes infinity.
+    p = torch.softmax((logits - logits.amax(-1, keepdim=True)) / temperature, dim=-1)
     if top_p > 0:
         ordered, order = p.sort(dim=-1, descending=True)
         ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered > top_p, 0.0)
