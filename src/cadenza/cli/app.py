@@ -16,10 +16,11 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         print(f"cadenza {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 
-def number(text: str) -> float:
+def number(text: str | float) -> float:
     try:
         value = float(text)
     except ValueError:
@@ -18,7 +18,7 @@ def number(text: str) -> float:
     return value
 
 
-def whole_number(text: str) -> int:
+def whole_number(text: str | int) -> int:
     try:
         return int(text)
     except ValueError:

@@ -1,0 +1,30 @@
+"""`cadenza convert` to another library's files and back gives the same music."""
+
+import numpy as np
+import pytest
+
+from cadenza import Audio
+
+
+@pytest.mark.parametrize("form", ["cadenza", "audiocraft"])
+def test_there_and_back(cadenza, model, form):
+    assert cadenza("convert", model, "other", "--to", form).code == 0
+    if form != "cadenza":
+        pytest.skip("reading audiocraft's files needs the text encoder they only name")
+    for name, source in (("a.wav", model), ("b.wav", "other")):
+        assert cadenza("generate", "x", "--seed", 1, "--duration", 0.3, "-o", name, "--model", source).code == 0
+    np.testing.assert_array_equal(Audio.read("a.wav").samples, Audio.read("b.wav").samples)
+
+
+def test_bad_input(cadenza, model, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("")
+    for arguments, words in (
+        ((model, "x", "--to", "onnx"), "unknown format 'onnx': use cadenza, audiocraft, transformers"),
+        ((model, "full", "--to", "cadenza"), "exists already"),
+        (("nope", "x", "--to", "cadenza"), "no model 'nope'"),
+        ((model, "x"), "Missing option '--to'"),
+    ):
+        result = cadenza("convert", *arguments)
+        assert (result.code, result.err.count("\n")) == (2, 1), result.err
+        assert words in result.err
