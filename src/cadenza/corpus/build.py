@@ -110,7 +110,7 @@ def make_piece(directory: Path, seed: int, soundfont: str | None = None) -> floa
     """Compose, render, cut and write one piece; returns the seconds of audio it has, made now or before."""
     record = directory / "pieces" / f"{seed:09d}.jsonl"
     if record.exists():
-        return sum(row["duration"] for row in _read_rows(record))
+        return float(sum(row["duration"] for row in _read_rows(record)))
     import soundfile
 
     score = compose(seed, piece_seconds(seed))

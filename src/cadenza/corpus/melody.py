@@ -104,7 +104,6 @@ def chord_at(spans: list[ChordSpan], position: float) -> Chord:
 
 
 def sing(
-    rng: np.random.Generator,
     motifs: list[Motif],
     spans: list[ChordSpan],
     key: Key,

@@ -31,7 +31,8 @@ def _wavetables(num_harmonics: int, shape: str, resonance: float) -> Samples:
     ratio = harmonics[None, :] / cutoffs[:, None]
     gains = 1.0 / np.sqrt(1.0 + ratio**6)
     gains = gains * (1.0 + resonance * np.exp(-(((ratio - 1.0) / 0.25) ** 2)))
-    return ((amplitudes * gains) @ sines).astype(np.float32)
+    tables: Samples = ((amplitudes * gains) @ sines).astype(np.float32)
+    return tables
 
 
 def _oscillate(
@@ -46,6 +47,15 @@ def _oscillate(
     lower = row.astype(np.int64)
     blend = row - lower
     return tables[lower, column] * (1.0 - blend) + tables[lower + 1, column] * blend
+
+
+def _unison(
+    frequency: float, brightness: NDArray[np.float64], voices: tuple[tuple[float, float], ...]
+) -> NDArray[np.float64]:
+    """Detuned saws in one: pairs of detuning factor and starting phase."""
+    waves = [_oscillate(frequency * detune, brightness, "saw", 0.0, phase) for detune, phase in voices]
+    total: NDArray[np.float64] = np.sum(waves, axis=0)
+    return total
 
 
 def _envelope(
@@ -77,13 +87,11 @@ def _tone(voice: str, pitch: int, held: int, bright: int) -> Samples:
     if voice == "lead":
         envelope = _envelope(count, held, 0.01, 0.4, 0.75, 0.12)
         sweep = 0.78 + 0.15 * np.exp(-time / 0.15)
-        wave = sum(_oscillate(base * d, sweep, "saw", 0.0, p) for d, p in ((0.994, 0.1), (1.0, 0.45), (1.006, 0.8)))
-        wave = 0.5 * wave
+        wave = 0.5 * _unison(base, sweep, ((0.994, 0.1), (1.0, 0.45), (1.006, 0.8)))
     elif voice == "pad":
         envelope = _envelope(count, held, 0.25, 1.0, 0.9, 0.5)
         sweep = 0.38 + 0.1 * np.sin(2 * np.pi * 0.18 * time + pitch)
-        wave = sum(_oscillate(base * d, sweep, "saw", 0.0, p) for d, p in ((0.996, 0.0), (1.0, 0.37), (1.0045, 0.71)))
-        wave = 0.55 * wave
+        wave = 0.55 * _unison(base, sweep, ((0.996, 0.0), (1.0, 0.37), (1.0045, 0.71)))
     elif voice == "bass":
         envelope = _envelope(count, held, 0.004, 0.25, 0.7, 0.05)
         sweep = 0.28 + 0.3 * np.exp(-time / 0.12)
