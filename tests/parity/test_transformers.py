@@ -313,6 +313,17 @@ def test_shards_are_joined_and_must_stay_inside(directory: Path, tmp_path: Path)
         read_musicgen(tmp_path / "x")
 
 
+def test_mixed_precisions_are_written_as_one(directory: Path, tmp_path: Path) -> None:
+    from transformers import MusicgenForConditionalGeneration
+
+    model = read_musicgen(directory)
+    model.lm.half()
+    write_musicgen(model, tmp_path / "back")
+    theirs = MusicgenForConditionalGeneration.from_pretrained(tmp_path / "back")
+    assert {parameter.dtype for parameter in theirs.parameters()} == {torch.float32}
+    assert torch.equal(theirs.decoder.lm_heads[0].weight, model.lm.heads[0].weight.float())
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

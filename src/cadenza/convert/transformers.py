@@ -122,7 +122,8 @@ def write_musicgen(model: MusicGen, directory: str | Path) -> None:
     state |= {f"decoder.{name}": tensor for name, tensor in scatter(transformers_lm(lm), lm.state_dict()).items()}
     state |= scatter(_projection_names(provider), provider.state_dict())
     with atomic_directory(directory) as temporary:
-        write_tensors(temporary / WEIGHTS_FILE, state)
+        # One precision for all parts, or loading would guess one of them for the whole.
+        write_tensors(temporary / WEIGHTS_FILE, state, torch.float32)
         write_json(temporary / CONFIG_FILE, _settings(model, encoder))
         write_json(temporary / "generation_config.json", _generation_settings(model))
         preprocessor = preprocessor_settings(codec.config, model.codec.channels, "left")
@@ -133,8 +134,8 @@ def write_musicgen(model: MusicGen, directory: str | Path) -> None:
 def write_text_encoder(encoder: TextEncoder, directory: str | Path) -> None:
     """Write a directory for `T5EncoderModel` and its tokenizer."""
     with atomic_directory(directory) as temporary:
-        write_tensors(temporary / WEIGHTS_FILE, encoder.model.state_dict())
-        settings = {"architectures": ["T5EncoderModel"], **t5_settings(encoder.model.config)}
+        write_tensors(temporary / WEIGHTS_FILE, encoder.model.state_dict(), torch.float32)
+        settings = {"architectures": ["T5EncoderModel"], "dtype": "float32", **t5_settings(encoder.model.config)}
         write_json(temporary / CONFIG_FILE, settings)
         write_tokenizer(encoder.tokenizer, temporary)
 
@@ -262,6 +263,7 @@ def _settings(model: MusicGen, encoder: TextEncoder) -> dict[str, Any]:
     return {
         "architectures": ["MusicgenForConditionalGeneration"],
         "model_type": "musicgen",
+        "dtype": "float32",
         "is_encoder_decoder": True,
         "text_encoder": t5_settings(encoder.model.config),
         "audio_encoder": codec_settings(mono_codec(model.codec).config),

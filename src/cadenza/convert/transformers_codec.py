@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from cadenza.checkpoint import (
@@ -70,8 +71,8 @@ def write_codec(codec: EnCodec, directory: str | Path) -> None:
     """Write a directory that `EncodecModel` and `EncodecFeatureExtractor` load."""
     directory = Path(directory)
     settings = codec_settings(codec.config)
-    write_weights(directory / WEIGHTS_FILE, scatter(transformers_codec(codec), codec.state_dict()))
-    write_json(directory / CONFIG_FILE, {"architectures": ["EncodecModel"], **settings})
+    write_weights(directory / WEIGHTS_FILE, scatter(transformers_codec(codec), codec.state_dict()), torch.float32)
+    write_json(directory / CONFIG_FILE, {"architectures": ["EncodecModel"], "dtype": "float32", **settings})
     write_json(directory / PREPROCESSOR_FILE, preprocessor_settings(codec.config, codec.channels))
 
 
