@@ -1,11 +1,12 @@
 """What a run says: a JSON line per logged step, TensorBoard if it is installed, a line for the person watching."""
 
+import io
 import json
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any, cast
 
 
 class RunLog:
@@ -16,11 +17,11 @@ class RunLog:
     """
 
     def __init__(
-        self, folder: Path, steps: int, first_step: int, tensorboard: bool = True, stream: TextIO | None = None
+        self, folder: Path, steps: int, first_step: int, tensorboard: bool = True, stream: io.TextIOBase | None = None
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.steps, self.first_step = steps, first_step
-        self._stream = stream or sys.stderr
+        self._stream = cast(IO[str], stream or sys.stderr)
         self._started = time.monotonic()
         path = folder / "log.jsonl"
         kept = [line for line in _lines(path) if json.loads(line)["step"] <= first_step]
@@ -91,7 +92,7 @@ def _tensorboard(folder: Path, first_step: int) -> Any:
     return SummaryWriter(str(folder), purge_step=first_step + 1)
 
 
-def _progress_bar(stream: TextIO, steps: int, first_step: int) -> tuple[Any, Any]:
+def _progress_bar(stream: Any, steps: int, first_step: int) -> tuple[Any, Any]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 

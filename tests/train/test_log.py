@@ -1,0 +1,53 @@
+"""What a run says, on a terminal and elsewhere."""
+
+import io
+import json
+from pathlib import Path
+
+from cadenza.train.log import RunLog
+
+
+def test_lines_are_plain_and_the_file_is_json(tmp_path: Path):
+    stream = io.StringIO()
+    log = RunLog(tmp_path, 100, 0, tensorboard=False, stream=stream)
+    log.metrics("train", 10, {"loss": 1 / 3, "gradient_norm/lm": 2.0})
+    log.advance(11)
+    log.close()
+    (row,) = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert (row["step"], row["kind"], row["loss"], row["gradient_norm/lm"]) == (10, "train", 0.333333333, 2.0)
+    (line,) = stream.getvalue().splitlines()
+    assert line.startswith("train 10/100  loss 0.3333  left ")
+
+
+def test_a_resumed_run_drops_lines_that_it_will_make_again(tmp_path: Path):
+    log = RunLog(tmp_path, 100, 0, tensorboard=False, stream=io.StringIO())
+    for step in (10, 20, 30):
+        log.metrics("train", step, {"loss": 1.0})
+    log.close()
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 40, "kin')  # killed while writing
+    log = RunLog(tmp_path, 100, 20, tensorboard=False, stream=io.StringIO())
+    log.metrics("train", 30, {"loss": 2.0})
+    log.close()
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(row["step"], row["loss"]) for row in rows] == [(10, 1.0), (20, 1.0), (30, 2.0)]
+
+
+def test_a_terminal_gets_a_bar(tmp_path: Path):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    log = RunLog(tmp_path, 100, 0, tensorboard=False, stream=stream)
+    log.advance(50)
+    log.metrics("train", 50, {"loss": 1.0})
+    log.close()
+    assert "50/100" in stream.getvalue()
+
+
+def test_tensorboard_events_are_written(tmp_path: Path):
+    log = RunLog(tmp_path, 100, 0, tensorboard=True, stream=io.StringIO())
+    log.metrics("valid", 10, {"loss": 1.0})
+    log.close()
+    assert list((tmp_path / "tensorboard").glob("events*"))

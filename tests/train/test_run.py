@@ -1,0 +1,80 @@
+"""Recipes, overrides and the command."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cadenza.errors import UserError
+from cadenza.train.__main__ import main
+from cadenza.train.config import TrainConfig
+from cadenza.train.run import build, override, read_recipe
+from train.tiny import codec_run, lm_run, write_audio
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_gives_a_configuration_that_survives_json(path: Path):
+    config = read_recipe(path)
+    assert TrainConfig.model_validate(json.loads(json.dumps(config.model_dump(mode="json")))) == config
+
+
+def test_overrides_replace_fields_by_dotted_name(tmp_path: Path):
+    config = override(codec_run(tmp_path), ["steps=7", "objective.codec.latent_dim=4", "objective.discriminator=null"])
+    assert (config.steps, config.objective.codec.latent_dim, config.objective.discriminator) == (7, 4, None)
+    assert override(codec_run(tmp_path), ["objective.learning_rate=2e-3"]).objective.learning_rate == 2e-3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stepz=7", "cannot set 'stepz=7'"),
+        ("steps", "cannot set"),
+        ("steps=-1", "steps: .*greater than 0"),
+        ("a.b=1", "cannot"),
+    ],
+)
+def test_wrong_overrides_are_explained(text: str, message: str, tmp_path: Path):
+    with pytest.raises(UserError, match=message):
+        override(codec_run(tmp_path), [text])
+
+
+def test_what_is_no_recipe_is_refused(tmp_path: Path):
+    with pytest.raises(UserError, match="no recipe"):
+        read_recipe(tmp_path / "absent.py")
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    with pytest.raises(UserError, match="is not a recipe"):
+        read_recipe(tmp_path / "empty.py")
+
+
+def test_the_command_trains_resumes_and_reports_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    config = codec_run(write_audio(tmp_path / "audio")).model_dump_json()
+    recipe = tmp_path / "recipe.py"
+    lines = [
+        "from cadenza.train.config import TrainConfig",
+        "def config():",
+        f"    return TrainConfig.model_validate_json({config!r})",
+    ]
+    recipe.write_text("\n".join(lines))
+    out = str(tmp_path / "run")
+    assert main([str(recipe), "--out", out, "--set", "steps=3"]) == 0
+    assert main([str(recipe), "--out", out, "--set", "steps=4"]) == 2
+    assert "resume it" in capsys.readouterr().err
+    assert main([str(recipe), "--out", out, "--set", "steps=4", "--resume"]) == 0
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if row["kind"] == "train"] == [2, 3, 4]
+
+
+def test_codes_of_another_codec_are_refused(tmp_path: Path):
+    config = lm_run(tmp_path)
+    build(config, tmp_path / "run")
+    index = tmp_path / "tokens" / "index.json"
+    index.write_text(index.read_text().replace('"hash": "', '"hash": "0'))
+    with pytest.raises(UserError, match="codes of another codec"):
+        build(config, tmp_path / "run")
+
+
+def test_data_without_a_training_split_is_refused(tmp_path: Path):
+    with pytest.raises(UserError, match="no entries of split 'train'"):
+        build(codec_run(write_audio(tmp_path / "audio", count=1)), tmp_path / "run")
