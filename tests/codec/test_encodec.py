@@ -16,7 +16,9 @@ def tiny(kind="seanet", **changes):
     if kind == "seanet":
         half = SEANetConfig(num_filters=4, ratios=(4, 2, 5), **changes)
     else:
-        half = SpectralConfig(hop_length=40, dim=16, num_layers=2, fast_dim=8, fast_layers=2, num_mels=8)
+        half = SpectralConfig(
+            hop_length=40, dim=16, num_layers=2, fast_dim=8, fast_layers=2, num_mels=8, num_tones=16, tone_window=256
+        )
     return EnCodec(EnCodecConfig(sample_rate=8000, codebook_size=32, latent_dim=16, encoder=half, decoder=half)).eval()
 
 
@@ -38,13 +40,15 @@ def test_streamed_decode_equals_one_shot(kind, changes, sizes):
         size = sizes[len(pieces) % len(sizes)]
         pieces.append(codec.decode_step(codes[..., start : start + size], state, start + size >= 33))
         start += size
-    # Streaming sums the same products in another order: fp32 rounding only.
-    torch.testing.assert_close(torch.cat(pieces, -1), codec.decode(codes), atol=1e-6, rtol=0)
+    # Streaming sums the same products in another order: fp32 rounding, which a phase of a weak bin magnifies.
+    torch.testing.assert_close(
+        torch.cat(pieces, -1), codec.decode(codes), atol=1e-6 if kind == "seanet" else 1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize(("kind", "changes"), CODECS)
 def test_lookahead_is_exact(kind, changes):
-    """A change of frame t leaves every sample alone that lies more than the lookahead before it, and no sample more."""
+    """A change of frame t leaves every sample alone that lies more than the lookahead before it (SEANet: and no more)."""
     codec = tiny(kind, **changes)
     codes = torch.randint(0, 32, (1, 4, 40))
     other = codes.clone()
@@ -52,8 +56,9 @@ def test_lookahead_is_exact(kind, changes):
     changed = (codec.decode(codes) - codec.decode(other))[0, 0].abs() > 1e-9
     first = int(changed.nonzero()[0])
     expected = 20 * codec.hop_length - codec.lookahead_frames * codec.hop_length
-    # A transform's window vanishes at its edge, so the first few samples move by less than the threshold.
-    assert expected - 0.5 <= first <= expected + (0 if kind == "seanet" else 4)
+    assert first >= expected - 0.5
+    # A spectral decoder's farthest frames act through several windows' vanishing edges.
+    assert first <= expected + (0 if kind == "seanet" else 2 * codec.hop_length)
 
 
 def test_official_lookahead_is_three_and_three_quarters():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cadenza.nn.spectral import InverseState, InverseSTFT, LogMel, mel_filters
+from cadenza.nn.spectral import InverseState, InverseSTFT, LogBands, mel_filters
 
 
 def analyse(audio, n_fft, hop):
@@ -39,7 +39,7 @@ def test_every_bin_between_the_edges_is_heard():
 
 
 def test_a_louder_tone_raises_its_own_band_only():
-    mel = LogMel(32000, 1280, 320, 64)
+    mel = LogBands(32000, 1280, 320, 64)
     tone = torch.sin(2 * torch.pi * 1000 * torch.arange(6400) / 32000)[None]
     quiet, loud = mel(0.01 * tone), mel(0.1 * tone)
     band = loud[0, :, 10].argmax()

@@ -69,7 +69,7 @@ class EnCodec(Codec, Pretrained):
         self.decoder: SEANetDecoder | SpectralDecoder
         if isinstance(config.encoder, SpectralConfig):
             self.encoder = SpectralEncoder(config.encoder, config.channels, config.latent_dim)
-            self.encoder.attach_mel(config.sample_rate)
+            self.encoder.attach_analysis(config.sample_rate)
         else:
             self.encoder = SEANetEncoder(config.encoder, config.channels, config.latent_dim)
         if isinstance(config.decoder, SpectralConfig):
@@ -146,7 +146,11 @@ class EnCodec(Codec, Pretrained):
         latent = self.encoder(audio)
         with torch.autocast(audio.device.type, enabled=False):  # distances of near neighbours need fp32
             quantized = self.quantizer(latent.float(), self.num_codebooks, generator)
-        decoded = self.decoder(quantized.latent).float()[..., : audio.shape[-1]] * scale[:, None]
+        if isinstance(self.decoder, SpectralDecoder):
+            decoded = self.decoder.with_phases_of(audio, quantized.latent)
+        else:
+            decoded = self.decoder(quantized.latent)
+        decoded = decoded.float()[..., : audio.shape[-1]] * scale[:, None]
         return EncodecTraining(decoded, quantized.codes, quantized.commitment, self.bandwidth_kbps, quantized.usage)
 
     def _normalize(self, audio: Tensor) -> tuple[Tensor, Tensor]:
@@ -180,7 +184,7 @@ class EnCodec(Codec, Pretrained):
             if scale is not None:
                 audio = audio * scale[:, index : index + 1, None]
             start = index * self._segment_stride
-            length = min(audio.shape[-1], total - start)
+            length = min(audio.shape[-1], total - start, self._segment_samples)
             out[..., start : start + length] += audio[..., :length] * triangle[:length]
             weight_sum[start : start + length] += triangle[:length]
         return out / weight_sum

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from cadenza.checkpoint import Config
 from cadenza.nn.conv import Conv1d, ConvState
-from cadenza.nn.spectral import InverseState, InverseSTFT, LogMel
+from cadenza.nn.phase import PhaseReconstruction, PhaseState
+from cadenza.nn.spectral import InverseState, InverseSTFT, LogBands
 
 
 class SpectralConfig(Config):
@@ -30,11 +31,17 @@ class SpectralConfig(Config):
     fast_factor: int = Field(
         4, description="fast frames per latent frame; the transform's hop is hop_length / fast_factor"
     )
-    window_factor: int = Field(4, description="transform size in fast hops")
-    num_mels: int = Field(96, description="mel bands of the encoder's input")
+    window_factor: int = Field(6, description="size of the decoder's transform in fast hops")
+    num_mels: int = Field(80, description="mel bands of the encoder's input at the fast rate")
+    num_tones: int = Field(172, description="bands of the encoder's input at the frame rate, equally spaced in pitch")
+    tones_per_octave: int = Field(24, description="spacing of those bands; the lowest is at 55 Hz")
+    tone_window: int = Field(4096, description="transform of those bands, samples: resolves semitones above 130 Hz")
     expansion: int = Field(3, description="hidden width of a block over its width")
     kernel_size: int = Field(7, description="depthwise convolution, frames")
     right_context: int = Field(1, description="frames to the right that one block sees")
+    phase_iterations: int = Field(
+        2, description="Griffin-Lim iterations of the decoder; each looks window_factor - 1 fast frames ahead"
+    )
 
     @property
     def fast_hop(self) -> int:
@@ -87,42 +94,57 @@ class SpectralBlockState:
 
 
 class SpectralEncoder(nn.Module):
-    """Audio `[B, 1, N]` -> latent `[B, D, ceil(N / hop)]` by log-mel frames at the fast rate, folded into latent frames."""
+    """Audio `[B, 1, N]` -> latent `[B, D, ceil(N / hop)]`.
+
+    Two views: mel bands of short windows at the fast rate, folded into latent frames, tell when; bands of a long window, equally
+    spaced in pitch, tell which note. With mel bands alone the decoder could not place harmonics (docs/log.md).
+    """
 
     def __init__(self, config: SpectralConfig, channels: int, latent_dim: int) -> None:
         super().__init__()
         assert channels == 1, "the spectral codec is mono; wrap it in StereoCodec for two channels"
         self.config, self.latent_dim = config, latent_dim
-        self.mel: LogMel | None = None
+        self.mel: LogBands | None = None
+        self.tones: LogBands | None = None
         self.stem = nn.Linear(config.num_mels, config.fast_dim)
         self.fast = nn.ModuleList(ConvNeXtBlock(config, config.fast_dim) for _ in range(config.fast_layers))
         self.fold = nn.Linear(config.fast_dim * config.fast_factor, config.dim)
+        self.pitch = nn.Linear(config.num_tones, config.dim)
         self.blocks = nn.ModuleList(ConvNeXtBlock(config, config.dim) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(config.dim)
         self.head = nn.Linear(config.dim, latent_dim)
 
-    def attach_mel(self, sample_rate: int) -> None:
+    def attach_analysis(self, sample_rate: int) -> None:
         """The analysis is a constant of the sample rate, which only the codec knows."""
-        self.mel = LogMel(sample_rate, self.config.n_fft * 2, self.config.fast_hop, self.config.num_mels)
+        config = self.config
+        self.mel = LogBands(sample_rate, 4 * config.fast_hop, config.fast_hop, config.num_mels)
+        self.tones = LogBands(
+            sample_rate, config.tone_window, config.hop_length, config.num_tones, config.tones_per_octave
+        )
 
     def forward(self, audio: Float[Tensor, "B 1 N"]) -> Float[Tensor, "B D T"]:
         assert self.mel is not None
-        missing = -audio.shape[-1] % self.config.hop_length
-        mel = self.mel(F.pad(audio[:, 0], (0, missing)))
+        assert self.tones is not None
+        audio = F.pad(audio[:, 0], (0, -audio.shape[-1] % self.config.hop_length))
         # Roughly centred and scaled: log magnitudes lie between log(1e-4) and 0.
-        x = self.stem((mel.transpose(1, 2) + 6.0) / 3.0).transpose(1, 2)
+        x = self.stem((self.mel(audio).transpose(1, 2) + 6.0) / 3.0).transpose(1, 2)
         for block in self.fast:
             x = block(x)
         factor = self.config.fast_factor
         x = x.transpose(1, 2).reshape(len(x), -1, factor * self.config.fast_dim)
-        x = self.fold(x).transpose(1, 2)
+        x = self.fold(x) + self.pitch((self.tones(audio).transpose(1, 2) + 6.0) / 3.0)
+        x = x.transpose(1, 2)
         for block in self.blocks:
             x = block(x)
         return self.head(self.norm(x.transpose(1, 2))).transpose(1, 2)
 
 
 class SpectralDecoder(nn.Module):
-    """Latent `[B, D, T]` -> audio `[B, 1, T * hop]`: log-magnitude and phase of an inverse STFT at the fast rate."""
+    """Latent `[B, D, T]` -> audio `[B, 1, T * hop]`: magnitudes of an STFT at the fast rate, phases reconstructed.
+
+    Learning phases took a GAN vocoder hundreds of thousands of steps; tracking peaks needs none, and keeps notes steady.
+    In training the phases are those of the original, so that the losses judge the magnitudes alone.
+    """
 
     def __init__(self, config: SpectralConfig, channels: int, latent_dim: int) -> None:
         super().__init__()
@@ -140,17 +162,35 @@ class SpectralDecoder(nn.Module):
         self.unfold = nn.Linear(config.dim, config.fast_dim * config.fast_factor)
         self.fast = nn.ModuleList(ConvNeXtBlock(config, config.fast_dim) for _ in range(config.fast_layers))
         self.norm = nn.LayerNorm(config.fast_dim)
-        self.head = nn.Linear(config.fast_dim, config.n_fft + 2)
+        self.head = nn.Linear(config.fast_dim, config.n_fft // 2 + 1)
         self.inverse = InverseSTFT(config.n_fft, config.fast_hop)
+        self.phases = PhaseReconstruction(config.n_fft, config.fast_hop, config.phase_iterations)
 
     def forward(self, latent: Float[Tensor, "B D T"]) -> Float[Tensor, "B 1 N"]:
         return self.stream(latent, self.new_state(), last=True)
 
+    def with_phases_of(self, audio: Float[Tensor, "B 1 N"], latent: Float[Tensor, "B D T"]) -> Float[Tensor, "B 1 N"]:
+        """The training pass: the predicted magnitudes with the original's phases; `N = T * hop`."""
+        magnitude = self._magnitudes(latent, self._new_memory(), last=True)
+        with torch.no_grad():
+            original = self.inverse.analyse(audio[:, 0].float())
+            phase = original / original.abs().clamp_min(1e-8)
+        return self.inverse(magnitude * phase)[:, None]
+
     def new_state(self) -> list[Any]:
-        blocks = [SpectralBlockState() for _ in range(len(self.blocks) + len(self.fast))]
-        return [ConvState(), *blocks, InverseState()]
+        return [*self._new_memory(), PhaseState(), InverseState()]
 
     def stream(self, latent: Float[Tensor, "B D t"], state: list[Any], last: bool) -> Float[Tensor, "B 1 n"]:
+        *memory, phase_state, inverse_state = state
+        magnitude = self._magnitudes(latent, memory, last)
+        spectrum = self.phases.stream(magnitude, self.inverse, phase_state, last)
+        return self.inverse.stream(spectrum, inverse_state, last)[:, None]
+
+    def _new_memory(self) -> list[Any]:
+        return [ConvState(), *(SpectralBlockState() for _ in range(len(self.blocks) + len(self.fast)))]
+
+    def _magnitudes(self, latent: Tensor, state: list[Any], last: bool) -> Tensor:
+        """Magnitudes `[B, F, t]` at the fast rate, of the frames that are certain by now."""
         memory = iter(state)
         x = self.stem.stream(latent, next(memory), last)
         for block in self.blocks:
@@ -159,14 +199,12 @@ class SpectralDecoder(nn.Module):
         x = x.reshape(len(x), -1, self.config.fast_dim).transpose(1, 2)
         for block in self.fast:
             x = block.stream(x, next(memory), last)  # type: ignore[operator]
-        log_magnitude, phase = self.head(self.norm(x.transpose(1, 2))).transpose(1, 2).float().chunk(2, dim=1)
-        # The clip keeps an untrained head from overflowing; trained heads stay far below it.
-        spectrum = torch.polar(log_magnitude.clamp_max(6.0).exp(), phase)
-        return self.inverse.stream(spectrum, next(memory), last)[:, None]
+        # The clip keeps an untrained head from overflowing; a full-scale tone's bin is exp(6.2).
+        return self.head(self.norm(x.transpose(1, 2))).transpose(1, 2).float().clamp_max(7.0).exp()
 
     @property
     def lookahead_frames(self) -> float:
         """Latent frames to the right that reach a sample."""
         slow = self.stem.right + len(self.blocks) * self.config.right_context
-        fast = len(self.fast) * self.config.right_context + (self.config.window_factor - 1) / 2
+        fast = len(self.fast) * self.config.right_context + self.phases.reach + (self.config.window_factor - 1) / 2
         return slow + fast / self.config.fast_factor

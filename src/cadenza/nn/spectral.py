@@ -27,15 +27,37 @@ def mel_filters(num_mels: int, n_fft: int, sample_rate: int, low_hz: float, high
     return torch.minimum(rising, falling).clamp_min(0).float()
 
 
-class LogMel(nn.Module):
-    """Log mel magnitudes `log(floor + mel)`, `[B, N] -> [B, M, N / hop]`; `N` must be a multiple of `hop`."""
+def tone_filters(
+    num_tones: int, tones_per_octave: int, n_fft: int, sample_rate: int, low_hz: float
+) -> Float[Tensor, "M F"]:
+    """Triangular filters equally spaced in pitch from `low_hz` up, never narrower than a bin of the transform."""
+    centres = low_hz * 2.0 ** (torch.arange(num_tones, dtype=torch.float64) / tones_per_octave)
+    width = (centres * (2.0 ** (1 / tones_per_octave) - 1)).clamp_min(sample_rate / n_fft)
+    bins = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
+    return (1 - (bins - centres[:, None]).abs() / width[:, None]).clamp_min(0).float()
+
+
+class LogBands(nn.Module):
+    """Log magnitudes in bands, `log(floor + filters |STFT|)`: `[B, N] -> [B, M, N / hop]`; `N` a multiple of `hop`.
+
+    Args:
+        tones_per_octave: None: mel bands up to Nyquist; else bands equally spaced in pitch from 55 Hz (A1) up.
+    """
 
     window: Tensor
     filters: Tensor
 
-    def __init__(self, sample_rate: int, n_fft: int, hop: int, num_mels: int, floor: float = 1e-4) -> None:
+    def __init__(
+        self,
+        sample_rate: int,
+        n_fft: int,
+        hop: int,
+        num_bands: int,
+        tones_per_octave: int | None = None,
+        floor: float = 1e-4,
+    ) -> None:
         super().__init__()
-        self.sample_rate, self.num_mels = sample_rate, num_mels
+        self.sample_rate, self.num_bands, self.tones_per_octave = sample_rate, num_bands, tones_per_octave
         self.n_fft, self.hop, self.floor = n_fft, hop, floor
         self.reset_buffers()
 
@@ -43,7 +65,10 @@ class LogMel(nn.Module):
         """Compute the constants: at construction, and again after a meta-device build."""
         window = torch.hann_window(self.n_fft)
         self.register_buffer("window", window / window.sum(), persistent=False)
-        filters = mel_filters(self.num_mels, self.n_fft, self.sample_rate, 20.0, self.sample_rate / 2)
+        if self.tones_per_octave is None:
+            filters = mel_filters(self.num_bands, self.n_fft, self.sample_rate, 20.0, self.sample_rate / 2)
+        else:
+            filters = tone_filters(self.num_bands, self.tones_per_octave, self.n_fft, self.sample_rate, 55.0)
         self.register_buffer("filters", filters, persistent=False)
 
     def forward(self, audio: Float[Tensor, "B N"]) -> Float[Tensor, "B M T"]:
@@ -84,6 +109,11 @@ class InverseSTFT(nn.Module):
 
     def forward(self, spectrum: Complex[Tensor, "B F T"]) -> Float[Tensor, "B N"]:
         return self.stream(spectrum, InverseState(), last=True)
+
+    def analyse(self, audio: Float[Tensor, "B N"]) -> Complex[Tensor, "B F T"]:
+        """The forward transform that this inverts, `N` a multiple of `hop`."""
+        padded = F.pad(audio, (self.overlap // 2, self.overlap // 2))
+        return torch.stft(padded, self.n_fft, self.hop, window=self.window, center=False, return_complex=True)
 
     def stream(self, spectrum: Tensor, state: InverseState, last: bool) -> Tensor:
         """Next frames -> the samples that no later frame will touch."""
