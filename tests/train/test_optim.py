@@ -63,3 +63,10 @@ def test_restored_state_continues_exactly():
     train(resumed, third, 2, start=2)
     for a, b in zip(straight.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_adamw_separates_text_encoder_and_vectors():
+    config = AdamWConfig(learning_rate=1e-3, text_encoder_learning_rate=1e-4, weight_decay=0.2, decay_vectors=False)
+    optimizer = build_optimizer({"lm": model(), "text_encoder": torch.nn.Linear(3, 4)}, config)
+    found = [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
+    assert found == [(1e-3, 0.2), (1e-3, 0.0), (1e-4, 0.2), (1e-4, 0.0)]

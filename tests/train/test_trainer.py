@@ -36,10 +36,13 @@ def make(kind: str, folder: Path, **changes) -> TrainConfig:
 
 
 @pytest.mark.parametrize("kind", ["codec", "lm"])
-@pytest.mark.parametrize("stop_after", [3, 5])
-def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(kind: str, stop_after: int, tmp_path: Path):
+@pytest.mark.parametrize(("stop_after", "precision"), [(3, "fp32"), (5, "bf16")])
+def test_a_resumed_run_equals_the_uninterrupted_one_bit_for_bit(
+    kind: str, stop_after: int, precision: str, tmp_path: Path
+):
     """Stopped on a snapshot (3) and, by request, between two log lines (5)."""
-    config = make(kind, tmp_path, steps=8, accumulation=2 if kind == "lm" else 1, ema_every=2)
+    accumulation = 2 if kind == "lm" else 1
+    config = make(kind, tmp_path, steps=8, accumulation=accumulation, ema_every=2, precision=precision)
     whole = build(config, tmp_path / "whole")
     whole.run()
     first = build(config, tmp_path / "parts")
