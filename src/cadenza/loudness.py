@@ -1,5 +1,4 @@
-"""Loudness and peaks: ITU-R BS.1770-4 measurement, true peaks, and a look-ahead limiter. Samples in, decibels or
-samples out.
+"""Loudness and peaks: ITU-R BS.1770-4, true peaks, and a look-ahead limiter. Samples in, decibels or samples out.
 
 Written on numpy alone: the usual packages import SciPy, which would add most of a second to every first sound. Held to
 the recommendation's own calibration tone, and to pyloudnorm, by tests/test_loudness.py.
