@@ -202,6 +202,8 @@ class MusicGen:
             config,
         )
         model._directory = directory
+        if place.type == "cpu":
+            model.lm.pack()  # decoding waits for memory: weights in the processor's own order are read three times faster
         return model
 
     def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None, card: str | None = None) -> None:
