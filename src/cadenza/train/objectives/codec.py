@@ -120,20 +120,24 @@ class CodecObjective:
         return self._generator_loss(audio, output or self._forward(audio, turn), turn)
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """SI-SDR (dB), mel distance, L1, bandwidth, and per codebook the share of entries used and the perplexity."""
+        """SI-SDR (dB), mel distance, L1, bandwidth, and per codebook the share of entries used and the perplexity.
+
+        Of what a listener gets: codes decoded in full precision, phases included, not of the training pass.
+        """
         sums = {"si_sdr": 0.0, "mel": 0.0, "l1": 0.0}
         counts = torch.zeros(self.codec.num_codebooks, self.codec.codebook_size)
         items = 0
         for batch in batches:
             audio = batch["audio"]
             assert isinstance(audio, Tensor)
-            output = self.codec.forward_train(audio)
             with torch.autocast(audio.device.type, enabled=False):
-                sums["si_sdr"] += float(si_sdr(output.audio, audio).sum())
-                sums["mel"] += float(self.mel_loss(output.audio, audio)) * len(audio)
-                sums["l1"] += float(F.l1_loss(output.audio, audio)) * len(audio)
-            for k, codes in enumerate(output.codes.unbind(1)):
-                counts[k] += torch.bincount(codes.flatten().cpu(), minlength=counts.shape[1])
+                codes, scale = self.codec.encode(audio)
+                rebuilt = self.codec.decode(codes, scale)[..., : audio.shape[-1]]
+                sums["si_sdr"] += float(si_sdr(rebuilt, audio).sum())
+                sums["mel"] += float(self.mel_loss(rebuilt, audio)) * len(audio)
+                sums["l1"] += float(F.l1_loss(rebuilt, audio)) * len(audio)
+            for k, chosen in enumerate(codes.unbind(1)):
+                counts[k] += torch.bincount(chosen.flatten().cpu(), minlength=counts.shape[1])
             items += len(audio)
         shares = counts / counts.sum(1, keepdim=True)
         perplexity = torch.exp(-(shares * shares.clamp_min(1e-12).log()).sum(1))
