@@ -6,6 +6,7 @@ CORPUS and HELD_OUT are directories made by `cadenza.corpus` with different seed
 Training uses the training split of CORPUS, thresholds (best F1) come from its other pieces and a tenth of the training
 pieces kept apart for that, and the figures in `metrics.json` from HELD_OUT, which nothing else has seen. Clips are
 filtered at random (tilted, band-limited, noise behind), so that the verdict does not hang on a clean rendering.
+The files here: 10 hours of corpus seed 7, measured on 1 hour of corpus seed 5; 3 minutes on one processor core.
 """
 
 import argparse

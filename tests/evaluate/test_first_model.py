@@ -87,5 +87,5 @@ def test_page_lists_every_prompt_and_says_when_nothing_is_right(script: ModuleTy
 
 
 def test_interval_by_hand(script: ModuleType) -> None:
-    assert script.interval([1.0] * 10) == "0.72 to 1.00"  # Wilson: 1 / (1 + 1.96**2 / 10)
-    assert script.interval([1.0, 0.0]) == "0.09 to 0.91"
+    assert script.interval([1.0] * 10) == pytest.approx((1 / (1 + 1.96**2 / 10), 1.0))  # Wilson 1927 where all succeed
+    assert script.interval([1.0, 0.0]) == pytest.approx((0.0945, 0.9055), abs=1e-4)
