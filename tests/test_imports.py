@@ -45,3 +45,19 @@ for module in pkgutil.walk_packages(getattr(room, "__path__", []), "cadenza.{roo
     importlib.import_module(module.name)
 """
     fresh(code)
+
+
+def test_the_first_sound_needs_no_compiler(tmp_path):
+    """Loading and generating must not import torch's compiler or SymPy: one careless line costs a second per start."""
+    fresh(f"""
+import sys
+from cadenza.testing import tiny_musicgen
+tiny_musicgen().save_pretrained({str(tmp_path / "model")!r})
+""")
+    loaded = fresh(f"""
+import sys
+import cadenza
+cadenza.load({str(tmp_path / "model")!r}, "cpu").generate("x", 0.2, 1).write({str(tmp_path / "x.wav")!r})
+print(*sys.modules)
+""").split()
+    assert not {"sympy", "torch._dynamo", "transformers", "scipy", "matplotlib", "rich.progress"} & set(loaded)

@@ -22,6 +22,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from cadenza.errors import CadenzaError, CheckpointError
 
@@ -70,7 +71,7 @@ class Pretrained:
             raise CheckpointError(f"no model directory at {directory}: check the path")
         build = cast(Callable[[Config], nn.Module], cls)
         config = cls.read_config(directory)
-        with torch.device("meta"):
+        with on_meta():
             module = build(config)
         load_weights(module, directory / WEIGHTS_FILE, device, dtype, cls.ignored_weights)
         return cast(P, module.eval())
@@ -81,6 +82,34 @@ class Pretrained:
         directory = Path(directory)
         write_weights(directory / WEIGHTS_FILE, module.state_dict(), dtype)
         write_json(directory / CONFIG_FILE, cast(Config, module.config).model_dump(mode="json"))
+
+
+_CALCULATED = (torch.hann_window, torch.linspace, torch.arange)
+"""What buffers that no file holds begin with: small, and calculated for real."""
+
+
+class _Uninitialized(TorchFunctionMode):
+    """Leaves out the random initialisation of new modules."""
+
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        options = dict(kwargs or {})
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else options["tensor"]
+        if func in _CALCULATED:
+            options.setdefault("device", "cpu")
+        return func(*args, **options)
+
+
+@contextmanager
+def on_meta() -> Iterator[None]:
+    """Modules built inside have shapes but no memory and no values.
+
+    Arithmetic on the meta device gives nothing, but the first of it imports torch's compiler: a second of work.
+    """
+    with torch.device("meta"), _Uninitialized():
+        yield
 
 
 # ---- weights ----------------------------------------------------------------------------------------------------
@@ -199,9 +228,9 @@ def check_shapes(source: str | Path, expected: Mapping[str, Tensor], stored: Map
 
 
 def _restore_buffers(module: nn.Module, device: torch.device, dtype: torch.dtype | None) -> None:
-    """Recompute the buffers that no file holds; they are still on the meta device."""
+    """Recompute the buffers that no file holds, where the module now is."""
     for name, part in module.named_modules():
-        if not any(buffer is not None and buffer.is_meta for buffer in part._buffers.values()):
+        if not part._non_persistent_buffers_set:
             continue
         reset = getattr(part, "reset_buffers", None)
         assert callable(reset), f"{name} ({type(part).__name__}) has non-persistent buffers but no reset_buffers()"

@@ -36,10 +36,9 @@ def info(
 
 def describe(directory: Path) -> dict[str, Any]:
     """The facts of a model directory. No weights are read but their hash."""
-    import torch
     from torch import nn
 
-    from cadenza.checkpoint import read_config, weights_hash
+    from cadenza.checkpoint import on_meta, read_config, weights_hash
     from cadenza.codec.encodec import EnCodec, EnCodecConfig
     from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
     from cadenza.conditioning.t5 import T5Config, T5Encoder
@@ -50,7 +49,7 @@ def describe(directory: Path) -> dict[str, Any]:
     codec = read_config(EnCodecConfig, directory / "codec" / "config.json")
     lm = read_config(LMConfig, directory / "lm" / "config.json")
     conditioning = read_config(ConditioningConfig, directory / "conditioning" / "config.json")
-    with torch.device("meta"):
+    with on_meta():
         modules: dict[str, nn.Module] = {
             "codec": EnCodec(codec),
             "lm": LM(lm),

@@ -39,7 +39,7 @@ class Codebook(nn.Module):
         super().__init__()
         self.register_buffer("inited", torch.zeros(1))
         self.register_buffer("cluster_size", torch.zeros(codebook_size))
-        self.register_buffer("embed", torch.empty(codebook_size, dim).uniform_(-1, 1) / dim**0.5)
+        self.register_buffer("embed", torch.empty(codebook_size, dim).uniform_(-(dim**-0.5), dim**-0.5))
         self.register_buffer("embed_avg", self.embed.clone())
 
     def nearest(self, x: Float[Tensor, "N D"]) -> Int[Tensor, "N"]:

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cadenza.checkpoint import WEIGHTS_FILE, Config, Pretrained, atomic_file, read_weights, weight_shapes
+from cadenza.checkpoint import WEIGHTS_FILE, Config, Pretrained, atomic_file, on_meta, read_weights, weight_shapes
 from cadenza.errors import CheckpointError
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -172,7 +172,7 @@ class T5Encoder(nn.Module, Pretrained):
         state = read_weights(weights)
         if TIED_EMBEDDING not in state:
             raise CheckpointError(f"{weights} holds no token embedding: it is not a T5 encoder")
-        with torch.device("meta"):
+        with on_meta():
             encoder = cls(cast(T5Config, cls.read_config(directory)))
         state["shared.weight"] = state[TIED_EMBEDDING]
         state = {name: tensor for name, tensor in state.items() if not name.startswith(cls.ignored_weights)}

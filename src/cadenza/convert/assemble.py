@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor, nn
 
-from cadenza.checkpoint import Config, assign_weights
+from cadenza.checkpoint import Config, assign_weights, on_meta
 from cadenza.convert.names import Names, gather
 from cadenza.errors import CheckpointError
 
@@ -26,7 +25,7 @@ def assemble(
     source: str | Path,
 ) -> M:
     """`module_class(config)` with the tensors that `names(module)` maps to; missing or left-over ones are errors."""
-    with torch.device("meta"):
+    with on_meta():
         module = module_class(config)
     assign_weights(module, gather(names(module), foreign, source), source)
     return module.eval()

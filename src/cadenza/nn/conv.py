@@ -59,7 +59,9 @@ class NormWeight(nn.Module):
         self.weight_norm = weight_norm
         if weight_norm:
             self.weight_v = nn.Parameter(weight)
-            self.weight_g = nn.Parameter(weight.flatten(1).norm(dim=1).view(-1, *[1] * (len(shape) - 1)))
+            # On the meta device there is nothing to measure, and its arithmetic imports torch's compiler: a second.
+            length = torch.empty(shape[0]) if weight.is_meta else weight.flatten(1).norm(dim=1)
+            self.weight_g = nn.Parameter(length.view(-1, *[1] * (len(shape) - 1)))
         else:
             self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.empty(bias).uniform_(-bound, bound)) if bias else None
