@@ -1,7 +1,8 @@
 """The 32 kHz codec of the embedded model: spectral encoder and decoder, 4 x 1024 codes at 50 Hz (2.0 kbit/s).
 
-Trained on composed music on one CPU thread, without an adversary: the decoder learns magnitudes and reconstructs phases. In the
-same two minutes of one thread a 16-filter SEANet reaches more than twice its log-mel distance (docs/log.md).
+Trained on composed music on one CPU thread, without an adversary: the decoder learns magnitudes and reconstructs
+phases. In the same two minutes of one thread a 16-filter SEANet reaches more than twice its log-mel distance
+(docs/log.md).
 """
 
 from cadenza.codec.encodec import EnCodecConfig

@@ -48,7 +48,7 @@ def test_streamed_decode_equals_one_shot(kind, changes, sizes):
 
 @pytest.mark.parametrize(("kind", "changes"), CODECS)
 def test_lookahead_is_exact(kind, changes):
-    """A change of frame t leaves every sample alone that lies more than the lookahead before it (SEANet: and no more)."""
+    """A change of frame t leaves alone whatever lies more than the lookahead before it (SEANet: and no more)."""
     codec = tiny(kind, **changes)
     codes = torch.randint(0, 32, (1, 4, 40))
     other = codes.clone()

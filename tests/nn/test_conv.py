@@ -22,7 +22,8 @@ def stream(layer, x, sizes, state):
 
 @pytest.mark.parametrize("mode", ["constant", "reflect", "replicate"])
 @pytest.mark.parametrize(
-    ("kernel", "dilation", "causal", "right"), [(7, 1, False, None), (3, 4, True, None), (7, 1, False, 1), (1, 1, False, None)]
+    ("kernel", "dilation", "causal", "right"),
+    [(7, 1, False, None), (3, 4, True, None), (7, 1, False, 1), (1, 1, False, None)],
 )
 @pytest.mark.parametrize("sizes", [(1,), (3, 1, 5), (50,)])
 @torch.no_grad()

@@ -25,9 +25,10 @@ def test_streamed_inverse_equals_one_shot(size):
     torch.manual_seed(0)
     inverse = InverseSTFT(640, 160)
     spectrum = analyse(torch.randn(1, 160 * 20), 640, 160)
-    state, pieces = InverseState(), []
-    for start in range(0, 20, size):
-        pieces.append(inverse.stream(spectrum[..., start : start + size], state, start + size >= 20))
+    state = InverseState()
+    pieces = [
+        inverse.stream(spectrum[..., start : start + size], state, start + size >= 20) for start in range(0, 20, size)
+    ]
     torch.testing.assert_close(torch.cat(pieces, 1), inverse(spectrum), atol=1e-6, rtol=0)
 
 

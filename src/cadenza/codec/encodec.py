@@ -1,7 +1,7 @@
 """EnCodec: encoder, residual quantiser, decoder (Défossez et al. 2022, "High Fidelity Neural Audio Compression").
 
-In: audio `[B, C, N]`. Out: codes `[B, K, T]`, and back. The 24 and 32 kHz models code the whole file; the 48 kHz model normalises
-loudness and codes overlapping segments of one second, each with its own scale.
+In: audio `[B, C, N]`. Out: codes `[B, K, T]`, and back. The 24 and 32 kHz models code the whole file; the 48 kHz model
+normalises loudness and codes overlapping segments of one second, each with its own scale.
 """
 
 import math
@@ -43,11 +43,12 @@ class EnCodecConfig(Config):
 
 
 class EncodecTraining(NamedTuple):
-    """What a training step needs: reconstruction, codes, commitment loss, kbit/s, share of codebook entries in use."""
+    """What a training step needs: reconstruction, codes, commitment, distance of magnitudes (spectral decoders), kbit/s, usage."""
 
     audio: Float[Tensor, "B C N"]
     codes: Int[Tensor, "B K T"]
     commitment: Float[Tensor, ""]
+    spectrum: Float[Tensor, ""]
     bandwidth_kbps: float
     codebook_usage: Float[Tensor, ""]
 
@@ -141,17 +142,19 @@ class EnCodec(Codec, Pretrained):
         return self.decoder.stream(self.quantizer.decode(codes), state, last)
 
     def forward_train(self, audio: Float[Tensor, "B C N"], generator: torch.Generator | None = None) -> EncodecTraining:
-        """Encode, quantise with gradients, decode; codebooks learn in train mode. `N` should be a multiple of the hop."""
+        """Encode, quantise with gradients, decode; codebooks learn in train mode. `N` is a multiple of the hop."""
         audio, scale = self._normalize(audio)
         latent = self.encoder(audio)
         with torch.autocast(audio.device.type, enabled=False):  # distances of near neighbours need fp32
             quantized = self.quantizer(latent.float(), self.num_codebooks, generator)
         if isinstance(self.decoder, SpectralDecoder):
-            decoded = self.decoder.with_phases_of(audio, quantized.latent)
+            decoded, distance = self.decoder.train_pass(audio, quantized.latent)
         else:
-            decoded = self.decoder(quantized.latent)
+            decoded, distance = self.decoder(quantized.latent), quantized.commitment.new_zeros(())
         decoded = decoded.float()[..., : audio.shape[-1]] * scale[:, None]
-        return EncodecTraining(decoded, quantized.codes, quantized.commitment, self.bandwidth_kbps, quantized.usage)
+        return EncodecTraining(
+            decoded, quantized.codes, quantized.commitment, distance, self.bandwidth_kbps, quantized.usage
+        )
 
     def _normalize(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         if not self.config.renormalize:

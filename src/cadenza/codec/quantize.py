@@ -19,7 +19,7 @@ REVIVED_SHARE = 0.2
 
 
 class Quantized(NamedTuple):
-    """Straight-through latent `[B, D, T]`, codes `[B, K, T]`, mean commitment loss, share of the entries that this batch uses."""
+    """Straight-through latent `[B, D, T]`, codes `[B, K, T]`, commitment loss, share of entries that the batch uses."""
 
     latent: Float[Tensor, "B D T"]
     codes: Int[Tensor, "B K T"]
@@ -53,11 +53,12 @@ class Codebook(nn.Module):
     def learn(self, x: Float[Tensor, "N D"], generator: torch.Generator | None) -> Int[Tensor, "N"]:
         """Assign the batch and move the entries toward it; returns the codes.
 
-        Entries whose averaged use falls under a tenth of the uniform share are replaced by random vectors of this batch. Two
-        differences from EnCodec: its threshold is two uses a batch, which a small batch never reaches with 1024 entries; and the
-        replacement also enters the averages, because otherwise the update right after it would undo it. A newcomer (and k-means'
-        first entries) weigh a fifth of the uniform share, so that useless ones are replaced again within 70 updates: measured after
-        125 steps of 8 seconds, perplexities of 85 to 119 a codebook instead of 4 to 21.
+        Entries whose averaged use falls under a tenth of the uniform share are replaced by random vectors of this
+        batch. Two differences from EnCodec: its threshold is two uses a batch, which a small batch never reaches with
+        1024 entries; and the replacement also enters the averages, because otherwise the update right after it would
+        undo it. A newcomer (and k-means' first entries) weigh a fifth of the uniform share, so that useless ones are
+        replaced again within 70 updates: measured after 125 steps of 8 seconds, perplexities of 85 to 119 a codebook
+        instead of 4 to 21.
         """
         if not bool(self.inited):
             self._kmeans(x, generator)
@@ -126,8 +127,8 @@ class ResidualQuantizer(nn.Module):
     ) -> Quantized:
         """The training pass: codes, straight-through latent, commitment `mean_k mse(chosen_k.detach(), residual_k)`.
 
-        Codebooks learn only in train mode. Each layer's output is detached before the next residual, so the commitment of layer
-        k moves the latent toward the sum of the first k entries.
+        Codebooks learn only in train mode. Each layer's output is detached before the next residual, so the commitment
+        of layer k moves the latent toward the sum of the first k entries.
         """
         residual = latent
         total = torch.zeros_like(latent)

@@ -1,7 +1,7 @@
 """SEANet encoder and decoder: strided convolutions, residual blocks and an LSTM.
 
-In: audio `[B, C, N]`; out: latent `[B, D, T]`, `T = ceil(N / hop)`; and back. Tagliasacchi et al. 2020 (SEANet), in the shape of
-EnCodec (Défossez et al. 2022, section 3.1 and figure 1). Layers are numbered as in the official files.
+In: audio `[B, C, N]`; out: latent `[B, D, T]`, `T = ceil(N / hop)`; and back. Tagliasacchi et al. 2020 (SEANet), in the
+shape of EnCodec (Défossez et al. 2022, section 3.1 and figure 1). Layers are numbered as in the official files.
 """
 
 import math
@@ -52,16 +52,22 @@ class ResidualBlock(nn.Module):
         conv = {"norm": config.norm, "causal": config.causal, "pad_mode": config.pad_mode}
         hidden = dim // config.compress
         first = Conv1d(dim, hidden, config.residual_kernel_size, dilation=dilation, **conv)  # type: ignore[arg-type]
-        self.block = nn.ModuleList([nn.ELU(), first, nn.ELU(), Conv1d(hidden, dim, 1, **conv)])  # type: ignore[arg-type]
+        point = Conv1d(hidden, dim, 1, **conv)  # type: ignore[arg-type]
+        self.block = nn.ModuleList([nn.ELU(), first, nn.ELU(), point])
         self.shortcut = None if config.identity_shortcut else Conv1d(dim, dim, 1, **conv)  # type: ignore[arg-type]
 
     def forward(self, x: Float[Tensor, "B D T"]) -> Float[Tensor, "B D T"]:
         y = self.block[3](F.elu(self.block[1](F.elu(x))))
         return y + (x if self.shortcut is None else self.shortcut(x))
 
+    def _conv(self, i: int) -> Conv1d:
+        conv = self.block[i]
+        assert isinstance(conv, Conv1d)
+        return conv
+
     def stream(self, x: Tensor, state: "BlockState", last: bool) -> Tensor:
-        y = F.elu(self.block[1].stream(F.elu(x), state.conv, last))
-        y = self.block[3].stream(y, state.point, last)
+        y = F.elu(self._conv(1).stream(F.elu(x), state.conv, last))
+        y = self._conv(3).stream(y, state.point, last)
         state.skip = x if state.skip is None else torch.cat([state.skip, x], dim=-1)
         skip, state.skip = state.skip.split([y.shape[-1], state.skip.shape[-1] - y.shape[-1]], dim=-1)
         return y + (skip if self.shortcut is None else self.shortcut.stream(skip, state.shortcut, last))
@@ -143,5 +149,5 @@ class SEANetDecoder(nn.Module):
             elif isinstance(layer, Conv1d):
                 frames += layer.right / rate
             elif isinstance(layer, ResidualBlock):
-                frames += layer.block[1].right / rate  # type: ignore[operator]
+                frames += layer._conv(1).right / rate
         return frames

@@ -46,7 +46,7 @@ class TransposeState:
 
 
 class NormWeight(nn.Module):
-    """A convolution's weight and bias, optionally weight-normalised: `w = g * v / |v|`, the norm over all axes but the first.
+    """A convolution's weight and bias, optionally normalised: `w = g * v / |v|`, the norm over all axes but the first.
 
     Salimans & Kingma 2016, equation 2. For a transposed convolution the first axis is the *input* channel, so `g` is
     `[C_in, 1, 1]`; that is what the official checkpoints hold.
@@ -163,8 +163,8 @@ class Conv1d(nn.Module):
 class ConvTranspose1d(nn.Module):
     """Transposed convolution trimmed to exactly `stride * T` frames.
 
-    Trim `k - s` frames in all: causal takes `ceil(trim_right_ratio * (k - s))` from the right, otherwise the right gets half
-    and the left the odd one.
+    Trim `k - s` frames in all: causal takes `ceil(trim_right_ratio * (k - s))` from the right, otherwise the right gets
+    half and the left the odd one.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """Phases for magnitude spectrograms: a first guess in one pass, then a few Griffin-Lim iterations.
 
-In: magnitudes `[B, F, T]` of a Hann-windowed transform. Out: complex spectra `[B, F, T]`. Beauregard et al. 2015 ("Single pass
-spectrogram inversion"): every spectral peak is a sinusoid whose phase advances with its frequency. Griffin & Lim 1984: replace the
-phases by those of the signal that comes out.
+In: magnitudes `[B, F, T]` of a Hann-windowed transform. Out: complex spectra `[B, F, T]`. Beauregard et al. 2015
+("Single pass spectrogram inversion"): every spectral peak is a sinusoid whose phase advances with its frequency.
+Griffin & Lim 1984: replace the phases by those of the signal that comes out.
 """
 
 import math
@@ -32,8 +32,9 @@ def first_guess(
 ) -> tuple[Complex[Tensor, "B F T"], Float[Tensor, "B F"]]:
     """Spectra by peak tracking, and the phases to go on with.
 
-    A bin takes the sinusoid of the nearest peak; its frequency is that of the parabola through the peak and its neighbours. Angles
-    refer to the middle of a frame, where bins of one sinusoid differ by the window's alternating sign alone.
+    A bin takes the sinusoid of the nearest peak; its frequency is that of the parabola through the peak and its
+    neighbours. Angles refer to the middle of a frame, where bins of one sinusoid differ by the window's alternating
+    sign alone.
     """
     batch, bins, frames = magnitude.shape
     if angle is None:
@@ -70,7 +71,7 @@ def refine(spectrum: Complex[Tensor, "B F T"], inverse: InverseSTFT, iterations:
 
 
 class PhaseReconstruction:
-    """Magnitudes to spectra with `iterations` of refinement; streams exactly, because an iteration sees only its neighbours."""
+    """Magnitudes to spectra with `iterations` of refinement; streams exactly: an iteration sees only its neighbours."""
 
     def __init__(self, n_fft: int, hop: int, iterations: int) -> None:
         self.n_fft, self.hop, self.iterations = n_fft, hop, iterations

@@ -90,8 +90,8 @@ class InverseState:
 class InverseSTFT(nn.Module):
     """Windowed inverse transform with overlap-add, `[B, F, T] complex -> [B, T * hop]`.
 
-    Griffin & Lim 1984, equation 6: the sum of windowed frames over the sum of squared windows. The `(n_fft - hop)` surplus
-    samples are trimmed half on each side ("same" padding, as in Vocos, Siuzdak 2023).
+    Griffin & Lim 1984, equation 6: the sum of windowed frames over the sum of squared windows. The `(n_fft - hop)`
+    surplus samples are trimmed half on each side ("same" padding, as in Vocos, Siuzdak 2023).
     """
 
     window: Tensor

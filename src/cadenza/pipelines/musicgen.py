@@ -203,7 +203,7 @@ class MusicGen:
         )
         model._directory = directory
         if place.type == "cpu":
-            model.lm.pack()  # decoding waits for memory: weights in the processor's own order are read three times faster
+            model.lm.pack()  # decoding waits for memory: weights in the processor's own order are read faster
         return model
 
     def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None, card: str | None = None) -> None:
