@@ -10,7 +10,7 @@ import torch
 
 from cadenza import Audio, CheckpointError, GenerationConfig, UserError
 from cadenza.lm.windows import Window
-from cadenza.pipelines import musicgen as module
+from cadenza.pipelines import render as module
 from cadenza.pipelines.musicgen import MusicGen
 from cadenza.pipelines.streaming import decode_stream
 from cadenza.testing import noise, tiny_codec, tiny_conditioning, tiny_lm, tiny_musicgen, tone

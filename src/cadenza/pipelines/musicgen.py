@@ -7,17 +7,14 @@ The same object plays the embedded model, the official checkpoints and whatever 
 """
 
 import hashlib
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int
 from pydantic import Field
-from torch import Tensor
 
 from cadenza import __version__
 from cadenza.audio import Audio
@@ -25,20 +22,16 @@ from cadenza.checkpoint import Config, atomic_directory, read_config, weights_ha
 from cadenza.codec.base import Codec
 from cadenza.codec.encodec import EnCodec
 from cadenza.codec.stereo import StereoCodec
-from cadenza.conditioning.provider import ConditionProvider, Prepared
+from cadenza.conditioning.provider import ConditionProvider
 from cadenza.conditioning.text import TextConditioner
 from cadenza.errors import CheckpointError, UserError
-from cadenza.lm.generate import GenerationConfig, generate_codes
-from cadenza.lm.guidance import GuidedConditions
+from cadenza.lm.generate import GenerationConfig
 from cadenza.lm.model import LM
-from cadenza.lm.windows import Window, plan_windows
 from cadenza.pipelines.placement import PRECISIONS, choose_device, choose_precision
-from cadenza.pipelines.prompts import Piece, Section, Text, fit, parse_text
-from cadenza.pipelines.streaming import decode_stream
+from cadenza.pipelines.prompts import Section, Text, fit, parse_text
+from cadenza.pipelines.render import Progress, Renderer
+from cadenza.pipelines.requests import Request, choose_seeds, combine_settings, spread
 from cadenza.pipelines.take import PackedCodes, Take, describe_device
-
-Progress = Callable[[float, float], None]
-"""Called with the seconds of audio made so far, and in all (summed over a batch, audio prompts not counted)."""
 
 
 class MusicGenConfig(Config):
@@ -53,15 +46,6 @@ class MusicGenConfig(Config):
     melody_condition: str | None = Field(None, description="the condition that hears a melody; None: there is none")
     max_duration_seconds: float = Field(30.0, gt=0, description="longest piece seen at once, seconds")
     generation: GenerationConfig = Field(GenerationConfig(), description="settings used where none are given")
-
-
-class Request(NamedTuple):
-    """One item to make, everything decided."""
-
-    piece: Piece
-    seed: int
-    prompt_codes: Int[Tensor, "K P"] | None
-    melody: Audio | None
 
 
 class MusicGen:
@@ -79,6 +63,14 @@ class MusicGen:
         self.codec = codec.eval()
         self.lm = lm.eval()
         self.conditioning = conditioning.eval()
+        self._renderer = Renderer(
+            codec,
+            lm,
+            conditioning,
+            self.config.text_condition,
+            self.config.melody_condition,
+            self.config.max_duration_seconds,
+        )
         self._directory: Path | None = None  # where the weights came from, to know them by
         self._weights: str | None = None
         for ours, theirs, what in (
@@ -124,7 +116,9 @@ class MusicGen:
         Returns audio at the model's own level (`write` normalises) of exactly `round(duration * sample_rate)` samples;
         its metadata is a `Take`, from which `regenerate` makes it again. Raises UserError for what cannot be.
         """
-        settings = self._settings(config, duration, prompt, top_k, top_p, temperature, guidance, greedy)
+        given = {"duration": duration, "top_k": top_k, "top_p": top_p, "temperature": temperature}
+        given |= {"guidance": guidance, "greedy": greedy}
+        settings = combine_settings(config or self.config.generation, given, prompt, config is not None)
         requests, is_batch = self._requests(text, seed, prompt, melody, settings)
         made = self._make(requests, settings, progress, should_stop)
         return made if is_batch else made[0]
@@ -147,12 +141,14 @@ class MusicGen:
         should_stop: Callable[[], bool] | None = None,
     ) -> Iterator[Audio]:
         """The music of `generate`, in pieces of about a second, each as soon as it is made; joined, they are equal."""
-        settings = self._settings(config, duration, prompt, top_k, top_p, temperature, guidance, greedy)
+        given = {"duration": duration, "top_k": top_k, "top_p": top_p, "temperature": temperature}
+        given |= {"guidance": guidance, "greedy": greedy}
+        settings = combine_settings(config or self.config.generation, given, prompt, config is not None)
         requests, is_batch = self._requests(text, seed, prompt, melody, settings)
         if is_batch:
             raise UserError("a stream is one piece of music: give one sentence or one timeline")
         metadata = self._take(requests[0], settings).metadata()
-        for chunk in self._chunks(requests, settings, progress, should_stop):
+        for chunk in self._renderer.chunks(requests, settings, progress, should_stop):
             yield Audio(chunk[0], self.codec.sample_rate, metadata)
 
     def regenerate(
@@ -247,36 +243,7 @@ class MusicGen:
     def device(self) -> torch.device:
         return next(self.lm.parameters()).device
 
-    # ---- from arguments to requests -------------------------------------------------------------------------------
-
-    def _settings(
-        self,
-        config: GenerationConfig | None,
-        duration: float | None,
-        prompt: Audio | Sequence[Audio] | None,
-        top_k: int | None,
-        top_p: float | None,
-        temperature: float | None,
-        guidance: float | None,
-        greedy: bool | None,
-    ) -> GenerationConfig:
-        """The settings in force: the model's own, then `config`, then what was given by name."""
-        base = config or self.config.generation
-        if duration is None and config is None and prompt is not None:
-            longest = max(part.duration_seconds for part in ([prompt] if isinstance(prompt, Audio) else prompt))
-            duration = base.duration + longest
-        given = {
-            "duration": duration,
-            "top_k": top_k,
-            "top_p": top_p,
-            "temperature": temperature,
-            "guidance": guidance,
-            "greedy": greedy,
-        }
-        # Built anew rather than copied, so that everything is checked.
-        return GenerationConfig(
-            **base.model_dump() | {name: value for name, value in given.items() if value is not None}
-        )
+    # ---- from arguments to audio ------------------------------------------------------------------------------------
 
     def _requests(
         self,
@@ -286,11 +253,12 @@ class MusicGen:
         melody: Audio | Sequence[Audio] | None,
         settings: GenerationConfig,
     ) -> tuple[list[Request], bool]:
+        """What is to be made, and whether it was asked for as a batch."""
         pieces, is_batch = parse_text(text)
         conditioner = self.conditioning.conditioner(self.config.text_condition)
         for i, piece in enumerate(pieces):
-            if piece[-1].start_seconds >= settings.duration:
-                last, end = piece[-1].start_seconds, settings.duration
+            last, end = piece[-1].start_seconds, settings.duration
+            if last >= end:
                 raise UserError(
                     f"the timeline has a part at {last:g} s, but the piece ends at {end:g} s: make it longer"
                 )
@@ -299,22 +267,10 @@ class MusicGen:
         if melody is not None and self.config.melody_condition is None:
             raise UserError(f"{self.config.name} cannot follow a melody: use a model such as facebook/musicgen-melody")
         count = len(pieces)
-        codes = [None if part is None else self._encode(part) for part in _spread(prompt, count, "audio prompts")]
-        rows = zip(pieces, _seeds(seed, count), codes, _spread(melody, count, "melodies"), strict=True)
+        prompts = spread(prompt, count, "audio prompts")
+        codes = [None if part is None else self._renderer.encode(part) for part in prompts]
+        rows = zip(pieces, choose_seeds(seed, count), codes, spread(melody, count, "melodies"), strict=True)
         return [Request(*row) for row in rows], is_batch
-
-    @torch.no_grad()
-    def _encode(self, audio: Audio) -> Int[Tensor, "K P"]:
-        """Codes of an audio prompt, whole frames only: a padded one would put silence where the music goes on."""
-        audio = audio.resample(self.codec.sample_rate).with_channels(self.codec.channels)
-        frames = audio.num_samples // self.codec.hop_length
-        if not frames:
-            least = self.codec.hop_length / self.codec.sample_rate
-            raise UserError(f"the audio prompt lasts {audio.duration_seconds:.4f} s: give at least {least:.4f} s")
-        samples = torch.from_numpy(audio.samples[None, :, : frames * self.codec.hop_length])
-        return self.codec.encode(samples.to(self.device)).codes[0]
-
-    # ---- from requests to sound -----------------------------------------------------------------------------------
 
     def _make(
         self,
@@ -324,136 +280,20 @@ class MusicGen:
         should_stop: Callable[[], bool] | None,
     ) -> list[Audio]:
         """Every request, those that can share a batch together."""
-        groups: dict[Any, list[int]] = {}
-        for i, request in enumerate(requests):
-            groups.setdefault(self._shape(request), []).append(i)
         num_samples = round(settings.duration * self.codec.sample_rate)
+        total, before = self._renderer.seconds_to_make(requests, settings), 0.0
         made: dict[int, Audio] = {}
-        total = sum(self._seconds_to_make(request, settings) for request in requests)
-        before = 0.0
-        for members in groups.values():
+        for members in self._renderer.batches(requests):
             batch = [requests[i] for i in members]
-            report = None
-            if progress is not None:
-                report = _shifted(progress, before, total)
-                before += sum(self._seconds_to_make(request, settings) for request in batch)
-            chunks = list(self._chunks(batch, settings, report, should_stop))
+            report = None if progress is None else _shifted(progress, before, total)
+            before += self._renderer.seconds_to_make(batch, settings)
             empty = np.zeros((len(batch), self.codec.channels, 0), np.float32)
-            samples = np.concatenate([empty, *chunks], axis=2)
+            samples = np.concatenate([empty, *self._renderer.chunks(batch, settings, report, should_stop)], axis=2)
+            complete = samples.shape[2] == num_samples
             for row, i in enumerate(members):
-                complete = samples.shape[2] == num_samples
                 take = self._take(requests[i], settings, complete, (row, len(batch)))
                 made[i] = Audio(samples[row], self.codec.sample_rate, take.metadata())
         return [made[i] for i in range(len(requests))]
-
-    def _shape(self, request: Request) -> object:
-        """Requests of equal shape share a batch without hearing each other.
-
-        Texts of different lengths do not: where padding is attended to (see `conditioning.fuser`), the length of the
-        longest would change the music of the others.
-        """
-        if len(request.piece) > 1 or request.melody is not None:
-            return id(request)
-        prompt = 0 if request.prompt_codes is None else request.prompt_codes.shape[1]
-        conditioner = self.conditioning.conditioner(self.config.text_condition)
-        if not isinstance(conditioner, TextConditioner) or conditioner.encoder is None:
-            return prompt
-        return prompt, len(conditioner.encoder.tokenizer([request.piece[0].text])[0]), bool(request.piece[0].text)
-
-    def _seconds_to_make(self, request: Request, settings: GenerationConfig) -> float:
-        frames = 0 if request.prompt_codes is None else request.prompt_codes.shape[1]
-        return max(0.0, settings.duration - frames / self.codec.frame_rate)
-
-    def _chunks(
-        self,
-        requests: Sequence[Request],
-        settings: GenerationConfig,
-        progress: Progress | None,
-        should_stop: Callable[[], bool] | None,
-    ) -> Iterator[np.ndarray]:
-        """Sound [B, C, n] of requests of one shape, as it is made."""
-        num_samples = round(settings.duration * self.codec.sample_rate)
-        if num_samples < 1:
-            raise UserError(f"duration {settings.duration} s is less than one sample: make it longer")
-        num_frames = -(-num_samples // self.codec.hop_length)
-        prompt = None
-        if requests[0].prompt_codes is not None:
-            prompt = torch.stack([request.prompt_codes for request in requests if request.prompt_codes is not None])
-            prompt = prompt.to(self.device)
-        codes = self._codes(requests, settings, num_frames, prompt, progress, should_stop)
-        for audio in decode_stream(self.codec, codes, num_samples):
-            yield audio.float().cpu().numpy()
-
-    def _codes(
-        self,
-        requests: Sequence[Request],
-        settings: GenerationConfig,
-        num_frames: int,
-        prompt: Int[Tensor, "B K P"] | None,
-        progress: Progress | None,
-        should_stop: Callable[[], bool] | None,
-    ) -> Iterator[Int[Tensor, "B K _"]]:
-        """All codes of the pieces in order: those of the prompt, then new ones as they are made."""
-        rate = self.codec.frame_rate
-        prompt_frames = 0 if prompt is None else prompt.shape[2]
-        starts = [round(section.start_seconds * rate) for section in requests[0].piece]
-        window = max(1, int(self.config.max_duration_seconds * rate))
-        stride = max(1, min(window - 1, round(settings.extend_stride * rate)))
-        windows = plan_windows(num_frames, window, stride, prompt_frames, starts[1:])
-        prepared = [self._prepare(requests, i) for i in range(len(starts))]
-
-        def conditions_for(window: Window) -> GuidedConditions:
-            section = max(i for i, start in enumerate(starts) if start <= window.begin)
-            return self._conditions(prepared[section], window.start / rate)
-
-        seconds = sum(self._seconds_to_make(request, settings) for request in requests)
-
-        def on_step(done: int, total: int) -> None:
-            if progress is not None:
-                progress(seconds * done / total, seconds)
-
-        if prompt is not None:
-            yield prompt
-        seeds = [request.seed for request in requests]
-        for frames in generate_codes(
-            self.lm,
-            None,
-            None,
-            settings,
-            num_frames,
-            seeds,
-            prompt,
-            on_step=on_step,
-            should_stop=should_stop,
-            windows=windows,
-            conditions_for=conditions_for,
-        ):
-            yield frames.codes
-
-    @torch.no_grad()
-    def _prepare(self, requests: Sequence[Request], section: int) -> Prepared:
-        items: list[dict[str, object]] = []
-        for request in requests:
-            item: dict[str, object] = {self.config.text_condition: request.piece[section].text}
-            if request.melody is not None and self.config.melody_condition is not None:
-                item[self.config.melody_condition] = request.melody
-            items.append(item)
-        return self.conditioning.prepare(items)
-
-    @torch.no_grad()
-    def _conditions(self, prepared: Prepared, start_seconds: float) -> GuidedConditions:
-        """With nothing to listen to there is nothing to strengthen: guidance is left out, and half the work with it."""
-        batch = len(next(iter(prepared.values())))
-        dropped = self.conditioning.null(batch)
-        null = self.conditioning(dropped)
-        if all(feature is None for features in prepared.values() for feature in features):
-            return GuidedConditions(null)
-        partial = None
-        if self.config.melody_condition is not None:
-            partial = self.conditioning(
-                self.conditioning.window(self.conditioning.drop(prepared, self.config.text_condition), start_seconds)
-            )
-        return GuidedConditions(self.conditioning(self.conditioning.window(prepared, start_seconds)), null, partial)
 
     # ---- the record -------------------------------------------------------------------------------------------------
 
@@ -485,28 +325,6 @@ class MusicGen:
                 total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
                 total.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         return total.hexdigest()
-
-
-def _seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:
-    """One seed per item."""
-    if seed is None:
-        return [secrets.randbelow(2**31) for _ in range(count)]
-    seeds = [seed + i for i in range(count)] if isinstance(seed, int) else list(seed)
-    if len(seeds) != count:
-        raise UserError(f"{len(seeds)} seeds for {count} prompts: give one per prompt, or one number")
-    for one in seeds:
-        if not isinstance(one, int) or not 0 <= one < 2**64:
-            raise UserError(f"seed {one!r:.40}: choose a whole number from 0 to 2^64 - 1")
-    return seeds
-
-
-def _spread(value: Audio | Sequence[Audio] | None, count: int, what: str) -> list[Audio | None]:
-    """One per item: the same for all, or as many as there are items."""
-    if value is None or isinstance(value, Audio):
-        return [value] * count
-    if len(value) != count:
-        raise UserError(f"{len(value)} {what} for {count} prompts: give one per prompt, or a single one for all")
-    return list(value)
 
 
 @contextmanager

@@ -1,0 +1,59 @@
+"""Arguments of `generate`, as people give them -> what is to be made, everything decided."""
+
+import secrets
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from jaxtyping import Int
+from torch import Tensor
+
+from cadenza.audio import Audio
+from cadenza.errors import UserError
+from cadenza.lm.generate import GenerationConfig
+from cadenza.pipelines.prompts import Piece
+
+
+class Request(NamedTuple):
+    """One item to make."""
+
+    piece: Piece
+    seed: int
+    prompt_codes: Int[Tensor, "K P"] | None
+    melody: Audio | None
+
+
+def combine_settings(
+    base: GenerationConfig, given: dict[str, Any], prompt: Audio | Sequence[Audio] | None, has_config: bool
+) -> GenerationConfig:
+    """The settings in force: those given by name win over `base`.
+
+    Without any word about the duration (`has_config`: the caller's own settings are one), a continuation adds the
+    default length behind its audio prompt.
+    """
+    if given.get("duration") is None and not has_config and prompt is not None:
+        prompts = [prompt] if isinstance(prompt, Audio) else prompt
+        given = given | {"duration": base.duration + max(part.duration_seconds for part in prompts)}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return GenerationConfig(**base.model_dump() | chosen)  # built anew rather than copied, so that all is checked
+
+
+def choose_seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:
+    """One seed per item: as given, counting up from one number, or drawn."""
+    if seed is None:
+        return [secrets.randbelow(2**31) for _ in range(count)]
+    seeds = [seed + i for i in range(count)] if isinstance(seed, int) else list(seed)
+    if len(seeds) != count:
+        raise UserError(f"{len(seeds)} seeds for {count} prompts: give one per prompt, or one number")
+    for one in seeds:
+        if not isinstance(one, int) or not 0 <= one < 2**64:
+            raise UserError(f"seed {one!r:.40}: choose a whole number from 0 to 2^64 - 1")
+    return seeds
+
+
+def spread(value: Audio | Sequence[Audio] | None, count: int, what: str) -> list[Audio | None]:
+    """One per item: the same for all, or as many as there are items."""
+    if value is None or isinstance(value, Audio):
+        return [value] * count
+    if len(value) != count:
+        raise UserError(f"{len(value)} {what} for {count} prompts: give one per prompt, or a single one for all")
+    return list(value)
