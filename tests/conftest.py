@@ -1,5 +1,6 @@
 """What every test runs under: one thread per process, shapes checked at every call."""
 
+import importlib.util
 import os
 
 # Before torch is imported anywhere: tests are many and tiny, and a second thread costs more than it gives.
@@ -8,6 +9,24 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # tests marked `network` remove it for themselves
 
+import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("cadenza", "typecheck.check")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run, whatever markers were asked for."""
+    import torch
+
+    reasons = {}
+    if not torch.cuda.is_available():
+        reasons["gpu"] = "no CUDA device"
+    if os.environ.get("CADENZA_NETWORK") != "1":
+        reasons["network"] = "CADENZA_NETWORK=1 allows downloads"
+    if importlib.util.find_spec("playwright") is None:
+        reasons["browser"] = "playwright is not installed"
+    for item in items:
+        for marker, reason in reasons.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
