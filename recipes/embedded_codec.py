@@ -26,7 +26,7 @@ def config() -> TrainConfig:
             learning_rate=1e-3,
             betas=(0.8, 0.99),
             max_grad_norm=1.0,
-            weights=CodecWeights(mel=1.0, l1=0.0),
+            weights=CodecWeights(mel=0.0, l1=0.0, spectrum=1.0, commitment=0.25),
             mel=MelLossConfig(windows=(256, 512, 1024, 2048, 4096), num_mels=(20, 40, 80, 160, 320)),
             discriminator=None,
         ),

@@ -7,10 +7,10 @@ from cadenza.conditioning.text import TextConfig
 from cadenza.lm.model import LMConfig
 from cadenza.train.config import TrainConfig
 from cadenza.train.objectives.lm import LMObjectiveConfig
-from cadenza.train.optim import AdamWConfig
+from cadenza.train.optim import MuonConfig
 from cadenza.train.schedule import CosineSchedule
 
-DIM = 384
+DIM = 320
 TEXT = T5Config(
     vocab_size=2048, dim=192, head_dim=32, num_heads=6, num_layers=3, feed_forward_dim=512, feed_forward="gated-gelu"
 )
@@ -23,7 +23,7 @@ def config() -> TrainConfig:
             name="cadenza-embedded",
             licence="MIT",
             codec="runs/codec/model/codec",
-            lm=LMConfig(codebook_size=1024, dim=DIM, num_layers=8, num_heads=6, feed_forward_dim=4 * DIM),
+            lm=LMConfig(codebook_size=1024, dim=DIM, num_layers=8, num_heads=5, feed_forward_dim=4 * DIM),
             conditioning=ConditioningConfig(
                 dim=DIM,
                 conditioners={"description": TextConfig(dim=TEXT.dim, max_tokens=64, truncate=True)},
@@ -34,16 +34,16 @@ def config() -> TrainConfig:
             window_seconds=10.0,
             condition_dropout=0.15,
             word_dropout=0.1,
-            optimizer=AdamWConfig(learning_rate=1e-3, decay_vectors=False),
+            optimizer=MuonConfig(learning_rate=2e-3),
         ),
-        steps=2000,
-        batch_size=16,
-        schedule=CosineSchedule(warmup_steps=100, min_ratio=0.05),
+        steps=2400,
+        batch_size=6,
+        schedule=CosineSchedule(warmup_steps=60, min_ratio=0.05),
         ema_every=10,
         precision="bf16",
         threads=1,
-        log_every=10,
-        validate_every=250,
+        log_every=20,
+        validate_every=200,
         valid_items=32,
-        snapshot_every=250,
+        snapshot_every=200,
     )

@@ -179,3 +179,14 @@ def test_48_khz_variant_agrees_with_transformers():
     final = 2 * 1584  # the padded segment begins here
     ours_decoded = ours.decode(codes.codes[:, :used], codes.scale)
     torch.testing.assert_close(ours_decoded[..., :final], decoded[..., :final], atol=1e-5, rtol=1e-4)
+
+
+def test_the_spectral_training_pass_judges_magnitudes_by_themselves():
+    """The original's phases tell the pitch: without a distance of magnitudes the codes would not have to."""
+    codec = tiny("spectral").train()
+    tone = torch.sin(2 * torch.pi * 440 * torch.arange(800) / 8000)[None, None] * 0.3
+    out = codec.forward_train(tone, torch.Generator().manual_seed(0))
+    out.spectrum.backward()
+    assert float(out.spectrum.detach()) > 0.1
+    assert float(codec.decoder.head.weight.grad.abs().sum()) > 0
+    assert tiny("seanet").train().forward_train(tone, torch.Generator().manual_seed(0)).spectrum == 0

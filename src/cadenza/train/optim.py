@@ -85,19 +85,21 @@ def _adamw(modules: Mapping[str, nn.Module], config: AdamWConfig) -> torch.optim
     return torch.optim.AdamW(groups, betas=config.betas, fused=True)
 
 
+HIDDEN_PARTS = frozenset({"layers", "block", "expand", "project", "fold", "unfold", "pitch"})
+"""Names of modules whose matrices map features to features: transformer layers, ConvNeXt blocks and what joins them."""
+
+
 def _muon(modules: Mapping[str, nn.Module], config: MuonConfig) -> JointOptimizer:
-    hidden: list[nn.Parameter] = []
-    tables: list[nn.Parameter] = []
-    vectors: list[nn.Parameter] = []
+    hidden, tables, vectors = [], [], []
     for module in modules.values():
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
                 continue
-            # Matrices in layers map features to features; tables and heads map codes, for which Muon is not meant.
-            if parameter.dim() == 2 and any(part in ("layers", "block") for part in name.split(".")):
+            # Tables and heads map codes and spectra, for which Muon is not meant.
+            if parameter.dim() == 2 and HIDDEN_PARTS.intersection(name.split(".")):
                 hidden.append(parameter)
             else:
-                (tables if parameter.dim() == 2 else vectors).append(parameter)
+                (tables if parameter.dim() >= 2 else vectors).append(parameter)
     muon = torch.optim.Muon(
         hidden, config.learning_rate, config.weight_decay, config.momentum, adjust_lr_fn="match_rms_adamw"
     )

@@ -87,14 +87,6 @@ def test_gradient_at_the_output_is_that_of_the_balancer():
     assert float(seen[0].flatten(1).norm(dim=1).mean()) == pytest.approx(1, rel=1e-4)
 
 
-def test_it_may_begin_without_quantiser():
-    part = objective(quantize_start_step=3, adversarial_start_step=9)
-    part.loss({"audio": audio()}, turn("generator", 2)).value.backward()
-    assert not bool(part.codec.quantizer.layers[0].inited)
-    part.loss({"audio": audio()}, turn("generator", 3))
-    assert bool(part.codec.quantizer.layers[0].inited)
-
-
 def test_validation_measures_and_leaves_the_codec_as_it_was():
     part = objective()
     part.codec.forward_train(audio(), None)

@@ -28,6 +28,7 @@ from cadenza.train.losses import (
     si_sdr,
 )
 from cadenza.train.objective import Loss, Phase, Turn
+from cadenza.train.optim import MuonConfig, build_optimizer
 
 
 class CodecWeights(Config):
@@ -37,7 +38,8 @@ class CodecWeights(Config):
     features: float = Field(4.0, description="L1 of discriminator features")
     mel: float = Field(2.0, description="multi-scale mel")
     l1: float = Field(0.1, description="waveform L1")
-    commitment: float = Field(1.0, description="latent toward its codebook entries")
+    commitment: float = Field(1.0, description="latent toward its codebook entries; never balanced")
+    spectrum: float = Field(1.0, description="distance of magnitudes of a spectral decoder; never balanced")
 
 
 class CodecObjectiveConfig(Config):
@@ -50,6 +52,7 @@ class CodecObjectiveConfig(Config):
     segment_seconds: float = Field(1.0, gt=0, description="length of a training segment, seconds")
     valid_seconds: float = Field(5.0, gt=0, description="length of a validation segment, seconds")
     learning_rate: float = Field(3e-4, gt=0, description="of the codec (Adam)")
+    muon: MuonConfig | None = Field(None, description="for the codec instead of Adam (spectral codecs)")
     discriminator_learning_rate: float = Field(3e-4, gt=0, description="of the discriminators (Adam)")
     betas: tuple[float, float] = Field((0.5, 0.9), description="of both Adams")
     max_grad_norm: float = Field(0.0, ge=0, description="clip both gradients to this norm; 0: off, as published")
@@ -62,7 +65,6 @@ class CodecObjectiveConfig(Config):
     adversarial_start_step: int = Field(0, ge=0, description="steps of plain reconstruction before the adversary joins")
     discriminator_every: int = Field(1, ge=1, description="steps between updates of the discriminators")
     discriminator_seconds: float | None = Field(None, description="crop that the discriminators see; None: all")
-    quantize_start_step: int = Field(0, ge=0, description="steps without quantisation before the codebooks are seeded")
 
 
 class CodecObjective:
@@ -84,10 +86,15 @@ class CodecObjective:
         )
         self._train_mode()
         self.mel_loss = MelLoss(config.mel, self.codec.sample_rate).to(device)
-        self.balancer = Balancer(config.weights.model_dump(exclude={"commitment"}), balance=config.balance)
+        self.balancer = Balancer(config.weights.model_dump(exclude={"commitment", "spectrum"}), balance=config.balance)
         self.modules: dict[str, nn.Module] = {"codec": self.codec}
         learning = self.codec.decoder if config.decoder_only else self.codec
-        self._generator = Phase("generator", self._adam(learning, config.learning_rate), config.max_grad_norm)
+        optimizer = (
+            build_optimizer({"codec": learning}, config.muon)
+            if config.muon
+            else self._adam(learning, config.learning_rate)
+        )
+        self._generator = Phase("generator", optimizer, config.max_grad_norm)
         self.discriminator: Discriminator | None = None
         self._phases = [self._generator]
         if config.discriminator is not None:
@@ -117,7 +124,7 @@ class CodecObjective:
         if turn.phase == "discriminator":
             return self._discriminator_loss(audio, turn)
         output, self._shared = self._shared, None
-        return self._generator_loss(audio, output or self._forward(audio, turn), turn)
+        return self._generator_loss(audio, output or self.codec.forward_train(audio, turn.generator), turn)
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
         """SI-SDR (dB), mel distance, L1, bandwidth, and per codebook the share of entries used and the perplexity.
@@ -168,26 +175,10 @@ class CodecObjective:
     def _adversarial(self, step: int) -> bool:
         return self.discriminator is not None and step >= self.config.adversarial_start_step
 
-    def _forward(self, audio: Tensor, turn: Turn) -> EncodecTraining:
-        """The codec's training pass; at the start of the run possibly without its quantiser.
-
-        Latents of random weights are nearly equal: codebooks seeded from them are left behind by the first hundreds of
-        steps and refill slowly. Seeded from latents of a codec that has learnt a little, they are used at once.
-        """
-        if turn.step >= self.config.quantize_start_step:
-            return self.codec.forward_train(audio, turn.generator)
-        latent = self.codec.encoder(audio)
-        decoded = self.codec.decoder(latent).float()[..., : audio.shape[-1]]
-        codes = torch.zeros(
-            len(audio), self.codec.num_codebooks, latent.shape[-1], dtype=torch.int64, device=audio.device
-        )
-        nothing = decoded.new_zeros(())
-        return EncodecTraining(decoded, codes, nothing, self.codec.bandwidth_kbps, nothing)
-
     def _discriminator_loss(self, audio: Tensor, turn: Turn) -> Loss:
         assert self.discriminator is not None
         if turn.num_micro == 1:
-            self._shared = self._forward(audio, turn)
+            self._shared = self.codec.forward_train(audio, turn.generator)
             fake = self._shared.audio.detach()
         else:
             self.codec.eval()
@@ -201,16 +192,25 @@ class CodecObjective:
         return Loss(value, {"discriminator": value.detach()})
 
     def _generator_loss(self, audio: Tensor, output: EncodecTraining, turn: Turn) -> Loss:
-        """A scalar whose gradient is the balanced gradient with respect to the output, plus that of the commitment."""
+        """A scalar whose gradient is the balanced gradient with respect to the output, plus those of the other losses."""
+        weights = self.config.weights
         heard = output.audio.detach().requires_grad_()
+        losses = {}
         with torch.autocast(audio.device.type, enabled=False):
-            losses = {"l1": F.l1_loss(heard, audio), "mel": self.mel_loss(heard, audio)}
+            if weights.l1:
+                losses["l1"] = F.l1_loss(heard, audio)
+            if weights.mel:
+                losses["mel"] = self.mel_loss(heard, audio)
         if self._adversarial(turn.step):
             losses |= self._adversarial_losses(audio, heard, turn)
-        gradient, norms = self.balancer.gradient(losses, heard)
-        value = (output.audio * gradient).sum() + self.config.weights.commitment * output.commitment
+        value = weights.commitment * output.commitment + weights.spectrum * output.spectrum
+        norms: dict[str, Tensor] = {}
+        if losses:
+            gradient, norms = self.balancer.gradient(losses, heard)
+            value = value + (output.audio * gradient).sum()
         metrics = {name: loss.detach() for name, loss in losses.items()} | {
             "commitment": output.commitment.detach(),
+            "spectrum": output.spectrum.detach(),
             "codebook_usage": output.codebook_usage,
         }
         return Loss(value, metrics | {f"gradient/{name}": norm for name, norm in norms.items()})
