@@ -43,7 +43,7 @@ class EnCodecConfig(Config):
 
 
 class EncodecTraining(NamedTuple):
-    """What a training step needs: reconstruction, codes, commitment, distance of magnitudes (spectral decoders), kbit/s, usage."""
+    """What a training step needs. `spectrum` is the distance of magnitudes of a spectral decoder, else 0."""
 
     audio: Float[Tensor, "B C N"]
     codes: Int[Tensor, "B K T"]

@@ -19,7 +19,6 @@ from cadenza.nn.conv import Conv1d, ConvState
 from cadenza.nn.phase import PhaseReconstruction, PhaseState
 from cadenza.nn.spectral import InverseState, InverseSTFT, LogBands
 
-
 MAGNITUDE_FLOOR = 0.05
 """Magnitudes below this (a tone at -80 dB of full scale) count as silence in training."""
 
@@ -148,7 +147,7 @@ class SpectralEncoder(nn.Module):
 class SpectralDecoder(nn.Module):
     """Latent `[B, D, T]` -> audio `[B, 1, T * hop]`: magnitudes of an STFT at the fast rate, phases reconstructed.
 
-    Learning phases took a GAN vocoder hundreds of thousands of steps; tracking peaks needs none, and keeps notes steady.
+    A GAN vocoder learns phases in hundreds of thousands of steps; tracking peaks needs none, and keeps notes steady.
     """
 
     def __init__(self, config: SpectralConfig, channels: int, latent_dim: int) -> None:
@@ -179,9 +178,9 @@ class SpectralDecoder(nn.Module):
     ) -> tuple[Float[Tensor, "B 1 N"], Float[Tensor, ""]]:
         """The predicted magnitudes with the original's phases, and the distance of magnitudes; `N = T * hop`.
 
-        The original's phases tell the pitch, so losses on that audio alone teach envelopes and nothing about notes (measured: 8 dB
-        SI-SDR, and keys lost). The distance compares magnitudes themselves: `w (|d log(floor + m)| + 0.3 |d sqrt(m)|)`, averaged,
-        with weights `w` that fall as `1 / (f + 300 Hz)`, about as the ear's bands widen.
+        The original's phases tell the pitch, so losses on that audio alone teach envelopes and nothing about notes
+        (measured: 8 dB SI-SDR, and keys lost). The distance compares magnitudes themselves, averaged over
+        `w (|d log(floor + m)| + 0.3 |d sqrt(m)|)`; `w` falls as `1 / (f + 300 Hz)`, about as the ear's bands widen.
         """
         magnitude = self._magnitudes(latent, self._new_memory(), last=True)
         original = self.inverse.analyse(audio[:, 0].float())

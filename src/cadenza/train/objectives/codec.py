@@ -192,7 +192,7 @@ class CodecObjective:
         return Loss(value, {"discriminator": value.detach()})
 
     def _generator_loss(self, audio: Tensor, output: EncodecTraining, turn: Turn) -> Loss:
-        """A scalar whose gradient is the balanced gradient with respect to the output, plus those of the other losses."""
+        """A scalar with the balanced gradient at the output, plus the losses that are never balanced."""
         weights = self.config.weights
         heard = output.audio.detach().requires_grad_()
         losses = {}
