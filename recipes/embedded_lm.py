@@ -23,7 +23,7 @@ def config() -> TrainConfig:
             name="cadenza-embedded",
             licence="MIT",
             codec="runs/codec/model/codec",
-            lm=LMConfig(codebook_size=1024, dim=DIM, num_layers=8, num_heads=5, feed_forward_dim=4 * DIM),
+            lm=LMConfig(codebook_size=1024, dim=DIM, num_layers=8, num_heads=4, feed_forward_dim=4 * DIM),
             conditioning=ConditioningConfig(
                 dim=DIM,
                 conditioners={"description": TextConfig(dim=TEXT.dim, max_tokens=64, truncate=True)},
@@ -36,7 +36,7 @@ def config() -> TrainConfig:
             word_dropout=0.1,
             optimizer=MuonConfig(learning_rate=2e-3),
         ),
-        steps=2400,
+        steps=1900,
         batch_size=6,
         schedule=CosineSchedule(warmup_steps=60, min_ratio=0.05),
         ema_every=10,
