@@ -90,7 +90,9 @@ HIDDEN_PARTS = frozenset({"layers", "block", "expand", "project", "fold", "unfol
 
 
 def _muon(modules: Mapping[str, nn.Module], config: MuonConfig) -> JointOptimizer:
-    hidden, tables, vectors = [], [], []
+    hidden: list[nn.Parameter] = []
+    tables: list[nn.Parameter] = []
+    vectors: list[nn.Parameter] = []
     for module in modules.values():
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
