@@ -1,7 +1,7 @@
 # Everything a person does here. `make` alone lists it. Needs Python 3.11 or newer, and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help play setup check format test test-all bench gpu-bundle map clean
+.PHONY: help play setup check format test test-all bench golden gpu-bundle map clean
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
@@ -42,6 +42,9 @@ test-all: $(VENV)/.dev  ## every test that this machine can run
 
 bench: $(VENV)/.dev  ## the benchmarks, one after another; the last line of each is JSON
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+golden: $(VENV)/.dev  ## write the numbers that a refactor must not change anew (tests/golden)
+	$(BIN)/python tests/golden/test_golden.py
 
 gpu-bundle: $(VENV)/.core  ## gather what a bare GPU machine lacks into .gpu/ (recipes/GPU.md)
 	@PYTHON=$(BIN)/python recipes/gpu_bundle.sh
