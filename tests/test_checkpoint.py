@@ -181,6 +181,19 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, block: Block, monkeypat
     assert {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()} == before
 
 
+def test_a_full_disk_is_one_line_for_pickles_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 12416 vs 12304")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with (
+        pytest.raises(CadenzaError, match="the disk is full or failing"),
+        atomic_file(tmp_path / "x.bin") as temporary,
+    ):
+        checkpoint.write_pickle(temporary, {})
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a directory")
     with pytest.raises(CadenzaError, match=r"cannot write .*file/x\.json"):

@@ -69,12 +69,40 @@ class Pretrained:
         directory = Path(directory)
         if not directory.is_dir():
             raise CheckpointError(f"no model directory at {directory}: check the path")
-        build = cast(Callable[[Config], nn.Module], cls)
-        config = cls.read_config(directory)
-        with on_meta():
-            module = build(config)
+        module = cls._build(directory)
         load_weights(module, directory / WEIGHTS_FILE, device, dtype, cls.ignored_weights)
         return cast(P, module.eval())
+
+    @classmethod
+    def skeleton(cls: type[P], directory: str | Path) -> P:
+        """The module on the meta device: shapes without values. The file of weights was found to be whole and to fit.
+
+        Raises CheckpointError as `from_pretrained` does.
+        """
+        directory = Path(directory)
+        module = cls._build(directory)
+        expected = module.state_dict()
+        stored = weight_shapes(directory / WEIGHTS_FILE)
+        shapes = {name: shape for name, (shape, _) in stored.items() if not name.startswith(cls.ignored_weights)}
+        check_shapes(directory / WEIGHTS_FILE, expected, shapes)
+        return cast(P, module.eval())
+
+    @classmethod
+    def _build(cls, directory: Path) -> nn.Module:
+        """The module of the configuration in `directory`, on the meta device."""
+        build = cast(Callable[[Config], nn.Module], cls)
+        config = cls.read_config(directory)
+        try:
+            with on_meta():
+                return build(config)
+        except CheckpointError:
+            raise
+        except (ValueError, TypeError, RuntimeError, ArithmeticError, AssertionError, LookupError) as error:
+            # Fields are checked one by one; numbers that do not fit each other fail in the module's own arithmetic.
+            raise CheckpointError(
+                f"{directory / CONFIG_FILE} describes no model that can be built ({_first_line(error)}): "
+                "fetch or convert it again"
+            ) from error
 
     def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write `config.json` and `model.safetensors` into `directory`, floating-point tensors as `dtype` if given."""
@@ -187,6 +215,14 @@ def write_weights(path: str | Path, state: Mapping[str, Tensor], dtype: torch.dt
         save_file(tensors, temporary, metadata={"format": "pt"})
 
 
+def write_pickle(path: str | Path, content: Any) -> None:
+    """`torch.save`, but a full disk is the OSError that it is everywhere else (torch says RuntimeError)."""
+    try:
+        torch.save(content, path)
+    except RuntimeError as error:
+        raise OSError(f"the disk is full or failing ({_first_line(error)})") from error
+
+
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
@@ -255,7 +291,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(
             f"no file {path}: the model directory is incomplete, fetch or convert it again"
         ) from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise CheckpointError(
             f"{path} is not readable JSON ({_first_line(error)}): fetch or convert it again"
         ) from error

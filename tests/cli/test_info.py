@@ -1,6 +1,9 @@
 """`cadenza info` counts what is there."""
 
 import json
+import shutil
+
+import pytest
 
 from cadenza.testing import tiny_musicgen
 
@@ -40,3 +43,55 @@ def test_corrupt_models(cadenza, tmp_path):
     (directory / "config.json").write_text("{")
     result = cadenza("info", directory)
     assert (result.code, result.err.count("\n")) == (2, 1)
+
+
+def test_damage_is_found_before_it_is_loaded(cadenza, tmp_path):
+    directory = tmp_path / "model"
+    tiny_musicgen().save_pretrained(directory)
+    weights = directory / "lm" / "model.safetensors"
+    content = weights.read_bytes()
+    for damage in (content[: len(content) // 2], b"", None):
+        weights.unlink() if damage is None else weights.write_bytes(damage)
+        result = cadenza("info", directory)
+        assert (result.code, result.err.count("\n")) == (2, 1), result.err
+        assert "lm/model.safetensors" in result.err
+    weights.write_bytes(content)
+    assert cadenza("info", directory).code == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        ("lm", {"num_layers": 10**7}),  # would take all memory, or all day
+        ("lm", {"num_heads": 3}),
+        ("lm", {"dim": -32}),
+        ("codec", {"sample_rate": 0}),
+        ("codec", {"latent_dim": 0}),
+        ("codec", {"used_codebooks": 9}),
+        ("codec", {"segment_overlap": 2}),
+        ("codec", {"hops": [0]}),
+        ("codec", {"ratios": [2, 2]}),
+        ("conditioning", {"fuser": {"cross": ["nobody"]}}),
+    ],
+)
+def test_hostile_configurations(cadenza, tmp_path, model, part, changes):
+    directory = tmp_path / "model"
+    shutil.copytree(model, directory)
+    path = directory / part / "config.json"
+    config = json.loads(path.read_text())
+    if "ratios" in changes:
+        config["decoder"] |= changes
+    else:
+        config |= changes
+    path.write_text(json.dumps(config))
+    for arguments in (("info", directory), ("generate", "x", "--model", directory, "--duration", 0.3)):
+        result = cadenza(*arguments)
+        assert (result.code, result.err.count("\n")) == (2, 1), result.err
+
+
+def test_json_without_end(cadenza, tmp_path, model):
+    directory = tmp_path / "model"
+    shutil.copytree(model, directory)
+    (directory / "lm" / "config.json").write_text("[" * 100_000)
+    result = cadenza("info", directory)
+    assert (result.code, result.err.count("\n")) == (2, 1), result.err

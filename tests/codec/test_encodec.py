@@ -9,6 +9,7 @@ from cadenza.codec.encodec import EnCodec, EnCodecConfig
 from cadenza.codec.seanet import SEANetConfig
 from cadenza.codec.spectral import SpectralConfig
 from cadenza.codec.stereo import StereoCodec
+from cadenza.errors import UserError
 
 
 def tiny(kind="seanet", **changes):
@@ -190,3 +191,12 @@ def test_the_spectral_training_pass_judges_magnitudes_by_themselves():
     assert float(out.spectrum.detach()) > 0.1
     assert float(codec.decoder.head.weight.grad.abs().sum()) > 0
     assert tiny("seanet").train().forward_train(tone, torch.Generator().manual_seed(0)).spectrum == 0
+
+
+def test_what_cannot_be_is_said():
+    half = SEANetConfig(num_filters=4, ratios=(4, 2, 5))
+    codec = EnCodec(EnCodecConfig(encoder=half, decoder=half, segment_seconds=1.0, codebook_size=8))
+    with pytest.raises(UserError, match="use decode for the whole"):
+        codec.decode_step(torch.zeros(1, 2, 1, dtype=torch.int64), codec.new_decode_state(), last=True)
+    with pytest.raises(UserError, match="decoder's 4: make them equal"):
+        EnCodec(EnCodecConfig(encoder=SEANetConfig(ratios=(4, 2)), decoder=SEANetConfig(ratios=(2, 2))))

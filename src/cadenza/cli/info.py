@@ -35,36 +35,32 @@ def info(
 
 
 def describe(directory: Path) -> dict[str, Any]:
-    """The facts of a model directory. No weights are read but their hash."""
+    """The facts of a model directory. Weights are read for their hash alone; a damaged model is a CheckpointError."""
     from torch import nn
 
-    from cadenza.checkpoint import on_meta, read_config, weights_hash
-    from cadenza.codec.encodec import EnCodec, EnCodecConfig
-    from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
-    from cadenza.conditioning.t5 import T5Config, T5Encoder
-    from cadenza.lm.model import LM, LMConfig
+    from cadenza.checkpoint import read_config, weights_hash
+    from cadenza.codec.encodec import EnCodec
+    from cadenza.conditioning.provider import ConditionProvider
+    from cadenza.conditioning.t5 import T5Encoder
+    from cadenza.lm.model import LM
     from cadenza.pipelines.musicgen import MusicGenConfig
 
     config = read_config(MusicGenConfig, directory / "config.json")
-    codec = read_config(EnCodecConfig, directory / "codec" / "config.json")
-    lm = read_config(LMConfig, directory / "lm" / "config.json")
-    conditioning = read_config(ConditioningConfig, directory / "conditioning" / "config.json")
-    with on_meta():
-        modules: dict[str, nn.Module] = {
-            "codec": EnCodec(codec),
-            "lm": LM(lm),
-            "conditioning": ConditionProvider(conditioning),
-        }
-        shapes = {
-            "codec": f"{codec.num_codebooks} codebooks of {codec.codebook_size}, hop {codec.hop_length}",
-            "lm": f"{lm.num_layers} layers of {lm.dim}, {lm.num_heads} heads, pattern {lm.pattern.kind}",
-            "conditioning": ", ".join(f"{name} ({part.kind})" for name, part in conditioning.conditioners.items()),
-        }
-        for folder in sorted((directory / "conditioning").glob("*/config.json")):
-            text = read_config(T5Config, folder)
-            name = f"conditioning/{folder.parent.name}"
-            modules[name] = T5Encoder(text)
-            shapes[name] = f"{text.num_layers} layers of {text.dim}, vocabulary of {text.vocab_size}"
+    codec_part = EnCodec.skeleton(directory / "codec")
+    lm_part = LM.skeleton(directory / "lm")
+    conditioning_part = ConditionProvider.skeleton(directory / "conditioning")
+    codec, lm, conditioning = codec_part.config, lm_part.config, conditioning_part.config
+    modules: dict[str, nn.Module] = {"codec": codec_part, "lm": lm_part, "conditioning": conditioning_part}
+    shapes = {
+        "codec": f"{codec.num_codebooks} codebooks of {codec.codebook_size}, hop {codec.hop_length}",
+        "lm": f"{lm.num_layers} layers of {lm.dim}, {lm.num_heads} heads, pattern {lm.pattern.kind}",
+        "conditioning": ", ".join(f"{name} ({part.kind})" for name, part in conditioning.conditioners.items()),
+    }
+    for folder in sorted((directory / "conditioning").glob("*/config.json")):
+        encoder = T5Encoder.skeleton(folder.parent)
+        name, text = f"conditioning/{folder.parent.name}", encoder.config
+        modules[name] = encoder
+        shapes[name] = f"{text.num_layers} layers of {text.dim}, vocabulary of {text.vocab_size}"
     parts = {
         name: {
             "parameters": sum(parameter.numel() for parameter in module.parameters()),

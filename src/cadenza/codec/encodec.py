@@ -17,6 +17,7 @@ from cadenza.codec.base import Codec, Codes
 from cadenza.codec.quantize import ResidualQuantizer
 from cadenza.codec.seanet import SEANetConfig, SEANetDecoder, SEANetEncoder
 from cadenza.codec.spectral import SpectralConfig, SpectralDecoder, SpectralEncoder
+from cadenza.errors import UserError
 
 Half = Annotated[SEANetConfig | SpectralConfig, Field(discriminator="kind")]
 
@@ -25,17 +26,21 @@ class EnCodecConfig(Config):
     """Defaults: the 32 kHz model of MusicGen."""
 
     kind: str = Field("encodec", pattern="^encodec$")
-    sample_rate: int = Field(32000, description="Hz")
-    channels: int = Field(1, description="audio channels")
-    codebook_size: int = Field(2048, description="entries per codebook")
-    num_codebooks: int = Field(4, description="residual codebooks held")
-    used_codebooks: int | None = Field(None, description="residual codebooks used (a lower bandwidth); None: all")
-    latent_dim: int = Field(128, description="width of the quantised latent")
+    sample_rate: int = Field(32000, ge=1, le=1_000_000, description="Hz")
+    channels: int = Field(1, ge=1, le=65536, description="audio channels")
+    codebook_size: int = Field(2048, ge=2, le=65536, description="entries per codebook")
+    num_codebooks: int = Field(4, ge=1, le=65536, description="residual codebooks held")
+    used_codebooks: int | None = Field(
+        None, ge=1, le=65536, description="residual codebooks used (a lower bandwidth); None: all"
+    )
+    latent_dim: int = Field(128, ge=1, le=65536, description="width of the quantised latent")
     encoder: Half = Field(default_factory=SEANetConfig)
     decoder: Half = Field(default_factory=SEANetConfig)
     renormalize: bool = Field(False, description="divide each segment by its RMS and keep it as the scale")
-    segment_seconds: float | None = Field(None, description="code segments of this length apart; None: the whole file")
-    segment_overlap: float = Field(0.01, description="share of a segment that the next one repeats")
+    segment_seconds: float | None = Field(
+        None, gt=0, description="code segments of this length apart; None: the whole file"
+    )
+    segment_overlap: float = Field(0.01, ge=0, lt=1, description="share of a segment that the next one repeats")
 
     @property
     def hop_length(self) -> int:
@@ -65,7 +70,13 @@ class EnCodec(Codec, Pretrained):
         super().__init__()
         self.config = config
         if config.decoder.hop_length != config.hop_length:
-            raise ValueError(f"encoder hop {config.hop_length} and decoder hop {config.decoder.hop_length} must agree")
+            raise UserError(
+                f"the encoder's hop is {config.hop_length}, the decoder's {config.decoder.hop_length}: make them equal"
+            )
+        if config.num_codebooks < (config.used_codebooks or 1):
+            raise UserError(
+                f"used_codebooks = {config.used_codebooks}: the codec has {config.num_codebooks}, use as many or fewer"
+            )
         self.encoder: SEANetEncoder | SpectralEncoder
         self.decoder: SEANetDecoder | SpectralDecoder
         if isinstance(config.encoder, SpectralConfig):
@@ -138,7 +149,9 @@ class EnCodec(Codec, Pretrained):
     def decode_step(self, codes: Int[Tensor, "B K t"], state: list[Any], last: bool) -> Float[Tensor, "B C n"]:
         """Streamed `decode` of a codec that codes whole files (24 and 32 kHz)."""
         if self.config.segment_seconds:
-            raise ValueError("a codec of separate segments (48 kHz) decodes whole segments: use decode")
+            raise UserError(
+                "a codec of separate segments (48 kHz) cannot decode step by step: use decode for the whole"
+            )
         return self.decoder.stream(self.quantizer.decode(codes), state, last)
 
     def forward_train(self, audio: Float[Tensor, "B C N"], generator: torch.Generator | None = None) -> EncodecTraining:

@@ -22,16 +22,16 @@ class SEANetConfig(Config):
     """Shape of one half of the codec; encoder and decoder normally share it."""
 
     kind: Literal["seanet"] = "seanet"
-    num_filters: int = Field(64, description="channels next to the waveform; doubled at every stride")
+    num_filters: int = Field(64, ge=1, le=4096, description="channels next to the waveform; doubled at every stride")
     ratios: tuple[int, ...] = Field((8, 5, 4, 4), description="strides in decoder order; their product is the hop")
-    num_residual_layers: int = Field(1, description="residual blocks per stride")
+    num_residual_layers: int = Field(1, ge=0, le=64, description="residual blocks per stride")
     kernel_size: int = Field(7, description="first convolution, samples or frames")
     last_kernel_size: int = Field(7, description="last convolution, samples or frames")
     residual_kernel_size: int = Field(3, description="first convolution of a residual block")
     dilation_base: int = Field(2, description="dilation of residual block j is base ** j")
     compress: int = Field(2, description="a residual block narrows its channels by this factor")
     identity_shortcut: bool = Field(True, description="False: 1x1 convolution on the skip path (24 and 48 kHz models)")
-    num_lstm_layers: int = Field(2, description="0: none")
+    num_lstm_layers: int = Field(2, ge=0, le=64, description="0: none")
     norm: Literal["weight_norm", "time_group_norm", "none"] = Field("weight_norm", description="of every convolution")
     causal: bool = Field(False, description="pad on the left only")
     pad_mode: Literal["constant", "reflect", "replicate"] = Field(

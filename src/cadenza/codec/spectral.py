@@ -27,11 +27,11 @@ class SpectralConfig(Config):
     """Shape of one half of the codec; encoder and decoder are configured apart."""
 
     kind: Literal["spectral"] = "spectral"
-    hop_length: int = Field(640, description="samples per latent frame")
-    dim: int = Field(256, description="width of the blocks at the frame rate")
-    num_layers: int = Field(4, description="blocks at the frame rate")
-    fast_dim: int = Field(128, description="width of the blocks at the fast rate")
-    fast_layers: int = Field(4, description="blocks at the fast rate")
+    hop_length: int = Field(640, ge=1, le=65536, description="samples per latent frame")
+    dim: int = Field(256, ge=1, le=65536, description="width of the blocks at the frame rate")
+    num_layers: int = Field(4, ge=0, le=1024, description="blocks at the frame rate")
+    fast_dim: int = Field(128, ge=1, le=65536, description="width of the blocks at the fast rate")
+    fast_layers: int = Field(4, ge=0, le=1024, description="blocks at the fast rate")
     fast_factor: int = Field(
         4, description="fast frames per latent frame; the transform's hop is hop_length / fast_factor"
     )

@@ -31,11 +31,11 @@ TIED_EMBEDDING = "encoder.embed_tokens.weight"
 class T5Config(Config):
     """The defaults are t5-base. Reads Hugging Face's `config.json` too."""
 
-    vocab_size: int = Field(32128, ge=1, description="rows of the token embedding")
-    dim: int = Field(768, ge=1, description="model width, D")
-    head_dim: int = Field(64, ge=1, description="width per attention head, E")
-    num_heads: int = Field(12, ge=1, description="attention heads; heads x head_dim need not be dim")
-    num_layers: int = Field(12, ge=1, description="encoder layers")
+    vocab_size: int = Field(32128, ge=1, le=10_000_000, description="rows of the token embedding")
+    dim: int = Field(768, ge=1, le=65536, description="model width, D")
+    head_dim: int = Field(64, ge=1, le=65536, description="width per attention head, E")
+    num_heads: int = Field(12, ge=1, le=1024, description="attention heads; heads x head_dim need not be dim")
+    num_layers: int = Field(12, ge=1, le=1024, description="encoder layers")
     feed_forward_dim: int = Field(3072, ge=1, description="width of the feed-forward layers")
     feed_forward: Literal["relu", "gated-gelu"] = Field("relu", description="relu: T5 1.0; gated-gelu: T5 1.1, FLAN-T5")
     num_buckets: int = Field(32, ge=4, description="relative-position buckets, half for each direction")

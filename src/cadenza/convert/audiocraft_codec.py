@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from torch import Tensor
 
-from cadenza.checkpoint import atomic_file, parse_config
+from cadenza.checkpoint import atomic_file, parse_config, write_pickle
 from cadenza.codec.encodec import EnCodec, EnCodecConfig
 from cadenza.codec.seanet import SEANetConfig
 from cadenza.convert.assemble import assemble, reading, require
@@ -99,7 +98,7 @@ def save_checkpoint(path: str | Path, state: Mapping[str, Tensor], settings: Map
         "exported": True,
     }
     with atomic_file(path) as temporary:
-        torch.save(content, temporary)
+        write_pickle(temporary, content)
 
 
 def _assemble(config: EnCodecConfig, state: Any, source: str | Path) -> EnCodec:

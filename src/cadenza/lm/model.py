@@ -55,13 +55,13 @@ PositionalConfig = Annotated[SinusoidalConfig | InterleavedConfig, Field(discrim
 class LMConfig(Config):
     """The defaults are MusicGen-small, text by cross-attention."""
 
-    num_codebooks: int = Field(4, ge=1, description="parallel streams of codes, K")
-    codebook_size: int = Field(2048, ge=2, description="codes per codebook, V")
+    num_codebooks: int = Field(4, ge=1, le=1024, description="parallel streams of codes, K")
+    codebook_size: int = Field(2048, ge=2, le=65536, description="codes per codebook, V")
     num_special_tokens: int = Field(1, ge=1, description="rows of each embedding table beyond the codes")
-    dim: int = Field(1024, ge=4, description="model width, D")
-    num_layers: int = Field(24, ge=1, description="transformer layers")
-    num_heads: int = Field(16, ge=1, description="attention heads")
-    feed_forward_dim: int = Field(4096, ge=1, description="width of the feed-forward layer")
+    dim: int = Field(1024, ge=4, le=65536, description="model width, D")
+    num_layers: int = Field(24, ge=1, le=1024, description="transformer layers")
+    num_heads: int = Field(16, ge=1, le=1024, description="attention heads")
+    feed_forward_dim: int = Field(4096, ge=1, le=1_048_576, description="width of the feed-forward layer")
     cross_attention: bool = Field(True, description="whether layers attend to a source (text)")
     norm_first: bool = Field(True, description="norm before each block; False: after its residual sum")
     final_norm: bool = Field(True, description="norm between the last layer and the heads")

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cadenza.checkpoint import atomic_directory, read_json, read_weights, write_json, write_weights
+from cadenza.checkpoint import atomic_directory, read_json, read_weights, write_json, write_pickle, write_weights
 from cadenza.errors import CheckpointError
 from cadenza.train.ema import EMA
 from cadenza.train.objective import Objective
@@ -58,7 +58,7 @@ def save_snapshot(
         write_weights(training / "average.safetensors", ema.average)
         optimizers = {phase.name: phase.optimizer.state_dict() for phase in objective.all_phases()}
         state = {"optimizers": optimizers, "scaler": scaler.state_dict(), "objective": objective.state_dict()}
-        torch.save(state, training / "state.pt")
+        write_pickle(training / "state.pt", state)
         numbers = {"format": FORMAT, "average_count": ema.count, **asdict(progress), "config": dict(config)}
         write_json(training / "state.json", numbers)
         with ema.applied():
