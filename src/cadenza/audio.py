@@ -80,9 +80,9 @@ class Audio:
         import soundfile
 
         path = Path(path)
-        if not path.is_file():
-            raise UserError(f"{path}: {'is a directory' if path.is_dir() else 'no such file'}; give an audio file")
         try:
+            if not path.is_file():
+                raise UserError(f"{path}: {'is a directory' if path.is_dir() else 'no such file'}; give an audio file")
             with path.open("rb") as stream:
                 metadata = _check_riff(stream, path)
                 with soundfile.SoundFile(stream) as file:
@@ -95,7 +95,7 @@ class Audio:
             detail = "empty (0 bytes)" if path.stat().st_size == 0 else "not audio that can be read, or damaged"
             raise UserError(f"{path}: {detail}; give WAV, FLAC, Ogg, Opus or MP3") from error
         except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+            raise UserError(f"{str(path)[:200]}: cannot be read ({error.strerror}); give an audio file") from error
         try:
             return cls(samples, sample_rate, metadata)
         except UserError as error:

@@ -76,6 +76,8 @@ def find_model(name: str | Path | None = None) -> Path:
             return directory
         own = directory.resolve().name
         return _converted(directory, own, Path("local"), UNKNOWN_LICENCE)
+    if name in CODECS:
+        raise CheckpointError(f"{name} is a codec, which makes no music: give the name of a whole model")
     if _may_be_remote(str(name), MODELS):
         return _from_hub(str(name))
     raise UserError(_unknown(str(name), MODELS))

@@ -1,6 +1,7 @@
 """`cadenza codec`: decode of encode is roundtrip."""
 
 import numpy as np
+import soundfile
 
 from cadenza import Audio
 from cadenza.testing import noise, tone
@@ -16,6 +17,16 @@ def test_encode_decode_is_roundtrip(cadenza, model):
     a, b = Audio.read("a.wav"), Audio.read("b.wav")
     assert a.num_samples == round(1.01 * 32000)
     np.testing.assert_array_equal(a.samples, b.samples)
+
+
+def test_roundtrip_of_extremes(cadenza, model):
+    """Silence has no ratio; samples far beyond full scale must not overflow (warnings are errors)."""
+    Audio(np.zeros(3200), 32000).write("silent.wav")
+    assert "of silence" in cadenza("codec", "roundtrip", "silent.wav", "a.wav", "--model", model).out
+    soundfile.write("loud.wav", np.full(3200, 1e30), 32000, subtype="FLOAT")
+    result = cadenza("codec", "roundtrip", "loud.wav", "b.wav", "--model", model)
+    assert result.code == 0, result.err
+    assert "nan" not in result.out
 
 
 def test_bad_input(cadenza, model):

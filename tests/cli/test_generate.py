@@ -104,7 +104,12 @@ def test_notices_are_one_line(cadenza, model):
         (("x", "--melody", "good.wav"), "tiny cannot follow a melody"),
         (("x", "--from", "good.wav"), "leave out PROMPT"),
         (("--from", "good.wav", "--top-k", "3"), "leave out --top-k"),
-        (("--from", "good.wav"), "carries no record"),
+        (("--from", "good.wav"), "good.wav: this audio carries no record"),
+        (("x", "--prompt-audio", "n" * 5000 + ".wav"), "(File name too long); give an audio file"),
+        (("x", "-o", "n" * 5000 + ".wav"), "File name too long; choose another name"),
+        (("caf\udce9",), "'caf\\udce9' holds bytes that are no text"),
+        (("x", "--prompt-audio", "good.wav", "--duration", "0.5"), "lasts 1 s, the piece with it 0.5 s"),
+        (("x", "--model", "facebook/encodec_32khz"), "facebook/encodec_32khz is a codec, which makes no music"),
         (("--from", "missing.flac"), "missing.flac: no such file"),
         (("x", "--nope"), "No such option: --nope"),
         (("x", "--loudness", "loud"), "'loud' is not a number"),
@@ -129,6 +134,20 @@ def test_a_file_where_a_folder_should_be(cadenza, model):
         1,
         "cadenza: file/x.wav: {} is not a folder; choose another place\n".format(Path("file").absolute()),
     )
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_work(cadenza, model, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK)  # tests may run as a user whom nothing stops
+    for output in ("x.wav", "."):
+        result = cadenza("generate", "x", "-o", output, "--model", model)
+        assert (result.code, result.err.count("\n")) == (1, 1)
+        assert "cannot write into" in result.err
+
+
+def test_a_silent_prompt_is_said(cadenza, model):
+    Audio(np.zeros(16000), 32000).write("silent.wav")
+    result = cadenza("generate", "x", "--prompt-audio", "silent.wav", "-o", "x.wav", "--duration", 1, "--model", model)
+    assert (result.code, result.err) == (0, "cadenza: the audio prompt is silent: the music goes on from silence\n")
 
 
 def test_another_model_is_refused(cadenza, model, tmp_path):

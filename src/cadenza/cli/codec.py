@@ -84,10 +84,10 @@ def roundtrip(source: Source, target: Target, model: Model = None, device: Devic
     codes, num_samples = _encode(audio, codec)
     decoded = _decode(codes, codec, num_samples)
     decoded.write(target, loudness_lufs=None)
-    wanted = audio.resample(codec.sample_rate).with_channels(codec.channels).samples
-    error = np.square(wanted - decoded.samples).mean()
-    ratio = 10 * np.log10(max(np.square(wanted).mean(), 1e-20) / max(error, 1e-20))
-    print(f"{target}: {decoded.duration_seconds:.2f} s, {_kbps(codec):.2f} kbit/s, signal to noise {ratio:.1f} dB")
+    wanted = audio.resample(codec.sample_rate).with_channels(codec.channels).samples.astype(np.float64)
+    signal, error = np.square(wanted).mean(), np.square(wanted - decoded.samples).mean()
+    heard = f"signal to noise {10 * np.log10(signal / max(error, 1e-20)):.1f} dB" if signal else "of silence"
+    print(f"{target}: {decoded.duration_seconds:.2f} s, {_kbps(codec):.2f} kbit/s, {heard}")
 
 
 def _read(path: Path) -> "Audio":

@@ -1,6 +1,7 @@
 """`cadenza generate`: words to a music file."""
 
 import math
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -74,7 +75,7 @@ def generate(
         _refuse_choices(choices | {"prompt_audio": prompt_audio, "melody": melody, "PROMPT": prompts or None})
     elif not prompts:
         raise UserError('no prompt: say what to play, as in cadenza generate "a slow waltz", or give --from TAKE')
-    if output is not None and not output.is_dir():
+    if output is not None:
         _check_output(output)
     set_threads(threads)
     if take is not None:
@@ -128,7 +129,10 @@ def _render_again(
     from cadenza.pipelines.take import Take
 
     audio = Audio.read(path)
-    record = Take.from_metadata(audio.metadata)
+    try:
+        record = Take.from_metadata(audio.metadata)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     name = model
     if name is None:
         try:
@@ -160,13 +164,18 @@ def _check_output(path: Path) -> None:
     """Find out before the work, not after it, that it cannot be kept."""
     from cadenza.audio import FORMATS
 
-    if path.suffix.lower() not in FORMATS:
+    try:
+        folder = path if path.is_dir() else path.absolute().parent
+        while not folder.exists():
+            folder = folder.parent
+    except OSError as error:  # longer than names can be
+        raise UserError(f"{str(path)[:200]}: {error.strerror}; choose another name") from error
+    if not path.is_dir() and path.suffix.lower() not in FORMATS:
         raise UserError(f"{path}: unknown extension {path.suffix!r}; use one of {', '.join(FORMATS)}")
-    parent = path.absolute().parent
-    while not parent.exists():
-        parent = parent.parent
-    if not parent.is_dir():
-        raise CadenzaError(f"{path}: {parent} is not a folder; choose another place")
+    if not folder.is_dir():
+        raise CadenzaError(f"{path}: {folder} is not a folder; choose another place")
+    if not os.access(folder, os.W_OK):
+        raise CadenzaError(f"{path}: cannot write into {folder}; choose another place")
 
 
 def _path(output: Path | None, name: str) -> Path:

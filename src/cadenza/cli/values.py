@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import sys
 from typing import Annotated
 
@@ -52,6 +53,7 @@ def set_threads(threads: int | None) -> None:
 
 def show_notices(level: int = logging.INFO) -> None:
     """Let what the library has to say reach the person, one line each on stderr."""
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # our own error follows when its retries are through
     logger = logging.getLogger("cadenza")
     logger.handlers = [logging.StreamHandler(sys.stderr)]
     logger.handlers[0].setFormatter(logging.Formatter("cadenza: %(message)s"))

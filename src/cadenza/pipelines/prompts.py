@@ -56,6 +56,8 @@ def _timeline(entries: Sequence[object]) -> Piece:
 def fit(section: Section, conditioner: TextConditioner) -> Section:
     """The section as the model can hear it: text beyond the encoder's limit is cut, and that is said; so is no text."""
     text = section.text
+    if any("\ud800" <= letter <= "\udfff" for letter in text):  # what a shell's bytes become that are no UTF-8
+        raise UserError(f"the prompt {text!a:.60} holds bytes that are no text: write it in UTF-8")
     if not text.strip():
         log.warning("empty prompt: the music is the model's own choice")
         return Section(section.start_seconds, "")

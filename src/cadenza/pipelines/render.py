@@ -5,6 +5,7 @@ texts --> conditions of each section --.
 audio prompt --> codes ----> windows of the language model --> codes --> codec --> samples
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -23,6 +24,8 @@ from cadenza.lm.model import LM
 from cadenza.lm.windows import Window, plan_windows
 from cadenza.pipelines.requests import Request
 from cadenza.pipelines.streaming import decode_stream
+
+log = logging.getLogger("cadenza")
 
 Progress = Callable[[float, float], None]
 """Called with the seconds of audio made so far, and in all (summed over a batch, audio prompts not counted)."""
@@ -54,7 +57,12 @@ class Renderer:
         frames = audio.num_samples // self.codec.hop_length
         if not frames:
             least = self.codec.hop_length / self.codec.sample_rate
-            raise UserError(f"the audio prompt lasts {audio.duration_seconds:.4f} s: give at least {least:.4f} s")
+            raise UserError(
+                f"the audio prompt lasts {audio.duration_seconds:.4f} s ({audio.num_samples} samples): "
+                f"give at least {least:.4f} s"
+            )
+        if not audio.samples.any():
+            log.warning("the audio prompt is silent: the music goes on from silence")
         samples = torch.from_numpy(audio.samples[None, :, : frames * self.codec.hop_length])
         return self.codec.encode(samples.to(self._device)).codes[0]
 
@@ -88,6 +96,11 @@ class Renderer:
         prompts = [request.prompt_codes for request in requests if request.prompt_codes is not None]
         prompt = torch.stack(prompts).to(self._device) if prompts else None
         num_frames = -(-num_samples // self.codec.hop_length)
+        if prompt is not None and prompt.shape[2] >= num_frames:
+            raise UserError(
+                f"the audio prompt lasts {prompt.shape[2] / self.codec.frame_rate:g} s, the piece with it "
+                f"{settings.duration:g} s: make the piece longer or the prompt shorter"
+            )
         codes = self._codes(requests, settings, num_frames, prompt, progress, should_stop)
         for audio in decode_stream(self.codec, codes, num_samples):
             yield audio.float().cpu().numpy()

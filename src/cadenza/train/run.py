@@ -27,7 +27,10 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"no recipe {path}: give the path of a Python file with config() -> TrainConfig")
-    make = runpy.run_path(str(path)).get("config")
+    try:
+        make = runpy.run_path(str(path)).get("config")
+    except SyntaxError as error:
+        raise UserError(f"{path} is not Python (line {error.lineno}: {error.msg}): put it right") from error
     config = make() if callable(make) else None
     if not isinstance(config, TrainConfig):
         raise UserError(f"{path} is not a recipe: it must define config() -> TrainConfig")
