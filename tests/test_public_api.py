@@ -12,7 +12,6 @@ PUBLIC = [
     "CadenzaError",
     "CheckpointError",
     "GenerationConfig",
-    "MissingExtra",
     "MusicGen",
     "UserError",
     "__version__",
@@ -40,7 +39,6 @@ def test_unknown_names_are_attribute_errors():
 def test_errors_are_what_people_catch():
     assert issubclass(UserError, ValueError)
     assert issubclass(cadenza.CheckpointError, UserError)
-    assert issubclass(cadenza.MissingExtra, UserError)
     assert issubclass(UserError, CadenzaError)
 
 

@@ -9,7 +9,7 @@ Public names are resolved on first use, so that `import cadenza` costs no more t
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from cadenza.errors import CadenzaError, CheckpointError, MissingExtra, UserError
+from cadenza.errors import CadenzaError, CheckpointError, UserError
 
 if TYPE_CHECKING:
     from cadenza.audio import Audio as Audio
@@ -31,7 +31,6 @@ __all__ = [
     "CadenzaError",
     "CheckpointError",
     "GenerationConfig",
-    "MissingExtra",
     "MusicGen",
     "UserError",
     "__version__",

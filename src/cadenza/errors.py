@@ -15,7 +15,3 @@ class UserError(CadenzaError, ValueError):
 
 class CheckpointError(UserError):
     """A model directory or foreign checkpoint that is missing, corrupt, hostile or of another shape."""
-
-
-class MissingExtra(UserError):
-    """A feature whose optional packages are not installed; the message says which extra to install."""

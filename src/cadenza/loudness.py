@@ -26,7 +26,7 @@ def loudness_lufs(samples: Float32[np.ndarray, "C N"], sample_rate: int) -> floa
     if samples.shape[1] < block:
         samples = np.tile(samples, (1, -(-block // samples.shape[1])))
     hop = max(1, block // 4)
-    energy = _k_weighted_energy(samples, sample_rate, hop)
+    energy = k_weighted_energy(samples, sample_rate, hop)
     blocks = np.convolve(energy, np.ones(4), mode="valid") / (4 * hop)  # mean square of 0.4 s, every 0.1 s
     blocks = blocks[blocks > 10 ** ((ABSOLUTE_GATE_LUFS + 0.691) / 10)]
     if not blocks.size:
@@ -63,7 +63,7 @@ def limit(samples: Float32[np.ndarray, "C N"], sample_rate: int, ceiling: float)
     return (limited / excess).astype(np.float32) if excess > 1 else limited
 
 
-def _k_weighted_energy(samples: np.ndarray, sample_rate: int, hop: int) -> np.ndarray:
+def k_weighted_energy(samples: np.ndarray, sample_rate: int, hop: int) -> np.ndarray:
     """Sum over channels of the squared K-weighted signal, summed over each whole hop.
 
     The two biquads are applied as their frequency response, in pieces: each begins 0.5 s early, by when

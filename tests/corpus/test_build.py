@@ -157,3 +157,9 @@ def test_a_bad_soundfont_is_named(tmp_path: Path, content: bytes) -> None:
     score = next(s for s in (compose(n, 8.0) for n in range(50)) if s.genre == "classical")
     with pytest.raises(UserError, match=r"fake\.sf2"):
         render_module.render(score, fake)
+
+
+def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file: no folder can be made there"):
+        build(tmp_path / "file", hours=0.01)

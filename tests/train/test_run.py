@@ -11,13 +11,29 @@ from cadenza.train.config import TrainConfig
 from cadenza.train.run import build, override, read_recipe
 from train.tiny import codec_run, lm_run, write_audio
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.py"))
+# Beside the recipes lies what ships their results.
+RECIPES = [
+    path
+    for path in sorted((Path(__file__).parents[2] / "recipes").glob("*.py"))
+    if "\ndef config()" in path.read_text(encoding="utf-8")
+]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_gives_a_configuration_that_survives_json(path: Path):
     config = read_recipe(path)
     assert TrainConfig.model_validate(json.loads(json.dumps(config.model_dump(mode="json")))) == config
+
+
+def test_the_published_recipes_are_found():
+    assert {"embedded_codec", "embedded_lm", "system1_small"} <= {path.stem for path in RECIPES}
+
+
+def test_a_recipe_that_is_no_python_is_one_line(tmp_path: Path):
+    path = tmp_path / "broken.py"
+    path.write_text("def config(: pass")
+    with pytest.raises(UserError, match=r"broken.py is not Python \(line 1: .*\): put it right"):
+        read_recipe(path)
 
 
 def test_overrides_replace_fields_by_dotted_name(tmp_path: Path):

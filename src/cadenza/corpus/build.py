@@ -189,8 +189,11 @@ def build(
     find_fluidsynth()
     find_soundfont(soundfont)
     root = Path(directory)
-    for folder in ("audio", "pieces"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
+    try:
+        for folder in ("audio", "pieces"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{root}: no folder can be made there ({error.strerror}); choose another place") from error
     wanted, made, began, new = hours * 3600.0, 0.0, time.monotonic(), 0.0
     count, shown = 0, 0.0
     for index, seconds, is_new in _pieces(root, seed, workers, soundfont):
