@@ -2,7 +2,6 @@
 
 import signal
 import sys
-import time
 from types import FrameType, TracebackType
 
 
@@ -14,7 +13,6 @@ class GenerationProgress:
 
     def __init__(self) -> None:
         self.stopped = False
-        self.began = time.perf_counter()
         self._bar: object = None
         self._task: object = None
         self._previous: object = None
@@ -29,10 +27,6 @@ class GenerationProgress:
         signal.signal(signal.SIGINT, self._previous)  # type: ignore[arg-type]
         if self._bar is not None:
             self._bar.stop()  # type: ignore[attr-defined]
-
-    @property
-    def elapsed_seconds(self) -> float:
-        return time.perf_counter() - self.began
 
     def should_stop(self) -> bool:
         return self.stopped
