@@ -1,9 +1,9 @@
-"""A codec half that works on spectra: log-mel encoder and inverse-STFT decoder over ConvNeXt blocks.
+"""A codec half that works on spectra: an encoder that reads two log spectra, a decoder that writes magnitudes.
 
 In: audio `[B, C, N]` (C = 1); out: latent `[B, D, T]`, `T = ceil(N / hop)`; and back. All convolutions run at the frame
-rate and a few times above it instead of at the sample rate, which is what makes it cheap on a CPU. Decoder head after
-Vocos (Siuzdak 2023), blocks after ConvNeXt (Liu et al. 2022, section 2.6), with a bounded look to the right so that it
-streams exactly.
+rate and a few times above it instead of at the sample rate, which is what makes it cheap on a CPU. That an inverse STFT
+can stand at the end is Vocos (Siuzdak 2023); unlike there no phases are predicted, `cadenza.nn.phase` reconstructs
+them. Blocks after ConvNeXt (Liu et al. 2022, section 2.6), with a bounded look to the right so that it streams exactly.
 """
 
 from typing import Any, Literal
