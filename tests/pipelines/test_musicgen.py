@@ -1,8 +1,10 @@
 """The assembled model: same seed, same audio; a stream is the whole; a batch is its items; a take can be made again."""
 
+import inspect
 import json
 import logging
 import math
+import re
 
 import numpy as np
 import pytest
@@ -268,8 +270,8 @@ def test_absurd_durations(music, duration):
         ({"seed": 2**64}, "seed 1844"),
         ({"seed": [1, 2]}, "2 seeds for 1 prompts"),
         ({"text": ["a", "b"], "prompt": [tone()]}, "1 audio prompts for 2 prompts"),
-        ({"prompt": tone(duration_seconds=0.01)}, "audio prompt lasts 0.0100 s: give at least 0.0200 s"),
-        ({"prompt": tone(duration_seconds=1.0)}, "longer duration"),
+        ({"prompt": tone(duration_seconds=0.01)}, "audio prompt lasts 0.0100 s .320 samples.: give at least 0.0200 s"),
+        ({"prompt": tone(duration_seconds=1.0)}, "make the piece longer or the prompt shorter"),
         ({"melody": tone()}, "tiny cannot follow a melody"),
         ({"temperature": -1.0}, "temperature = -1"),
         ({"top_p": 1.5}, "top_p = 1.5"),
@@ -396,3 +398,33 @@ def test_settings_by_name_win(music):
     config = GenerationConfig(duration=0.4, top_k=3)
     record = music.generate("x", seed=0, config=config, top_k=9).metadata["generation"]
     assert (record["duration"], record["top_k"]) == (0.4, 9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"text": None}, "the prompt None is no text"),
+        ({"text": 3}, "the prompt 3 is no text"),
+        ({"text": "x", "seed": 1.5}, "seed 1.5: choose a whole number"),
+        ({"text": "x", "seed": "a"}, "seed 'a': choose a whole number"),
+        ({"text": "x", "prompt": "hum.wav"}, "'hum.wav' is no audio: give cadenza.Audio.read"),
+    ],
+)
+def test_things_of_another_kind_are_explained(arguments, words):
+    """A person in a notebook has no type checker; the inner function, since tests check types at every call."""
+    from cadenza.pipelines.prompts import parse_text
+    from cadenza.pipelines.requests import choose_seeds, spread
+
+    def check() -> None:
+        inspect.unwrap(parse_text)(arguments["text"])
+        inspect.unwrap(choose_seeds)(arguments.get("seed"), 1)
+        inspect.unwrap(spread)(arguments.get("prompt"), 1, "audio prompts")
+
+    with pytest.raises(UserError, match=re.escape(words)):
+        check()
+
+
+def test_numbers_of_numpy_are_seeds():
+    from cadenza.pipelines.requests import choose_seeds
+
+    assert inspect.unwrap(choose_seeds)(np.int64(3), 2) == [3, 4]

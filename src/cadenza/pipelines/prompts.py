@@ -29,6 +29,8 @@ def parse_text(text: Text) -> tuple[list[Piece], bool]:
     """The pieces asked for, and whether they were asked for as a batch."""
     if isinstance(text, str):
         return [(Section(0.0, text),)], False
+    if not isinstance(text, Sequence):
+        raise UserError(f"the prompt {text!r:.60} is no text: give a sentence, a list of sentences or a timeline")
     entries = list(text)
     if not entries:
         raise UserError("no prompt: give a sentence, a list of sentences or a timeline")

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from operator import index
 from typing import Any, NamedTuple
 
 from jaxtyping import Int
@@ -31,8 +32,9 @@ def combine_settings(
     default length behind its audio prompt.
     """
     if given.get("duration") is None and not has_config and prompt is not None:
-        prompts = [prompt] if isinstance(prompt, Audio) else prompt
-        given = given | {"duration": base.duration + max(part.duration_seconds for part in prompts)}
+        prompts = [prompt] if isinstance(prompt, Audio) else spread(prompt, len(prompt), "audio prompts")
+        longest = max((part.duration_seconds for part in prompts if part is not None), default=0.0)
+        given = given | {"duration": base.duration + longest}
     chosen = {name: value for name, value in given.items() if value is not None}
     return GenerationConfig(**base.model_dump() | chosen)  # built anew rather than copied, so that all is checked
 
@@ -41,7 +43,14 @@ def choose_seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:
     """One seed per item: as given, counting up from one number, or drawn."""
     if seed is None:
         return [secrets.randbelow(2**31) for _ in range(count)]
-    seeds = [seed + i for i in range(count)] if isinstance(seed, int) else list(seed)
+    if isinstance(seed, Sequence):
+        seeds = list(seed)
+    else:
+        try:
+            first = index(seed)  # numpy's whole numbers too
+        except TypeError as error:
+            raise UserError(f"seed {seed!r:.40}: choose a whole number from 0 to 2^64 - 1") from error
+        seeds = [first + i for i in range(count)]
     if len(seeds) != count:
         raise UserError(f"{len(seeds)} seeds for {count} prompts: give one per prompt, or one number")
     for one in seeds:
@@ -54,6 +63,8 @@ def spread(value: Audio | Sequence[Audio] | None, count: int, what: str) -> list
     """One per item: the same for all, or as many as there are items."""
     if value is None or isinstance(value, Audio):
         return [value] * count
+    if not all(isinstance(one, Audio) for one in value):
+        raise UserError(f"{value!r:.60} is no audio: give cadenza.Audio.read(file)")
     if len(value) != count:
         raise UserError(f"{len(value)} {what} for {count} prompts: give one per prompt, or a single one for all")
     return list(value)
