@@ -267,7 +267,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("decoder", "scale_embedding", True, "scale_embedding is True"),
         ("decoder", "num_codebooks", "four", "malformed"),
         ("decoder", "num_hidden_layers", 3, "lacks model.decoder.layers.2"),
-        ("audio_encoder", "upsampling_ratios", [], "malformed|shape|lacks"),
+        ("audio_encoder", "upsampling_ratios", [], "malformed|shape|lacks|greater than"),
         ("text_encoder", "d_model", 47, "of another shape"),
     ],
 )
