@@ -1,4 +1,12 @@
-"""The language model of the embedded model, with its own small text encoder, trained on composed music on a CPU."""
+"""The language model of the embedded model, with its own small text encoder, trained on composed music on a CPU.
+
+Run in phases, each resuming the one before (docs/log.md says why); the shipped model took 46 minutes of one thread:
+
+    steps 1 to 1085         windows of 10 s, batch 6: how music goes on (a third of it with two threads)
+    to 1313                 --set objective.window_seconds=2.5 --set batch_size=24
+    to 1523                 --set objective.window_seconds=0.5 --set batch_size=120 --set steps=4000: what words mean
+    to 1750                 windows of 10 s, batch 6, --set steps=1750: the rate decays
+"""
 
 from cadenza.conditioning.fuser import FuserConfig
 from cadenza.conditioning.provider import ConditioningConfig
@@ -36,7 +44,7 @@ def config() -> TrainConfig:
             word_dropout=0.1,
             optimizer=MuonConfig(learning_rate=2e-3),
         ),
-        steps=1650,
+        steps=1750,
         batch_size=6,
         schedule=CosineSchedule(warmup_steps=60, min_ratio=0.05),
         ema_decay=0.98,
