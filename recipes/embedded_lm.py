@@ -1,6 +1,7 @@
 """The language model of the embedded model, with its own small text encoder, trained on composed music on a CPU.
 
-Run in phases, each resuming the one before (docs/log.md says why); the shipped model took 50 minutes of one thread, in part two:
+Run in phases, each resuming the one before (docs/log.md says why); the shipped model took 50 minutes of one thread,
+in part two:
 
     steps 1 to 1085         windows of 10 s, batch 6: how music goes on (a third of it with two threads)
     to 1313                 --set objective.window_seconds=2.5 --set batch_size=24
