@@ -14,7 +14,6 @@ from cadenza import Audio, CheckpointError, GenerationConfig, UserError
 from cadenza.lm.windows import Window
 from cadenza.pipelines import render as module
 from cadenza.pipelines.musicgen import MusicGen
-from cadenza.pipelines.streaming import decode_stream
 from cadenza.testing import noise, tiny_codec, tiny_conditioning, tiny_lm, tiny_musicgen, tone
 
 
@@ -63,31 +62,6 @@ def test_what_was_asked_makes_a_difference(music, change):
 
 def test_greedy_has_no_chance(music):
     assert same(music.generate("x", 0.5, 1, greedy=True), music.generate("x", 0.5, 2, greedy=True))
-
-
-@pytest.mark.parametrize("duration", [0.3, 1.0, 2.02, 3.7])
-@pytest.mark.parametrize("stereo", [False, True])
-def test_stream_is_the_whole(music, duration, stereo):
-    model = tiny_musicgen(stereo=True) if stereo else music
-    chunks = list(model.stream("harp", duration, 5))
-    whole = model.generate("harp", duration, 5)
-    assert same(Audio.concatenate(chunks), whole)
-    assert whole.channels == (2 if stereo else 1)
-    assert max(chunk.duration_seconds for chunk in chunks) < 2.2
-
-
-def test_a_stream_begins_before_the_end(music):
-    steps = []
-    stream = music.stream("harp", 4.0, 5, progress=lambda made, total: steps.append(made))
-    next(stream)
-    assert 0.9 < steps[-1] < 2.0
-
-
-def test_streamed_decoding_is_one_shot_decoding(music):
-    codes = torch.randint(32, (1, 4, 173), generator=torch.Generator().manual_seed(0))
-    pieces = decode_stream(music.codec, codes.split([1, 50, 51, 7, 64], dim=2), 173 * 640)
-    # 1e-5: convolutions over pieces add in another order
-    torch.testing.assert_close(torch.cat(list(pieces), dim=2), music.codec.decode(codes), atol=1e-5, rtol=1e-5)
 
 
 # ---- batches and seeds --------------------------------------------------------------------------------------
