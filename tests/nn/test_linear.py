@@ -1,9 +1,11 @@
-"""Packing changes where the weights lie, not what they say."""
+"""Packing changes where the weights lie, not what they say; quantising says less, in the same words."""
 
 import pytest
 import torch
 
-from cadenza.nn.linear import Linear, pack_linears, packable
+from cadenza.errors import UserError
+from cadenza.nn.linear import Linear, pack_linears, packable, quantize_linears, quantized_kind
+from cadenza.nn.quantize import KINDS, Kind
 
 pytestmark = pytest.mark.skipif(not packable(torch.zeros(8, 8)), reason="oneDNN cannot pack here")
 
@@ -58,3 +60,78 @@ def test_what_cannot_be_packed_stays_as_it_is() -> None:
     layer.pack()
     assert layer.weight.dtype == torch.float64
     assert not layer.weight.is_meta
+
+
+# ---- 8 and 4 bits ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@torch.no_grad()
+def test_quantised_product(kind: Kind, dtype: torch.dtype, layer: Linear) -> None:
+    x = torch.randn(2, 5, 48)
+    plain = layer(x)
+    layer.quantize(kind)
+    assert layer.compute_dtype == torch.bfloat16
+    loose = layer(x.to(dtype))
+    layer.pack()
+    packed = layer(x.to(dtype))
+    assert packed.shape == plain.shape
+    assert packed.dtype == torch.bfloat16
+    assert torch.equal(torch.cat([layer.part(x.to(dtype), 0), layer.part(x.to(dtype), 1)], -1), packed)
+    torch.testing.assert_close(packed, loose, rtol=2**-7, atol=1e-2)  # bf16
+    error = float((packed.float() - plain).norm() / plain.norm())
+    assert error < {"int8": 0.01, "int4": 0.09}[kind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_state_dict_of_a_quantised_layer_is_canonical(kind: Kind, layer: Linear) -> None:
+    layer.quantize(kind)
+    plain = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
+    expected = {"bias", f"weight_{kind}", "weight_scale"} | ({"weight_zero"} if kind == "int4" else set())
+    assert plain.keys() == expected
+    assert quantized_kind(f"layers.0.{name}" for name in plain) == kind
+    layer.pack()
+    packed = layer.state_dict()
+    assert all(torch.equal(plain[name], packed[name]) for name in expected)
+    other = Linear(48, 96, bias=True, parts=(32, 64))
+    other.quantize(kind)
+    other.pack()
+    other.load_state_dict(packed)
+    x = torch.randn(2, 48)
+    layer.unpack()
+    assert torch.equal(other(x), layer(x))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_quantised_shape_is_loaded(kind: Kind, layer: Linear) -> None:
+    layer.quantize(kind)
+    with torch.device("meta"):
+        empty = Linear(48, 96, bias=True, parts=(32, 64))
+    quantize_linears(empty, kind)
+    assert all(tensor.is_meta for tensor in empty.state_dict().values())
+    empty.load_state_dict(layer.state_dict(), assign=True)
+    x = torch.randn(2, 48)
+    assert torch.equal(empty(x), layer(x))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_moving_a_quantised_layer_converts_nothing(kind: Kind, layer: Linear) -> None:
+    layer.quantize(kind)
+    before = {name: tensor.clone() for name, tensor in layer.state_dict().items() if name != "bias"}
+    layer.pack()
+    layer.to(torch.float64)
+    after = layer.state_dict()
+    assert all(
+        after[name].dtype == tensor.dtype and torch.equal(after[name], tensor) for name, tensor in before.items()
+    )
+    assert layer(torch.zeros(1, 48)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_quantised_layer_cannot_be_trained(kind: Kind, layer: Linear) -> None:
+    layer.quantize(kind)
+    with pytest.raises(UserError, match=f"{kind} cannot be trained: load the model in fp32 or bf16"):
+        layer.train()
+    layer.eval()
+    assert not any(parameter.requires_grad for parameter in layer.parameters())

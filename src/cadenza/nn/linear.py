@@ -1,85 +1,158 @@
-"""A linear layer that can be packed for decoding on a CPU.
+"""A linear layer that can be packed for decoding, and whose weights can have 8 or 4 bits.
 
 In: vectors. Out: `x W^T + b`. Decoding multiplies two rows (with and without condition) by every weight, and waits for
 memory: the general matrix product reads weights at 10 GB/s there, oneDNN's product over weights in its own blocked
-order at 30 (one core of a server; 50 on two). `pack` brings weights into that order and lets go of the plain ones, so
-that memory holds them once.
+order at 30 (one core of a server; 50 on two), and weights of 4 bits are a sixth of the bytes. `pack` brings weights
+into the order of the fastest product and lets go of the others, so that memory holds them once.
 """
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cadenza.errors import UserError
+from cadenza.nn.quantize import KINDS, Kind, Product, Quantized, empty, product, quantize
+
 _ROWS_HINT = 2
 """Rows for which oneDNN picks the order of the weights: one item with guidance. Other numbers work too."""
 
 
 class Linear(nn.Linear):
-    """`nn.Linear` with `pack()`. `parts` splits the output rows for callers that use some of them at a time.
+    """`nn.Linear` with `pack()` and `quantize()`. `parts` splits the output rows for callers that use some at a time.
 
     A packed layer is frozen. Its `weight` is an empty shape on the meta device; state dicts hold the real one.
     Training, moving, converting or loading unpacks it first.
+
+    A quantised layer has no `weight` but, in state dicts too, the canonical `weight_int8` or `weight_int4`,
+    `weight_scale` and `weight_zero` (see `cadenza.nn.quantize`). It takes vectors of any precision, computes in bf16
+    and cannot be trained.
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = False, parts: tuple[int, ...] = ()) -> None:
         super().__init__(in_features, out_features, bias)
         self.parts = parts or (out_features,)
         assert sum(self.parts) == out_features, f"parts {parts} of {out_features} rows"
-        self._packed: list[Tensor] = []
+        self.quantized: Kind | None = None
+        self._products: list[Product | _Reordered] = []
         self._trainable = True
 
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """What products are computed and given out in."""
+        return torch.bfloat16 if self.quantized else self.weight.dtype
+
     def forward(self, x: Float[Tensor, "*shape I"]) -> Float[Tensor, "*shape O"]:
-        if not self._packed:
-            return F.linear(x.to(self.weight.dtype), self.weight, self.bias)
-        outputs = [self.part(x, i) for i in range(len(self.parts))]
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
+        if self._products or self.quantized:
+            outputs = [self.part(x, i) for i in range(len(self.parts))]
+            return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
+        return F.linear(x.to(self.weight.dtype), self.weight, self.bias)
 
     def part(self, x: Float[Tensor, "*shape I"], index: int) -> Float[Tensor, "*shape P"]:
         """The output rows of one part."""
         start = sum(self.parts[:index])
         rows = slice(start, start + self.parts[index])
-        x = x.to(self.weight.dtype)
+        x = x.to(self.compute_dtype)
         bias = None if self.bias is None else self.bias[rows]
-        if not self._packed:
+        if not self._products and not self.quantized:
             return F.linear(x, self.weight[rows], bias)
-        return torch.ops.mkldnn._linear_pointwise.default(x, self._packed[index], bias, "none", [], "")
+        multiply = self._products[index] if self._products else self._product(rows)
+        if isinstance(multiply, _Reordered):
+            return multiply(x, bias)
+        y = multiply(x.reshape(-1, self.in_features)).view(*x.shape[:-1], -1)
+        return y if bias is None else y + bias.to(y.dtype)
+
+    # ---- packing ------------------------------------------------------------------------------------------------
 
     def pack(self) -> None:
-        """Reorder the weights for decoding; does nothing where oneDNN or this precision is not to be had."""
-        if self._packed or not packable(self.weight):
+        """Reorder the weights for decoding; does nothing where no faster order is known for this precision."""
+        if self._products:
             return
-        parts = torch.split(self.weight.detach(), list(self.parts))
-        self._packed = [
-            torch.ops.mkldnn._reorder_linear_weight.default(part.contiguous(), _ROWS_HINT) for part in parts
-        ]
-        self._trainable = self.weight.requires_grad
-        self.weight = nn.Parameter(self.weight.detach().to("meta"), requires_grad=False)
+        stops = torch.tensor(self.parts).cumsum(0).tolist()
+        spans = [slice(stop - part, stop) for stop, part in zip(stops, self.parts, strict=True)]
+        if self.quantized:
+            self._products = [self._product(rows) for rows in spans]
+            self._set_canonical(None)
+        elif packable(self.weight):
+            self._products = [_Reordered.pack(self.weight.detach()[rows]) for rows in spans]
+            self._trainable = self.weight.requires_grad
+            self.weight = nn.Parameter(self.weight.detach().to("meta"), requires_grad=False)
 
     def unpack(self) -> None:
-        """Plain weights again."""
-        if self._packed:
+        """Plain or canonical weights again."""
+        if not self._products:
+            return
+        if self.quantized:
+            self._set_canonical(self._canonical())
+        else:
             self.weight = nn.Parameter(self._dense(), requires_grad=self._trainable)
-            self._packed = []
+        self._products = []
 
     def train(self, mode: bool = True) -> "Linear":
         """Training needs plain weights."""
+        if mode and self.quantized:
+            raise UserError(f"weights in {self.quantized} cannot be trained: load the model in fp32 or bf16")
         if mode:
             self.unpack()
         return super().train(mode)
 
-    def _dense(self) -> Float[Tensor, "O I"]:
-        return torch.cat([part.to_dense() for part in self._packed])
+    # ---- quantising -----------------------------------------------------------------------------------------------
 
-    def _apply(self, fn: Any, recurse: bool = True) -> "Linear":
+    def quantize(self, kind: Kind) -> None:
+        """Weights of 8 or 4 bits from here on. On the meta device: the shape of such a layer, to be loaded."""
+        assert kind in KINDS, kind
+        if self.quantized == kind:
+            return
+        assert self.quantized is None, f"{self.quantized} to {kind} would lose twice: quantise the original"
         self.unpack()
-        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        weight = self.weight.detach()
+        canonical = empty(kind, self.out_features, self.in_features) if weight.is_meta else quantize(weight, kind)
+        self.quantized = kind
+        self.register_parameter("weight", None)
+        self._set_canonical(canonical)
+        self.requires_grad_(False)
+        super().train(False)
+
+    def _set_canonical(self, canonical: Quantized | None) -> None:
+        """Canonical values as buffers; None while a packed product holds them."""
+        names = _buffer_names(self.quantized)
+        tensors = (None,) * len(names) if canonical is None else canonical.tensors()
+        for name, tensor in zip(names, tensors, strict=True):
+            self.register_buffer(name, tensor)
+
+    def _canonical(self) -> Quantized:
+        assert self.quantized is not None
+        if self._products:
+            pieces = [made.canonical() for made in self._products if not isinstance(made, _Reordered)]
+            joined = (torch.cat(tensors) for tensors in zip(*(piece.tensors() for piece in pieces), strict=True))
+            return Quantized(self.quantized, *joined)
+        return Quantized(self.quantized, *(getattr(self, name) for name in _buffer_names(self.quantized)))
+
+    def _product(self, rows: slice) -> Product:
+        return product(self._canonical().rows(rows.start, rows.stop), self.in_features)
+
+    # ---- what modules do --------------------------------------------------------------------------------------------
+
+    def _dense(self) -> Float[Tensor, "O I"]:
+        return torch.cat([made.packed.to_dense() for made in self._products if isinstance(made, _Reordered)])
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Linear":
+        self.unpack()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.quantized:  # moved, but never converted: a canonical value is what it is
+            for name in _buffer_names(self.quantized)[1:]:
+                setattr(self, name, getattr(self, name).to(torch.bfloat16))
+        return self
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        if self._packed:
+        if self._products and self.quantized:
+            for name, tensor in zip(_buffer_names(self.quantized), self._canonical().tensors(), strict=True):
+                destination[prefix + name] = tensor
+        elif self._products:
             destination[prefix + "weight"] = self._dense()
 
     def _load_from_state_dict(self, *arguments: Any) -> None:
@@ -87,15 +160,33 @@ class Linear(nn.Linear):
         super()._load_from_state_dict(*arguments)
 
 
+class _Reordered(NamedTuple):
+    """A weight in oneDNN's order."""
+
+    packed: Tensor
+
+    @classmethod
+    def pack(cls, weight: Float[Tensor, "O I"]) -> "_Reordered":
+        return cls(torch.ops.mkldnn._reorder_linear_weight.default(weight.contiguous(), _ROWS_HINT))
+
+    def __call__(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        result: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, self.packed, bias, "none", [], "")
+        return result
+
+
 def packable(weight: Tensor) -> bool:
     """Whether oneDNN can pack this weight here."""
     return (
         weight.device.type == "cpu"
-        and weight.dtype in (torch.float32, torch.bfloat16)
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
         and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
+        and (weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and _has_bf16()))
     )
+
+
+def _has_bf16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # on x86: from AVX-512 on
 
 
 def pack_linears(module: nn.Module) -> None:
@@ -103,3 +194,21 @@ def pack_linears(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, Linear):
             part.pack()
+
+
+def quantize_linears(module: nn.Module, kind: Kind) -> None:
+    """Quantise every `Linear` below `module`, or make it one to be loaded if it is on the meta device."""
+    for part in module.modules():
+        if isinstance(part, Linear):
+            part.quantize(kind)
+
+
+def quantized_kind(names: Iterable[str]) -> Kind | None:
+    """The kind of the weights in a state dict with these names; None: they are plain."""
+    leaves = {name.rpartition(".")[2] for name in names}
+    return next((kind for kind in KINDS if f"weight_{kind}" in leaves), None)
+
+
+def _buffer_names(kind: Kind | None) -> tuple[str, ...]:
+    assert kind is not None
+    return (f"weight_{kind}", "weight_scale") if kind == "int8" else (f"weight_{kind}", "weight_scale", "weight_zero")
