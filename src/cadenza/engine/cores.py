@@ -112,13 +112,13 @@ class CoreMeter:
             self._sleep(remaining + 0.001)
 
     def _sample(self) -> _Sample:
-        ticks = 0
+        ticks: int | None = None
         for line in _read(self._path).splitlines():
             name, *numbers = line.split()
             if name in self._processors:  # user nice system idle iowait irq softirq steal ...
                 user, nice, system, _, _, irq, soft, steal = map(int, numbers[:8])
-                ticks += user + system + irq + soft + steal + (nice if self._count_nice else 0)
-        return _Sample(self._clock(), ticks / self._ticks_per_second if ticks else None, self._own_seconds())
+                ticks = (ticks or 0) + user + system + irq + soft + steal + (nice if self._count_nice else 0)
+        return _Sample(self._clock(), None if ticks is None else ticks / self._ticks_per_second, self._own_seconds())
 
 
 def _mac_cores() -> int | None:
