@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import cadenza
-from cadenza import loading
+from cadenza import checkpoint, loading
 from cadenza.codec.stereo import StereoCodec
 from cadenza.convert import hub
 from cadenza.convert.formats import FORMATS, identify, read_codec, read_model, write_codec, write_model
@@ -336,14 +336,14 @@ def test_the_cache_is_where_the_platform_keeps_caches(monkeypatch: pytest.Monkey
     assert cache_directory() == Path(os.environ["CADENZA_CACHE"])
     monkeypatch.delenv("CADENZA_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
-    monkeypatch.setattr(loading.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(checkpoint.platform, "system", lambda: "Linux")
     assert cache_directory() == Path("/x/cadenza")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_directory() == Path.home() / ".cache" / "cadenza"
-    monkeypatch.setattr(loading.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(checkpoint.platform, "system", lambda: "Darwin")
     assert cache_directory() == Path.home() / "Library" / "Caches" / "cadenza"
     monkeypatch.setenv("LOCALAPPDATA", "/local")
-    monkeypatch.setattr(loading.platform, "system", lambda: "Windows")
+    monkeypatch.setattr(checkpoint.platform, "system", lambda: "Windows")
     assert cache_directory() == Path("/local/cadenza/Cache")
 
 

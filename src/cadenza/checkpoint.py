@@ -10,6 +10,7 @@ was.
 import hashlib
 import json
 import os
+import platform
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -81,9 +82,9 @@ class Pretrained:
         """
         directory = Path(directory)
         module = cls._build(directory)
-        expected = module.state_dict()
         stored = weight_shapes(directory / WEIGHTS_FILE)
         shapes = {name: shape for name, (shape, _) in stored.items() if not name.startswith(cls.ignored_weights)}
+        expected = _expected(module, shapes)
         check_shapes(directory / WEIGHTS_FILE, expected, shapes)
         return cast(P, module.eval())
 
@@ -152,23 +153,15 @@ def load_weights(
 ) -> None:
     """Give `module`, built on the meta device, the tensors of a safetensors file; names and shapes must match."""
     path, device = Path(path), torch.device(device)
-    expected = module.state_dict()
-    stored = {name: entry for name, entry in weight_shapes(path).items() if not name.startswith(ignored)}
-    check_shapes(path, expected, {name: shape for name, (shape, _) in stored.items()})
-    convert = any(
-        dtype is not None and DTYPES.get(kind, dtype) != dtype
-        for name, (_, kind) in stored.items()
-        if expected[name].is_floating_point()
-    )
+    shapes = {name: shape for name, (shape, _) in weight_shapes(path).items() if not name.startswith(ignored)}
+    expected = _expected(module, shapes)
+    check_shapes(path, expected, shapes)
+    # One mapping per tensor: pages that were touched stay resident until it is closed, and would be a second copy of
+    # what is converted here, or packed later.
     state: dict[str, Tensor] = {}
-    if device.type == "cpu" and not convert:
-        state = read_weights(path, expected)
-    else:
-        # One mapping per tensor: touched pages stay resident until it is closed, and would add up to a second copy.
-        for name in expected:
-            tensor = read_weights(path, (name,))[name]
-            target = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
-            state[name] = tensor.to(device, target, copy=True)
+    for name in expected:
+        tensor = read_weights(path, (name,))[name]
+        state[name] = tensor.to(device, _kind(name, tensor, dtype))
     assign_weights(module, state, path, device, dtype)
 
 
@@ -186,7 +179,8 @@ def assign_weights(
     expected = module.state_dict()
     check_shapes(source, expected, {name: tuple(tensor.shape) for name, tensor in state.items()})
     for name, tensor in state.items():
-        if tensor.is_floating_point() != expected[name].is_floating_point():
+        free = tensor.is_floating_point() and expected[name].is_floating_point() and not name.endswith(_EXACT)
+        if not free and tensor.dtype != expected[name].dtype:
             raise CheckpointError(f"{source}: tensor {name} is {tensor.dtype}, expected {expected[name].dtype}")
     module.load_state_dict(dict(state), strict=True, assign=True)
     _restore_buffers(module, torch.device(device), dtype)
@@ -209,8 +203,7 @@ def write_weights(path: str | Path, state: Mapping[str, Tensor], dtype: torch.dt
     """Write a safetensors file atomically, floating-point tensors as `dtype` if given."""
     tensors = {}
     for name, tensor in state.items():
-        kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
-        tensors[name] = tensor.detach().to("cpu", kind).contiguous()
+        tensors[name] = tensor.detach().to("cpu", _kind(name, tensor, dtype)).contiguous()
     with atomic_file(path) as temporary:
         save_file(tensors, temporary, metadata={"format": "pt"})
 
@@ -221,6 +214,33 @@ def write_pickle(path: str | Path, content: Any) -> None:
         torch.save(content, path)
     except RuntimeError as error:
         raise OSError(f"the disk is full or failing ({_first_line(error)})") from error
+
+
+_EXACT = (".weight_scale", ".weight_zero")
+"""Tensors of quantised layers that are part of their values: never converted."""
+
+
+def _kind(name: str, tensor: Tensor, dtype: torch.dtype | None) -> torch.dtype:
+    """What a tensor becomes where `dtype` is asked for."""
+    if dtype is None or not tensor.is_floating_point() or name.endswith(_EXACT):
+        return tensor.dtype
+    return dtype
+
+
+def _expected(module: nn.Module, stored: Iterable[str]) -> dict[str, Tensor]:
+    """The tensors of a module on the meta device, after its parts took the form in which a file holds them.
+
+    A part that knows several forms, as a layer with quantised weights does, defines `adopt(names)`.
+    """
+    names: dict[str, list[str]] = {}
+    for name in stored:
+        prefix, _, leaf = name.rpartition(".")
+        names.setdefault(prefix, []).append(leaf)
+    for prefix, part in module.named_modules():
+        adopt = getattr(part, "adopt", None)
+        if callable(adopt):
+            adopt(names.get(prefix, []))
+    return dict(module.state_dict())
 
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -373,6 +393,20 @@ def _sibling(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
 
 
+def cache_directory() -> Path:
+    """Where what can be made again is kept: $CADENZA_CACHE, else the platform's place for caches."""
+    if own := os.environ.get("CADENZA_CACHE"):
+        return Path(own).expanduser()
+    home = Path.home()
+    match platform.system():
+        case "Darwin":
+            return home / "Library" / "Caches" / "cadenza"
+        case "Windows":
+            return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "cadenza" / "Cache"
+        case _:
+            return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "cadenza"
+
+
 _hashes: dict[tuple[str, int, int], str] = {}
 
 
@@ -384,11 +418,12 @@ def weights_hash(directory: str | Path) -> str:
         raise CheckpointError(f"no safetensors files below {directory}: it is not a model directory")
     total = hashlib.sha256()
     for file in files:
-        total.update(f"{file.relative_to(directory).as_posix()}\0{_file_hash(file)}\n".encode())
+        total.update(f"{file.relative_to(directory).as_posix()}\0{file_hash(file)}\n".encode())
     return total.hexdigest()
 
 
-def _file_hash(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, read once per process."""
     status = path.stat()
     key = (str(path.resolve()), status.st_mtime_ns, status.st_size)
     if key not in _hashes:

@@ -7,14 +7,12 @@ Out: the pipeline. Foreign weights are converted once, into the user's cache.
 import difflib
 import hashlib
 import logging
-import os
-import platform
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
-from cadenza.checkpoint import CONFIG_FILE
+from cadenza.checkpoint import CONFIG_FILE, cache_directory
 from cadenza.codec.base import Codec
 from cadenza.convert.formats import identify, read_codec, read_model
 from cadenza.convert.hub import find_musicgen, find_part, is_repository
@@ -39,12 +37,14 @@ def load(
         name: None is the model that comes with Cadenza; else a model directory, a directory or `state_dict.bin` of
             audiocraft, a directory of transformers, or a name such as `facebook/musicgen-small`.
         device: `cpu`, `cuda`, `cuda:1`; None: a GPU if there is one.
-        precision: `fp32`, `bf16` or `fp16`; None: what suits the device.
+        precision: `fp32`, `bf16`, `fp16`, `int8` or `int4`, of the language model; None: what suits the device. In
+            8 or 4 bits weights are quantised once, into the user's cache.
 
     Raises UserError for a name, device or precision that does not exist, CheckpointError for a broken model.
     """
     place = choose_device(device)
-    precision = choose_precision(precision, place)
+    if precision is not None:
+        choose_precision(precision, place)  # what cannot be is said before anything is fetched
     return MusicGen.from_pretrained(find_model(name), place, precision)
 
 
@@ -81,20 +81,6 @@ def find_model(name: str | Path | None = None) -> Path:
     if _may_be_remote(str(name), MODELS):
         return _from_hub(str(name))
     raise UserError(_unknown(str(name), MODELS))
-
-
-def cache_directory() -> Path:
-    """Where converted models are kept: $CADENZA_CACHE, else the platform's place for caches."""
-    if own := os.environ.get("CADENZA_CACHE"):
-        return Path(own).expanduser()
-    home = Path.home()
-    match platform.system():
-        case "Darwin":
-            return home / "Library" / "Caches" / "cadenza"
-        case "Windows":
-            return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "cadenza" / "Cache"
-        case _:
-            return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "cadenza"
 
 
 def _embedded() -> Path:

@@ -329,6 +329,23 @@ def test_low_precision(tmp_path, precision):
     assert loaded.generate("x", 0.3, 0).metadata["precision"] == precision
 
 
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_quantised_weights(tmp_path, monkeypatch, precision):
+    monkeypatch.setenv("CADENZA_CACHE", str(tmp_path / "cache"))
+    tiny_musicgen().save_pretrained(tmp_path / "model")
+    loaded = MusicGen.from_pretrained(tmp_path / "model", "cpu", precision)
+    assert loaded.precision == precision
+    take = loaded.generate("x", 0.3, 0)
+    assert take.metadata["precision"] == precision
+    assert same(loaded.regenerate(take), take)
+    loaded.save_pretrained(tmp_path / "small")
+    again = MusicGen.from_pretrained(tmp_path / "small", "cpu")
+    assert again.precision == precision
+    assert same(again.generate("x", 0.3, 0), take)
+    with pytest.raises(UserError, match=f"holds weights in {precision}"):
+        MusicGen.from_pretrained(tmp_path / "small", "cpu", "fp32")
+
+
 def test_saving_replaces_models_only(tmp_path):
     music = tiny_musicgen()
     music.save_pretrained(tmp_path / "model")

@@ -33,7 +33,7 @@ def loudness(text: str) -> float:
 
 Device = Annotated[str | None, typer.Option(metavar="D", help="cpu, cuda, cuda:1. [default: a GPU if there is one]")]
 Precision = Annotated[
-    str | None, typer.Option(metavar="P", help="fp32, bf16 or fp16. [default: fp32 on cpu, bf16 on cuda]")
+    str | None, typer.Option(metavar="P", help="fp32, bf16, fp16, int8 or int4. [default: fp32 on cpu, bf16 on cuda]")
 ]
 Threads = Annotated[
     int | None, typer.Option(metavar="N", parser=whole_number, help="Processor threads. [default: one per core]")

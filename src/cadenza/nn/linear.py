@@ -116,9 +116,15 @@ class Linear(nn.Linear):
         self.requires_grad_(False)
         super().train(False)
 
+    def adopt(self, names: Iterable[str]) -> None:
+        """Become what a file with these names under the layer's own holds; on the meta device, before loading."""
+        if self.quantized is None and (kind := quantized_kind(names)) is not None:
+            self.quantize(kind)
+
     def _set_canonical(self, canonical: Quantized | None) -> None:
         """Canonical values as buffers; None while a packed product holds them."""
-        names = _buffer_names(self.quantized)
+        assert self.quantized is not None
+        names = quantized_names(self.quantized)
         tensors = (None,) * len(names) if canonical is None else canonical.tensors()
         for name, tensor in zip(names, tensors, strict=True):
             self.register_buffer(name, tensor)
@@ -129,7 +135,7 @@ class Linear(nn.Linear):
             pieces = [made.canonical() for made in self._products if not isinstance(made, _Reordered)]
             joined = (torch.cat(tensors) for tensors in zip(*(piece.tensors() for piece in pieces), strict=True))
             return Quantized(self.quantized, *joined)
-        return Quantized(self.quantized, *(getattr(self, name) for name in _buffer_names(self.quantized)))
+        return Quantized(self.quantized, *(getattr(self, name) for name in quantized_names(self.quantized)))
 
     def _product(self, rows: slice) -> Product:
         return product(self._canonical().rows(rows.start, rows.stop), self.in_features)
@@ -143,14 +149,14 @@ class Linear(nn.Linear):
         self.unpack()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self.quantized:  # moved, but never converted: a canonical value is what it is
-            for name in _buffer_names(self.quantized)[1:]:
+            for name in quantized_names(self.quantized)[1:]:
                 setattr(self, name, getattr(self, name).to(torch.bfloat16))
         return self
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         if self._products and self.quantized:
-            for name, tensor in zip(_buffer_names(self.quantized), self._canonical().tensors(), strict=True):
+            for name, tensor in zip(quantized_names(self.quantized), self._canonical().tensors(), strict=True):
                 destination[prefix + name] = tensor
         elif self._products:
             destination[prefix + "weight"] = self._dense()
@@ -209,6 +215,18 @@ def quantized_kind(names: Iterable[str]) -> Kind | None:
     return next((kind for kind in KINDS if f"weight_{kind}" in leaves), None)
 
 
-def _buffer_names(kind: Kind | None) -> tuple[str, ...]:
-    assert kind is not None
+def kind_of(module: nn.Module) -> Kind | None:
+    """How the linear layers of a module are quantised; None: they are not."""
+    return next((part.quantized for part in module.modules() if isinstance(part, Linear) and part.quantized), None)
+
+
+def num_weights(module: nn.Module) -> int:
+    """Parameters of a module, those that are quantised as what they stand for."""
+    quantised = (part for part in module.modules() if isinstance(part, Linear) and part.quantized)
+    plain = sum(parameter.numel() for parameter in module.parameters())
+    return plain + sum(part.in_features * part.out_features for part in quantised)
+
+
+def quantized_names(kind: Kind) -> tuple[str, ...]:
+    """A quantised layer's tensors, as `Quantized.tensors()`."""
     return (f"weight_{kind}", "weight_scale") if kind == "int8" else (f"weight_{kind}", "weight_scale", "weight_zero")

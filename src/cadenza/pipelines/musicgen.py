@@ -24,9 +24,12 @@ from cadenza.codec.encodec import EnCodec
 from cadenza.codec.stereo import StereoCodec
 from cadenza.conditioning.provider import ConditionProvider
 from cadenza.conditioning.text import TextConditioner
+from cadenza.engine.quantize import load_module, stored_kind
 from cadenza.errors import CheckpointError, UserError
 from cadenza.lm.generate import GenerationConfig
 from cadenza.lm.model import LM
+from cadenza.nn.linear import kind_of
+from cadenza.nn.quantize import KINDS
 from cadenza.pipelines.placement import PRECISIONS, choose_device, choose_precision
 from cadenza.pipelines.prompts import Section, Text, fit, parse_text
 from cadenza.pipelines.render import Progress, Renderer
@@ -182,30 +185,33 @@ class MusicGen:
     def from_pretrained(
         cls, directory: str | Path, device: str | torch.device | None = None, precision: str | None = None
     ) -> "MusicGen":
-        """Load a model directory. `precision` (fp32, bf16, fp16) is that of the language model and the projections.
+        """Load a model directory. `precision` (fp32, bf16, fp16, int8, int4) is that of the language model.
 
-        The codec and the text encoder always run in fp32. Raises CheckpointError for a directory that is none.
+        int8 and int4 are those of its linear layers, made once and kept in the user's cache; the rest of it is bf16. A
+        directory that was saved so is loaded so. The codec and the text encoder always run in fp32. Raises
+        CheckpointError for a directory that is none, UserError for a precision that cannot be.
         """
         directory = Path(directory)
         place = choose_device(device)
-        dtype = PRECISIONS[choose_precision(precision, place)]
         config = read_config(MusicGenConfig, directory / "config.json")
+        precision = choose_precision(precision or stored_kind(directory / "lm"), place)
+        dtype = PRECISIONS[precision]
+        kind = next((kind for kind in KINDS if kind == precision), None)
         codec: Codec = EnCodec.from_pretrained(directory / "codec", place, torch.float32)
         model = cls(
             StereoCodec(codec) if config.stereo else codec,
-            LM.from_pretrained(directory / "lm", place, dtype),
+            load_module(LM, directory / "lm", place, dtype, kind),
             ConditionProvider.from_pretrained(directory / "conditioning", place, dtype),
             config,
         )
         model._directory = directory
-        if place.type == "cpu":
-            model.lm.pack()  # decoding waits for memory: weights in the processor's own order are read faster
+        model.lm.pack()  # decoding waits for memory: weights in the processor's own order are read faster
         return model
 
     def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None, card: str | None = None) -> None:
         """Write the model directory, floating-point tensors as `dtype` if given; `card` is its README.md.
 
-        Replaces a model directory that is there, but nothing else.
+        Quantised weights are written as they are. Replaces a model directory that is there, but nothing else.
         """
         directory = Path(directory)
         if directory.exists() and not (directory / "config.json").is_file() and any(directory.iterdir()):
@@ -236,6 +242,8 @@ class MusicGen:
 
     @property
     def precision(self) -> str:
+        if (kind := kind_of(self.lm)) is not None:
+            return kind
         dtype = next(self.lm.parameters()).dtype
         return next((name for name, kind in PRECISIONS.items() if kind == dtype), str(dtype))
 

@@ -4,7 +4,14 @@ import torch
 
 from cadenza.errors import UserError
 
-PRECISIONS: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS: dict[str, torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "int8": torch.bfloat16,
+    "int4": torch.bfloat16,
+}
+"""What a model computes in; int8 and int4 are how its linear layers are stored."""
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
