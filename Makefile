@@ -1,7 +1,7 @@
 # Everything a person does here. `make` alone lists it. Needs Python 3.11 or newer, and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help play setup check format test test-all bench golden gpu-bundle map clean
+.PHONY: help play setup check format test test-all bench bench-gpu golden gpu-bundle map clean
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
@@ -40,8 +40,12 @@ test: $(VENV)/.dev  ## the default tests: minutes, no network
 test-all: $(VENV)/.dev  ## every test that this machine can run
 	$(BIN)/python -m pytest -m ""
 
-bench: $(VENV)/.dev  ## the benchmarks, one after another; the last line of each is JSON
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: $(VENV)/.dev  ## measure speed and memory into runs/bench (half an hour; the last line of each part is JSON)
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/sweep.py
+
+bench-gpu: $(VENV)/.dev  ## the same on a GPU into benchmarks/results, in pieces; what is done stays (recipes/GPU.md)
+	$(BIN)/python benchmarks/sweep.py --device cuda --results benchmarks/results --resume
 
 golden: $(VENV)/.dev  ## write the numbers that a refactor must not change anew (tests/golden)
 	$(BIN)/python tests/golden/test_golden.py

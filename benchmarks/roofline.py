@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import torch
 
 from cadenza.lm.model import LMConfig
+from cadenza.nn.quantize import GROUP as INT4_GROUP
 
 STREAMS = 2  # with and without the words: guidance
 CACHE_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 2, "int4": 2}  # of a key's or a value's number
-GROUP = 32  # weights of a row that share a scale and a zero in int4
-SCALE_BITS = 16
+SCALE_BITS = 16  # and as many for the offset
 
 
 class StepBytes(NamedTuple):
@@ -27,7 +27,7 @@ class StepBytes(NamedTuple):
 def bits_per_weight(precision: str) -> float:
     """Bits of a weight, its share of the scales included (one a row in int8: nothing to speak of)."""
     plain = {"fp32": 32.0, "bf16": 16.0, "fp16": 16.0, "int8": 8.0}
-    return plain[precision] if precision in plain else 4 + 2 * SCALE_BITS / GROUP
+    return plain[precision] if precision in plain else 4 + 2 * SCALE_BITS / INT4_GROUP
 
 
 def weights_per_step(lm: LMConfig) -> int:

@@ -43,3 +43,32 @@ def _decode_row(what: str, who: str, side: dict[str, Any], shown: Sequence[str],
         ratio,
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+SERVING_HEAD = (
+    "| shape, precision, s | at once | s of audio per s | memory's limit | each × real time | first audio p50 / p95, s "
+    "| done p50 / p95, s | by chance: first p50 / p95, s | done p50 / p95, s | overhead of a step | device peak, MB |",
+    "|---|--:|--:|--:|--:|---|---|---|---|--:|--:|",
+)
+
+
+def serving_table(records: Sequence[dict[str, Any]]) -> str:
+    """A row per model and concurrency."""
+    lines = list(SERVING_HEAD)
+    for record in records:
+        what = f"{record['shape']}, {record['precision']}, {record['duration']:g}"
+        for level in record["levels"]:
+            once, chance, peak = level["at_once"], level["poisson"], level["device_peak_mb"]
+            cells = [
+                what,
+                f"{level['slots']}",
+                f"{level['throughput']:.2f}",
+                f"{level['limit']:.2f}",
+                f"{level['each_real_time']:.2f}",
+                *(f"{when[f'{kind}_p50']:.2f} / {when[f'{kind}_p95']:.2f}" for when in (once, chance)
+                  for kind in ("first", "done")),
+                f"{level['overhead_share']:.1%}",
+                "–" if peak is None else f"{peak:.0f}",
+            ]  # fmt: skip
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
