@@ -34,7 +34,7 @@ def usable_cores(root: Path = Path("/")) -> int:
     siblings = set()
     for processor in allowed_processors():
         path = root / f"sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list"
-        siblings.add(_read(path) or str(processor))
+        siblings.add(read_text(path) or str(processor))
     quota = cpu_quota(root)
     return max(1, len(siblings) if quota is None else min(len(siblings), int(quota)))
 
@@ -43,9 +43,9 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     """The smallest processor quota of the control groups around this process, in cores; None without one."""
     quotas = []
     for folder in control_groups("cpu", root):
-        words = _read(folder / "cpu.max").split()  # version 2: "200000 100000" or "max 100000"
+        words = read_text(folder / "cpu.max").split()  # version 2: "200000 100000" or "max 100000"
         if not words:
-            words = [_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")]
+            words = [read_text(folder / "cpu.cfs_quota_us"), read_text(folder / "cpu.cfs_period_us")]
         if all(word.isdigit() for word in words) and int(words[1]) > 0:  # version 1 says -1 for none
             quotas.append(int(words[0]) / int(words[1]))
     return min(quotas, default=None)
@@ -54,7 +54,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 def control_groups(controller: str, root: Path = Path("/")) -> list[Path]:
     """Folders of the control groups that limit this process, innermost first; both versions of the file system."""
     folders = []
-    for line in _read(root / "proc/self/cgroup").splitlines():
+    for line in read_text(root / "proc/self/cgroup").splitlines():
         _, names, group = line.split(":", 2)
         if names and controller not in names.split(","):
             continue
@@ -113,7 +113,7 @@ class CoreMeter:
 
     def _sample(self) -> _Sample:
         ticks: int | None = None
-        for line in _read(self._path).splitlines():
+        for line in read_text(self._path).splitlines():
             name, *numbers = line.split()
             if name in self._processors:  # user nice system idle iowait irq softirq steal ...
                 user, nice, system, _, _, irq, soft, steal = map(int, numbers[:8])
@@ -132,7 +132,7 @@ def _mac_cores() -> int | None:
     return None
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
     """The text of a file of the kernel; nothing if there is none."""
     try:
         return path.read_text().strip()
