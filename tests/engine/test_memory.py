@@ -97,7 +97,7 @@ def test_what_does_not_fit_is_refused_with_what_would(monkeypatch: pytest.Monkey
     assert str(caught.value) == (
         "32 requests of 30 s need 9.4 GB for keys and values, 5.1 GB are free on cuda:0: ask for at most 17"
     )
-    with pytest.raises(UserError, match="needs 400 GB .*: ask for less"):
+    with pytest.raises(UserError, match=r"needs 400 GB .*: ask for less"):
         require(400 * GB, "cuda:0", "a song of a year", "keys and values")
     monkeypatch.setattr(memory, "available_bytes", lambda device: None)
     require(400 * GB, "cpu", "anything", "keys and values")
