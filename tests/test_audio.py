@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from cadenza.audio import FORMATS, Audio
+from cadenza.audio import FORMATS, Audio, WavStream
 from cadenza.errors import CadenzaError, UserError
 
 
@@ -262,6 +262,41 @@ def test_bad_arguments(tmp_path):
         with pytest.raises(UserError) as caught:
             call()
         assert one_line(caught.value)
+
+
+# ---------------------------------------------------------------------------------------------- while it is written
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_growing_file_plays_at_every_moment(tmp_path, channels):
+    audio = noise(channels=channels)
+    with (tmp_path / "x.wav").open("wb") as file:
+        wav = WavStream(file, audio.sample_rate, channels, in_place=True)
+        for end in (1, 1000, 32000):
+            wav.write(audio.samples[:, wav.num_samples : end])
+            read = Audio.read(tmp_path / "x.wav")
+            np.testing.assert_allclose(read.samples, audio.samples[:, :end], atol=2**-15)  # 16 bits
+            assert read.sample_rate == audio.sample_rate
+
+
+def test_a_growing_file_that_ends_before_its_header_plays(tmp_path):
+    with (tmp_path / "x.wav").open("wb") as file:
+        wav = WavStream(file, 32000, 1, in_place=True)
+        wav.write(noise().samples)
+        file.write(b"\x01\x02" * 500)  # the next piece, cut off
+    assert Audio.read(tmp_path / "x.wav").num_samples == 32000
+
+
+def test_a_stream_is_what_the_file_is(tmp_path):
+    loud = Audio(3 * noise().samples, 32000)  # clipped alike
+    content = io.BytesIO()
+    wav = WavStream(content, 32000, 1, in_place=False)
+    for start in range(0, 32000, 7000):
+        wav.write(loud.samples[:, start : start + 7000])
+    (tmp_path / "pipe.wav").write_bytes(content.getvalue())
+    assert content.getvalue()[40:44] == b"\xff\xff\xff\xff"
+    read = Audio.read(tmp_path / "pipe.wav")
+    assert np.array_equal(read.samples, Audio.read(loud.write(tmp_path / "x.wav", None)).samples)
 
 
 # ------------------------------------------------------------------------------------------------- a disk that is full

@@ -201,6 +201,42 @@ class Audio:
         return replace(first, samples=np.concatenate([part.samples for part in parts], axis=1))
 
 
+class WavStream:
+    """A 16-bit WAV that sounds while it is written: samples `[C, n]` go in piece by piece, clipped at full scale.
+
+    In a file (`in_place`) the header is put right behind every piece, so that whatever ends the program leaves a file
+    that plays. A pipe cannot go back: its header leaves the length open, as that of ffmpeg does.
+    """
+
+    def __init__(self, file: BinaryIO | io.BytesIO, sample_rate: int, channels: int, in_place: bool) -> None:
+        self.file, self.sample_rate, self.channels, self.in_place = file, sample_rate, channels, in_place
+        self.num_samples = 0
+        file.write(self._header())
+
+    def write(self, samples: np.ndarray) -> None:
+        import soundfile
+
+        content = io.BytesIO()  # libsndfile rounds: the bits are those of the finished file
+        soundfile.write(
+            content, np.clip(samples.T, -1, 1), self.sample_rate, subtype="PCM_16", endian="LITTLE", format="RAW"
+        )
+        self.num_samples += samples.shape[1]
+        self.file.write(content.getvalue())
+        self.file.flush()  # the sound first: a header must not promise what is not there
+        if self.in_place:
+            self.file.seek(0)
+            self.file.write(self._header())
+            self.file.seek(0, os.SEEK_END)
+            self.file.flush()
+
+    def _header(self) -> bytes:
+        block, open_end = 2 * self.channels, 0xFFFFFFFF
+        size = self.num_samples * block if self.in_place else open_end
+        form = struct.pack("<HHIIHH", 1, self.channels, self.sample_rate, self.sample_rate * block, block, 16)
+        riff = struct.pack("<4sI4s", b"RIFF", min(size + 36, open_end), b"WAVE")
+        return riff + struct.pack("<4sI", b"fmt ", 16) + form + struct.pack("<4sI", b"data", min(size, open_end))
+
+
 def _part(num_samples: int, sample_rate: int, start_seconds: float, duration_seconds: float | None) -> tuple[int, int]:
     """First and last sample of a part given in seconds."""
     length = num_samples / sample_rate

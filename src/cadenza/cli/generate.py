@@ -3,17 +3,23 @@
 import math
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cadenza.cli import INTERRUPTED
+from cadenza.cli.listen import STANDARD_OUTPUT, describe, listen
+from cadenza.cli.progress import GenerationProgress
 from cadenza.cli.values import Device, Precision, Threads, loudness, number, set_threads, show_notices, whole_number
 from cadenza.errors import CadenzaError, CheckpointError, UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cadenza.audio import Audio
+    from cadenza.pipelines.musicgen import MusicGen
 
 
 def generate(
@@ -22,7 +28,12 @@ def generate(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="wav, flac, ogg, opus or mp3; or a folder that exists."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="wav, flac, ogg, opus or mp3; a folder that exists; or - (a pipe) with --stream.",
+        ),
     ] = None,
     duration: Annotated[
         float | None, typer.Option(metavar="S", parser=number, help="Seconds, an audio prompt included. [default: 10]")
@@ -57,13 +68,23 @@ def generate(
         float | None,
         typer.Option("--loudness", metavar="LUFS", parser=loudness, help="Of the file, or off. [default: -14]"),
     ] = None,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream",
+            help="Hear it while it is made: through a player found here, from -o FILE.wav, which grows, or from -o -, "
+            "a WAV on standard output. Until the file is finished its level is the model's own.",
+        ),
+    ] = False,
 ) -> int:
     """Make music from words, and write it to a file.
 
     cadenza generate "warm lo-fi beat with Rhodes piano, 82 bpm" -o beat.flac --duration 12 --seed 7
+
+    cadenza generate "warm lo-fi beat with Rhodes piano" --stream -o - | ffplay -nodisp -autoexit -
     """
     show_notices()
-    choices = {
+    choices: dict[str, Any] = {
         "duration": duration,
         "seed": seed,
         "guidance": guidance,
@@ -72,51 +93,57 @@ def generate(
         "temperature": temperature,
     }
     if take is not None:
-        _refuse_choices(choices | {"prompt_audio": prompt_audio, "melody": melody, "PROMPT": prompts or None})
+        others = {"prompt_audio": prompt_audio, "melody": melody, "stream": stream or None, "PROMPT": prompts or None}
+        _refuse_choices(choices | others)
     elif not prompts:
         raise UserError('no prompt: say what to play, as in cadenza generate "a slow waltz", or give --from TAKE')
-    if output is not None:
+    if stream and prompts:
+        _check_stream(prompts, output, loudness_lufs)
+    if output is not None and not (stream and output == STANDARD_OUTPUT):
         _check_output(output)
     set_threads(threads)
+    level = {} if loudness_lufs is None else {"loudness_lufs": None if math.isnan(loudness_lufs) else loudness_lufs}
     if take is not None:
         code, audios = _render_again(take, model, device, precision)
         paths = [_path(output, f"{take.stem}-again{take.suffix}")]
     else:
         assert prompts is not None
-        code, audios = _render(prompts, choices, model, device, precision, prompt_audio, melody)
+        # Small files before large ones: a mistyped name should not cost a minute of loading.
+        choices["prompt"], choices["melody"] = _read(prompt_audio), _read(melody)
+        from cadenza.loading import load
+
+        music = load(model, device, precision)
+        if stream:
+            return _stream(music, prompts[0], choices, output, level)
+        code, audios = _render(music, prompts, choices)
         paths = _paths(output, prompts, audios)
-    level = {} if loudness_lufs is None else {"loudness_lufs": None if math.isnan(loudness_lufs) else loudness_lufs}
     for audio, path in zip(audios, paths, strict=True):
         if not audio.num_samples:
             continue
         audio.write(path, **level)
-        cut = "" if audio.metadata["complete"] else ", stopped early"
-        print(f"{path}: {audio.duration_seconds:.2f} s, seed {audio.metadata['seed']}{cut}")
+        print(describe(path, audio.duration_seconds, audio.metadata))
     return code
 
 
-def _render(
-    prompts: list[str],
-    choices: dict[str, Any],
-    model: str | None,
-    device: str | None,
-    precision: str | None,
-    prompt_audio: Path | None,
-    melody: Path | None,
-) -> tuple[int, "list[Audio]"]:
+def _read(path: Path | None) -> "Audio | None":
     from cadenza.audio import Audio
-    from cadenza.cli.progress import GenerationProgress
-    from cadenza.loading import load
 
-    # Small files before large ones: a mistyped name should not cost a minute of loading.
-    start = None if prompt_audio is None else Audio.read(prompt_audio)
-    tune = None if melody is None else Audio.read(melody)
-    music = load(model, device, precision)
+    return None if path is None else Audio.read(path)
+
+
+def _render(music: "MusicGen", prompts: list[str], choices: dict[str, Any]) -> tuple[int, "list[Audio]"]:
     with GenerationProgress() as progress:
-        audios = music.generate(
-            prompts, prompt=start, melody=tune, progress=progress.update, should_stop=progress.should_stop, **choices
-        )
+        audios = music.generate(prompts, progress=progress.update, should_stop=progress.should_stop, **choices)
     return INTERRUPTED if progress.stopped else 0, audios
+
+
+def _stream(
+    music: "MusicGen", text: str, choices: dict[str, Any], output: Path | None, level: dict[str, float | None]
+) -> int:
+    def stream(progress: GenerationProgress) -> "Iterator[Audio]":
+        return music.stream(text, progress=progress.update, should_stop=progress.should_stop, **choices)
+
+    return listen(stream, lambda seed: _path(output, f"{_slug(text)}-{seed}.wav"), output is None, level)
 
 
 def _render_again(
@@ -124,7 +151,6 @@ def _render_again(
 ) -> tuple[int, "list[Audio]"]:
     from cadenza.audio import Audio
     from cadenza.checkpoint import read_json
-    from cadenza.cli.progress import GenerationProgress
     from cadenza.loading import find_model, load
     from cadenza.pipelines.take import Take
 
@@ -160,10 +186,25 @@ def _refuse_choices(choices: dict[str, object]) -> None:
         raise UserError(f"--from renders a take as it was: leave out {option}, or leave out --from")
 
 
+def _check_stream(prompts: list[str], output: Path | None, loudness_lufs: float | None) -> None:
+    """One piece, to one place that can sound before it is finished."""
+    if len(prompts) != 1:
+        raise UserError(f"--stream plays one piece of music, not {len(prompts)}: give one prompt")
+    if output == STANDARD_OUTPUT:
+        if loudness_lufs is not None and not math.isnan(loudness_lufs):
+            raise UserError("--loudness is that of a finished file: leave it out, or stream to a file with -o FILE.wav")
+        if sys.stdout.isatty():
+            raise UserError("-o - writes sound, and this is a terminal: add | ffplay -nodisp -autoexit -")
+    elif output is not None and not output.is_dir() and output.suffix.lower() != ".wav":
+        raise UserError(f"{output}: a file that grows is a WAV; choose a name in .wav, or leave out --stream")
+
+
 def _check_output(path: Path) -> None:
     """Find out before the work, not after it, that it cannot be kept."""
     from cadenza.audio import FORMATS
 
+    if path == STANDARD_OUTPUT:
+        raise UserError("-o - sends sound to standard output while it is made: add --stream, or name a file")
     try:
         folder = path if path.is_dir() else path.absolute().parent
         while not folder.exists():

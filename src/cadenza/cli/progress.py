@@ -13,6 +13,7 @@ class GenerationProgress:
 
     def __init__(self) -> None:
         self.stopped = False
+        self.made_seconds = 0.0
         self._bar: object = None
         self._task: object = None
         self._previous: object = None
@@ -32,6 +33,7 @@ class GenerationProgress:
         return self.stopped
 
     def update(self, made_seconds: float, total_seconds: float) -> None:
+        self.made_seconds = made_seconds
         if not sys.stderr.isatty():
             return
         if self._bar is None:
