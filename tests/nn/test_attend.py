@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cadenza.nn.attend import _written_out, attend
+from cadenza.nn.attend import _written_out, attend, attend_one
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,30 @@ def test_training_in_bf16_on_a_cpu_agrees_with_inference() -> None:
     training = attend(query.requires_grad_(), keys, values, causal=True)
     # bf16 keeps 8 bits: values of about 1 agree to 2^-7
     torch.testing.assert_close(training, inference, rtol=0, atol=2**-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@torch.no_grad()
+def test_one_query_has_the_same_bits_in_any_company(dtype: torch.dtype) -> None:
+    """Threads, rows and room behind the end change nothing: what continuous batching and adaptive threads rest on."""
+    draw = torch.Generator().manual_seed(0)
+    query = torch.randn(6, 4, 1, 32, generator=draw).to(dtype)
+    keys = torch.randn(6, 4, 32, 512, generator=draw).to(dtype).mT  # in memory [B, H, E, M]
+    values = torch.randn(6, 4, 512, 32, generator=draw).to(dtype)
+    before = torch.get_num_threads()
+    try:
+        for length in (1, 37, 64, 100, 300):
+            seen = -(-length // 64) * 64
+            alone = attend_one(query[:2], keys[:2, :, :seen], values[:2, :, :seen], length)
+            for threads in (1, 2):
+                torch.set_num_threads(threads)
+                together = attend_one(query, keys, values, length)
+                assert torch.equal(together[:2], alone), (length, threads)
+            expected = F.scaled_dot_product_attention(
+                query[:2].float(), keys[:2, :, :length].float(), values[:2, :, :length].float()
+            )
+            # bfloat16 rounds scores and weights to 8 bits.
+            atol = 1e-6 if dtype == torch.float32 else 0.03
+            torch.testing.assert_close(alone.float(), expected, atol=atol, rtol=1e-5)
+    finally:
+        torch.set_num_threads(before)

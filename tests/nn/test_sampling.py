@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cadenza.errors import UserError
-from cadenza.nn.sampling import choose, philox, probabilities, sample, uniforms
+from cadenza.nn.sampling import Choice, choose, philox, probabilities, sample, uniforms
 
 
 def philox_in_plain_integers(counter: list[int], key: list[int]) -> list[int]:
@@ -77,18 +77,39 @@ def test_a_seed_out_of_range_is_refused(seed: int) -> None:
         uniforms([seed], 0, 1, 1)
 
 
+def one(temperature: float = 1.0, top_k: int = 0, top_p: float = 0.0, greedy: bool = False, size: int = 64) -> Choice:
+    return Choice.of([(temperature, top_k, top_p, greedy)], size)
+
+
 def test_top_k_keeps_ties() -> None:
-    logits = torch.tensor([2.0, 1.0, 1.0, 1.0, 0.0])
-    assert (probabilities(logits, top_k=2) > 0).tolist() == [True, True, True, True, False]
-    assert (probabilities(logits, top_k=1) > 0).tolist() == [True, False, False, False, False]
-    assert (probabilities(logits, top_k=99) > 0).all()
+    logits = torch.tensor([[2.0, 1.0, 1.0, 1.0, 0.0]])
+    assert (probabilities(logits, one(top_k=2, size=5)) > 0).tolist() == [[True, True, True, True, False]]
+    assert (probabilities(logits, one(top_k=1, size=5)) > 0).tolist() == [[True, False, False, False, False]]
+    assert (probabilities(logits, one(top_k=99, size=5)) > 0).all()
 
 
 def test_top_p_keeps_what_is_not_yet_covered_and_wins_over_top_k() -> None:
-    p = torch.tensor([0.1, 0.5, 0.15, 0.25])
+    p = torch.tensor([[0.1, 0.5, 0.15, 0.25]])
     # In order .5 .25 .15 .1; before them lie 0, .5, .75, .9: those at most .6 stay.
-    assert (probabilities(p.log(), top_k=1, top_p=0.6) > 0).tolist() == [False, True, False, True]
-    assert (probabilities(p.log(), top_p=0.1) > 0).tolist() == [False, True, False, False]
+    assert (probabilities(p.log(), one(top_k=1, top_p=0.6)) > 0).tolist() == [[False, True, False, True]]
+    assert (probabilities(p.log(), one(top_p=0.1)) > 0).tolist() == [[False, True, False, False]]
+
+
+def test_every_item_chooses_as_if_it_were_alone() -> None:
+    settings = [
+        (1.0, 12, 0.0, False),
+        (0.7, 0, 0.9, False),
+        (1.3, 0, 0.0, False),
+        (1.0, 3, 0.0, True),
+        (0.5, 99, 0, False),
+    ]
+    draw = torch.Generator().manual_seed(0)
+    logits = torch.randn(5, 4, 64, generator=draw)
+    uniform = torch.rand(5, 4, generator=draw)
+    together = sample(logits, uniform, Choice.of(settings, 64))
+    alone = [sample(logits[i : i + 1], uniform[i : i + 1], Choice.of([settings[i]], 64)) for i in range(5)]
+    assert torch.equal(together, torch.cat(alone))
+    assert torch.equal(together[3], logits[3].argmax(-1))
 
 
 def test_choice_inverts_the_distribution() -> None:
@@ -106,20 +127,17 @@ def test_extreme_draws_never_choose_an_impossible_entry() -> None:
 
 
 def test_temperature_sharpens_and_zero_is_greedy() -> None:
-    logits = torch.randn(4, 64, generator=torch.Generator().manual_seed(0))
-    best = logits.argmax(-1)
-    assert torch.equal(sample(logits, torch.full((4,), 0.3), temperature=0.0), best)
-    assert torch.equal(sample(logits, None), best)
-    assert torch.equal(sample(logits, torch.full((4,), 0.3), temperature=1e-3), best)
-    assert torch.equal(sample(logits, torch.full((4,), 0.99), top_k=1), best)
-    assert torch.equal(sample(logits, torch.full((4,), 0.3), temperature=1e-40), best)
-    cold, warm = probabilities(logits, 0.5), probabilities(logits, 2.0)
+    logits = torch.randn(1, 4, 64, generator=torch.Generator().manual_seed(0))
+    best, low = logits.argmax(-1), torch.full((1, 4), 0.3)
+    for choice in (one(0.0), one(greedy=True), one(1e-3), one(top_k=1), one(1e-40)):
+        assert torch.equal(sample(logits, low, choice), best)
+    cold, warm = probabilities(logits, one(0.5)), probabilities(logits, one(2.0))
     assert (cold.amax(-1) > warm.amax(-1)).all()
 
 
 def test_frequencies_follow_the_probabilities() -> None:
     logits = torch.tensor([0.0, 1.0, -1.0, 0.5])
     draws = uniforms([11], 0, 20000, 1)[0, 0]
-    frequencies = torch.bincount(sample(logits.expand(20000, -1), draws), minlength=4) / 20000
+    frequencies = torch.bincount(sample(logits.expand(1, 20000, -1), draws[None], one(size=4))[0], minlength=4) / 20000
     # Four standard deviations of a frequency near one half over 20,000 draws.
     torch.testing.assert_close(frequencies, logits.softmax(0), atol=0.014, rtol=0)

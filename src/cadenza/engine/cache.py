@@ -1,7 +1,7 @@
-"""The state of one autoregressive run: keys and values of every layer, allocated once.
+"""The state of sequences that grow together: keys and values of every layer, allocated once.
 
-In: sizes. Out: an explicit object that `prefill` and `step` of a `Decoder` fill. Nothing grows while it runs, so a step
-costs no allocation that depends on its position, and a cache can be reset and used again.
+In: sizes. Out: an explicit object that `prefill`, `feed` and `step` of a `Decoder` fill. Nothing grows while it runs,
+so a step costs no allocation that depends on its position, and a cache can be reset and used again.
 """
 
 from dataclasses import dataclass, field
@@ -10,12 +10,21 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from cadenza.nn.attend import attend, attend_one
 from cadenza.nn.attention import KeysValues
+
+BLOCK = 64
+"""Contexts are read in whole blocks of steps, which the products of a CPU do fastest and always in the same order."""
+
+
+def whole_blocks(steps: int) -> int:
+    """`steps`, rounded up to blocks."""
+    return -(-steps // BLOCK) * BLOCK
 
 
 @dataclass
 class KVCache:
-    """Keys and values `[B, H, M, E]` per layer, of which `length` steps are filled.
+    """Keys and values `[B, H, M, E]` per layer, of which `length` steps are filled: all rows are equally far.
 
     `input_bias` is what is added to the embedded input at each position (positions, conditions that are summed);
     `sources` are the projected cross-attention sources, computed once at prefill.
@@ -38,12 +47,10 @@ class KVCache:
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> "KVCache":
-        """An empty cache for at most `max_steps` steps, the prefix included."""
-        shape = (batch, num_heads, max_steps, head_dim)
-        layers = [
-            KeysValues(torch.empty(shape, device=device, dtype=dtype), torch.empty(shape, device=device, dtype=dtype))
-            for _ in range(num_layers)
-        ]
+        """An empty cache for at least `max_steps` steps, the prefix included."""
+        steps = whole_blocks(max_steps)
+        shape = (batch, num_heads, steps, head_dim)
+        layers = [allocate_layer(shape, device, dtype) for _ in range(num_layers)]
         return cls(layers)
 
     @property
@@ -65,3 +72,76 @@ class KVCache:
         self.input_bias = None
         self.sources = []
         self.source_mask = None
+
+    def set_source(self, sources: list[KeysValues], mask: Bool[Tensor, "B L"] | None) -> None:
+        """Listen to these keys and values, one pair per layer; `mask` is False where there is nothing to hear."""
+        if sources and sources[0].keys.is_cpu:  # short and read at every step: in float32, in the order of `attend_one`
+            sources = [
+                KeysValues(keys.float().mT.contiguous().mT, values.float().contiguous()) for keys, values in sources
+            ]
+        self.sources, self.source_mask = sources, mask
+
+    # ---- what a decoder asks for (see `cadenza.engine.protocol.StepCache`) -----------------------------------------
+
+    def bias(self, steps: int) -> Float[Tensor, "b s D"]:
+        """What is added to the input of the next steps."""
+        assert self.input_bias is not None, "step before prefill"
+        assert self.length + steps <= self.max_steps, f"the cache is full: {self.length} + {steps} of {self.max_steps}"
+        return self.input_bias[:, self.length : self.length + steps]
+
+    def layer(self, index: int) -> "LayerMemory":
+        return LayerMemory(self, index)
+
+    def advance(self, steps: int) -> None:
+        self.length += steps
+
+
+class LayerMemory:
+    """One layer of a cache, as its attention sees it."""
+
+    def __init__(self, cache: KVCache, index: int) -> None:
+        self.cache = cache
+        self.index = index
+
+    @property
+    def has_source(self) -> bool:
+        return bool(self.cache.sources)
+
+    def attend(
+        self, query: Float[Tensor, "B H s E"], keys: Float[Tensor, "B H s E"], values: Float[Tensor, "B H s E"]
+    ) -> Float[Tensor, "B H s E"]:
+        held = self.cache.layers[self.index]
+        start, steps = self.cache.length, query.shape[2]
+        end = start + steps
+        held.keys[:, :, start:end] = keys
+        held.values[:, :, start:end] = values
+        if steps == 1 and query.is_cpu:
+            seen = whole_blocks(end)
+            return attend_one(query, held.keys[:, :, :seen], held.values[:, :, :seen], end)
+        if start == 0:  # the new steps are all there is, contiguous as projected
+            return attend(query, keys, values, causal=steps > 1)
+        mask = None
+        if steps > 1:
+            mask = torch.ones(steps, end, dtype=torch.bool, device=query.device).tril(start)
+        return attend(query, held.keys[:, :, :end].contiguous(), held.values[:, :, :end], mask)
+
+    def attend_source(self, query: Float[Tensor, "B H s E"]) -> Float[Tensor, "B H s E"]:
+        source, mask = self.cache.sources[self.index], self.cache.source_mask
+        if query.shape[2] == 1 and query.is_cpu:
+            return attend_one(query.float(), *source, source.keys.shape[2], mask)
+        seen = None if mask is None else mask[:, None, None, :]
+        return attend(query.to(source.keys.dtype), *source, seen)
+
+
+def allocate_layer(
+    shape: tuple[int, int, int, int], device: torch.device | str | None, dtype: torch.dtype | None
+) -> KeysValues:
+    """Room for one layer's keys and values `[B, H, M, E]`.
+
+    On a CPU keys lie in memory as `[B, H, E, M]`, as `attend_one` reads them. All start as zeros: what is beyond the end
+    gets a weight of zero, which does not help against NaN.
+    """
+    batch, heads, steps, width = shape
+    on_cpu = torch.device(device or "cpu").type == "cpu"
+    keys = torch.zeros((batch, heads, width, steps) if on_cpu else shape, device=device, dtype=dtype)
+    return KeysValues(keys.mT if on_cpu else keys, torch.zeros(shape, device=device, dtype=dtype))

@@ -1,7 +1,7 @@
-"""What an autoregressive model must speak so that any engine can run it.
+"""What an autoregressive model must speak so that the engine can run it, and what it may ask of a cache.
 
 In: tokens of K parallel streams, and conditions in the model's own form, once. Out: logits. The state is the cache,
-which the caller holds: the same model serves many runs at once, and a faster engine may bring its own cache.
+which the caller holds: the same model serves many runs at once.
 """
 
 from typing import Protocol, TypeVar, runtime_checkable
@@ -10,8 +10,23 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cadenza.engine.cache import KVCache
+from cadenza.nn.attention import Memory
 
 ConditionsT = TypeVar("ConditionsT", contravariant=True)
+
+
+@runtime_checkable
+class StepCache(Protocol):
+    """The state of B rows, wherever each of them is: one `KVCache`, several side by side, or a grid of slots."""
+
+    def bias(self, steps: int) -> Float[Tensor, "b s D"]:
+        """What is added to the embedded input of the next steps of each row."""
+
+    def layer(self, index: int) -> Memory:
+        """One layer's memory."""
+
+    def advance(self, steps: int) -> None:
+        """All layers hold the next steps."""
 
 
 @runtime_checkable
@@ -26,6 +41,10 @@ class Decoder(Protocol[ConditionsT]):
         """Take in the conditions: prefix steps, cross-attention sources, whatever is added to every step."""
         ...
 
-    def step(self, sequence: Int[Tensor, "B K s"], cache: KVCache) -> Float[Tensor, "B K s V"]:
+    def feed(self, sequence: Int[Tensor, "B K s"], cache: StepCache) -> None:
+        """Advance by `s` steps whose successors are known: no logits."""
+        ...
+
+    def step(self, sequence: Int[Tensor, "B K s"], cache: StepCache) -> Float[Tensor, "B K s V"]:
         """Advance by `s` steps; the logits at each predict the step after it."""
         ...

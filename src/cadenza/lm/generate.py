@@ -5,22 +5,27 @@ audio can be decoded while the rest is made. Copet et al. (2023); the token loop
 is unknown, and feeds each step back.
 """
 
+import functools
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pydantic
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor
 
 from cadenza.checkpoint import Config
 from cadenza.conditioning.fuser import FusedConditions
+from cadenza.engine.graphs import Graphs
+from cadenza.engine.scheduler import Scheduler
+from cadenza.engine.slots import Run, Settings, Slots
 from cadenza.errors import UserError
-from cadenza.lm.guidance import GuidanceDomain, GuidedConditions, GuidedDecoder
+from cadenza.lm.guidance import GuidanceDomain, GuidedConditions, Predictions, predictions
 from cadenza.lm.model import LM
 from cadenza.lm.windows import Window
-from cadenza.nn.sampling import sample, uniforms
+from cadenza.nn.sampling import uniforms
 
 
 class GenerationConfig(Config):
@@ -57,10 +62,125 @@ class GenerationConfig(Config):
 
 
 class Frames(NamedTuple):
-    """New codes: `codes[:, :, i]` is frame `first + i` of the piece."""
+    """New codes: `codes[..., i]` is frame `first + i` of the piece."""
 
     first: int
-    codes: Int[Tensor, "B K n"]
+    codes: Int[Tensor, "*B K n"]
+
+
+class CodesJob:
+    """One item on its way through the engine: window after window, frames as they become complete.
+
+    Args:
+        num_frames: length of the piece, prompt included.
+        windows: from `plan_windows`; `conditions_for` gives each its conditions (of one item).
+        first_frame: the place of the prompt's first frame in a longer piece; frames are numbered from there.
+        emit_every: frames to collect before they are put out; on a device whose work is queued, fetching has a price.
+    """
+
+    def __init__(
+        self,
+        lm: LM,
+        config: GenerationConfig,
+        num_frames: int,
+        seed: int,
+        windows: Sequence[Window],
+        conditions_for: Callable[[Window], GuidedConditions],
+        prompt_codes: Int[Tensor, "K P"] | None = None,
+        first_frame: int = 0,
+        emit_every: int = 1,
+    ) -> None:
+        self.lm = lm
+        self.config = config
+        self.windows = deque(windows)
+        self.conditions_for = conditions_for
+        self.seed = seed
+        self.first_frame = first_frame
+        self.emit_every = emit_every
+        self.codes = torch.zeros(lm.config.num_codebooks, num_frames, dtype=torch.int64, device=lm.device)
+        if prompt_codes is not None:
+            self.codes[:, : prompt_codes.shape[1]] = prompt_codes
+        self.frames: deque[Frames] = deque()
+        """What is complete and not yet taken, codes `[K, n]`."""
+        self.steps_done = 0
+        self.total_steps = sum(_steps(lm, window)[1] - _steps(lm, window)[0] + 1 for window in windows)
+        self.is_cancelled = False
+        self.is_waiting = False
+        self.is_done = False
+        self.error: BaseException | None = None
+        self._window: Window | None = None
+
+    def needs(self) -> tuple[int, int]:
+        """Rows, and steps of a cache, that its largest run takes."""
+        heard = self._predictions(self.windows[0])
+        steps = max(_steps(self.lm, window)[1] for window in self.windows)
+        return sum(lane.rows for lane in heard.lanes), steps + max(lane.prefix_steps for lane in heard.lanes)
+
+    # ---- what the scheduler calls ----------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def next_run(self) -> Run | None:
+        if not self.windows:
+            return None
+        window = self._window = self.windows.popleft()
+        lm, config = self.lm, self.config
+        length, context = window.end - window.start, window.begin - window.start
+        self._index = index = lm.pattern.index(length, device=lm.device)
+        self._complete: list[int] = index.complete.tolist()
+        self._emitted = context
+        sequence, _ = lm.pattern.build(self.codes[None, :, window.start : window.end], lm.config.special_token)
+        writes = (index.frame_of >= context) & (index.frame_of < length)
+        draws = None
+        if not config.greedy and config.temperature > 0:  # drawn for frames, used at the steps that hold them
+            draws = uniforms([self.seed], self.first_frame + window.start, length, lm.config.num_codebooks, lm.device)[
+                0
+            ]
+            draws = torch.nn.functional.pad(draws, (0, 1), value=0.5).gather(1, index.frame_of)
+        beta = 1.0 if config.guidance_beta is None else config.guidance_beta
+        heard = self._predictions(window)
+        return Run(
+            heard.lanes,
+            sequence[0],
+            writes,
+            draws,
+            *_steps(lm, window),
+            Settings(
+                config.temperature,
+                config.top_k,
+                config.top_p,
+                config.greedy,
+                config.guidance,
+                beta,
+                config.guidance_domain == "probabilities",
+            ),
+            heard.has_partial,
+            heard.has_null,
+        )
+
+    @torch.no_grad()
+    def stepped(self, sequence: Int[Tensor, "K S"], step: int) -> None:
+        window = self._window
+        assert window is not None
+        self.steps_done += 1
+        ready = self._complete[step]
+        at_end = ready == window.end - window.start
+        if ready - self._emitted < (1 if at_end else self.emit_every):
+            return
+        new = sequence.gather(1, self._index.step_of[:, self._emitted : ready])
+        first = window.start + self._emitted
+        self.codes[:, first : window.start + ready] = new
+        self.frames.append(Frames(self.first_frame + first, new))
+        self._emitted = ready
+
+    def ended(self, error: BaseException | None) -> None:
+        self.error = error
+        self.is_done = True
+
+    @torch.no_grad()
+    def _predictions(self, window: Window) -> Predictions:
+        config = self.config
+        conditions = self.conditions_for(window)
+        return predictions(conditions, config.guidance, config.guidance_beta, config.two_step_guidance)
 
 
 def generate_codes(
@@ -79,7 +199,7 @@ def generate_codes(
     windows: Sequence[Window] | None = None,
     conditions_for: Callable[[Window], GuidedConditions] | None = None,
 ) -> Iterator[Frames]:
-    """Yield the frames behind the prompt, in order, each as soon as all its codebooks are known.
+    """Yield the frames behind the prompt, in order, each as soon as all its codebooks are known in every item.
 
     `num_frames` counts the prompt. `null_conditions` None: nothing to drop, no guidance; `partial_conditions` serve
     double guidance. `windows` (from `plan_windows`) cut a long piece; without them it is one run. `conditions_for`
@@ -90,96 +210,74 @@ def generate_codes(
     iterator ends. Raises UserError for lengths, seeds or prompts that cannot be.
     """
     batch = len(seeds)
-    prompt_frames = 0 if prompt_codes is None else prompt_codes.shape[2]
     _check(lm, num_frames, batch, prompt_codes, conditions)
-    device = lm.device
-    codes = torch.zeros(batch, lm.config.num_codebooks, num_frames, dtype=torch.int64, device=device)
-    if prompt_codes is not None:
-        codes[:, :, :prompt_frames] = prompt_codes
     if windows is None:
-        windows = [Window(0, prompt_frames, num_frames)]
-    runs = [_Run(lm, window) for window in windows]
-    total, done = sum(run.num_steps for run in runs), 0
-    for run in runs:
-        window = run.window
-        if conditions_for is not None:
-            guided = conditions_for(window)
-        else:
-            guided = GuidedConditions(conditions, null_conditions, partial_conditions)
-        draws = None
-        if not config.greedy and config.temperature > 0:
-            length = window.end - window.start
-            draws = uniforms(seeds, first_frame + window.start, length, lm.config.num_codebooks, device)
-        for ready in run.steps(codes[:, :, window.start : window.end], guided, config, draws):
-            done += 1
-            if on_step is not None:
-                on_step(done, total)
-            if ready is not None:
-                yield Frames(first_frame + window.start + ready.first, ready.codes)
-            if should_stop is not None and done < total and should_stop():
-                return
+        windows = [Window(0, 0 if prompt_codes is None else prompt_codes.shape[2], num_frames)]
+    given = GuidedConditions(conditions, null_conditions, partial_conditions)
 
+    @functools.lru_cache(maxsize=2)  # items reach a window one after another
+    def all_conditions(window: Window) -> GuidedConditions:
+        return given if conditions_for is None else conditions_for(window)
 
-class _Run:
-    """The token loop over one window."""
+    def conditions_of(item: int, window: Window) -> GuidedConditions:
+        return all_conditions(window).rows(item, item + 1)
 
-    def __init__(self, lm: LM, window: Window) -> None:
-        self.lm = lm
-        self.window = window
-        self.context = window.begin - window.start
-        length = window.end - window.start
-        index = lm.pattern.index(length)
-        frame_of = index.frame_of
-        self.writes: Bool[Tensor, "K S"] = (frame_of >= self.context) & (frame_of < length)
-        self.steps_to_run: list[int] = self.writes.any(0).nonzero().flatten().tolist()
-        self.complete: list[int] = index.complete.tolist()
-
-    @property
-    def num_steps(self) -> int:
-        return len(self.steps_to_run)
-
-    @torch.no_grad()
-    def steps(
-        self,
-        codes: Int[Tensor, "B K T"],
-        conditions: GuidedConditions,
-        config: GenerationConfig,
-        draws: Float[Tensor, "B K T"] | None,
-    ) -> Iterator[Frames | None]:
-        """Fill `codes` (a view) behind the context; after each step, yield the frames that it completed, if any."""
-        lm = self.lm
-        batch, _, length = codes.shape
-        device = codes.device
-        index = lm.pattern.index(length, device=device)
-        sequence, _ = lm.pattern.build(codes, lm.config.special_token)
-        writes = self.writes.to(device)
-        if draws is not None:  # from frames to the steps that hold them
-            draws = torch.nn.functional.pad(draws, (0, 1), value=0.5).gather(2, index.frame_of.expand(batch, -1, -1))
-        guided = GuidedDecoder(
+    jobs = [
+        CodesJob(
             lm,
-            conditions,
-            batch,
-            sequence.shape[2],
-            config.guidance,
-            config.guidance_beta,
-            config.guidance_domain,
-            config.two_step_guidance,
+            config,
+            num_frames,
+            seed,
+            windows,
+            functools.partial(conditions_of, i),
+            None if prompt_codes is None else prompt_codes[i],
+            first_frame,
         )
-        fed, emitted = 0, self.context
-        for step in self.steps_to_run:
-            logits = guided.step(sequence[:, :, fed:step])
-            uniform = None if draws is None else draws[:, :, step]
-            tokens = sample(logits, uniform, config.temperature, config.top_k, config.top_p)
-            sequence[:, :, step] = torch.where(writes[:, step], tokens, sequence[:, :, step])
-            fed = step
-            ready = self.complete[step]
-            if ready <= emitted:
-                yield None
-                continue
-            new = sequence.gather(2, index.step_of[:, emitted:ready].expand(batch, -1, -1))
-            codes[:, :, emitted:ready] = new
-            first, emitted = emitted, ready
-            yield Frames(first, new)
+        for i, seed in enumerate(seeds)
+    ]
+    scheduler = Scheduler(new_slots(lm, batch, *jobs[0].needs()))
+    for job in jobs:
+        scheduler.submit(job)
+    total, done = jobs[0].total_steps, 0
+    while not all(job.is_done for job in jobs):
+        scheduler.step()
+        for error in (job.error for job in jobs if job.error is not None):
+            raise error
+        reached = min(job.steps_done for job in jobs)
+        if reached == done:
+            continue
+        done = reached
+        if on_step is not None:
+            on_step(done, total)
+        while all(job.frames for job in jobs):
+            parts = [job.frames.popleft() for job in jobs]
+            yield Frames(parts[0].first, torch.stack([part.codes for part in parts]))
+        if should_stop is not None and done < total and should_stop():
+            return
+
+
+def new_slots(lm: LM, capacity: int, rows: int, max_steps: int) -> Slots:
+    """An engine for this model. On CUDA a grid of slots of `rows` predictions and `max_steps` (prefixes included),
+    stepped as graphs; else every run brings the room it needs."""
+    on_cuda = lm.device.type == "cuda"
+    return Slots(
+        lm,
+        capacity,
+        lm.config.num_codebooks,
+        lm.config.codebook_size,
+        lm.device,
+        rows=rows,
+        max_steps=max_steps if on_cuda else None,
+        graphs=Graphs() if on_cuda else None,
+    )
+
+
+def _steps(lm: LM, window: Window) -> tuple[int, int]:
+    """The first and the last step that a window has to fill."""
+    length, context = window.end - window.start, window.begin - window.start
+    frame_of = lm.pattern.index(length).frame_of
+    filled = ((frame_of >= context) & (frame_of < length)).any(0).nonzero().flatten()
+    return int(filled[0]), int(filled[-1])
 
 
 def _check(

@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from cadenza.checkpoint import Config, Pretrained
 from cadenza.conditioning.fuser import FusedConditions
 from cadenza.engine.cache import KVCache
+from cadenza.engine.protocol import StepCache
 from cadenza.errors import UserError
 from cadenza.lm.patterns import CodebookPattern, DelayConfig, PatternConfig
 from cadenza.nn.attention import KeysValues
@@ -155,7 +156,6 @@ class LM(nn.Module, Pretrained):
 
     def new_cache(self, batch: int, max_steps: int) -> KVCache:
         """State for `batch` sequences of at most `max_steps` steps, the prefix included."""
-        weight = cast(TransformerLayer, self.layers[0]).self_attention.in_projection.weight
         config = self.config
         return KVCache.allocate(
             batch,
@@ -164,7 +164,7 @@ class LM(nn.Module, Pretrained):
             config.num_heads,
             config.dim // config.num_heads,
             self.device,
-            weight.dtype,
+            self.compute_dtype,
         )
 
     def prefill(self, cache: KVCache, conditions: FusedConditions | None) -> None:
@@ -173,26 +173,25 @@ class LM(nn.Module, Pretrained):
         assert cache.length == 0, "prefill needs an empty cache: call reset() first"
         cache.input_bias = self._input_bias(cache.max_steps, conditions, self.device)
         if conditions.cross is not None:
-            cache.sources = [self._source(layer, conditions.cross) for layer in self._transformer_layers()]
-            cache.source_mask = conditions.cross_mask
+            sources = [self._source(layer, conditions.cross) for layer in self._transformer_layers()]
+            cache.set_source(sources, conditions.cross_mask)
         if conditions.prefix is not None:
             self._advance(conditions.prefix.float(), cache)
 
-    def step(self, sequence: Int[Tensor, "B K s"], cache: KVCache) -> Float[Tensor, "B K s V"]:
-        """Logits of the next `s` steps; the cache then holds them."""
-        if cache.input_bias is None:
-            self.prefill(cache, None)
+    def feed(self, sequence: Int[Tensor, "B K s"], cache: StepCache) -> None:
+        """Let the cache hold the next `s` steps."""
+        self._advance(self._embed(sequence), cache)
+
+    def step(self, sequence: Int[Tensor, "B K s"], cache: StepCache) -> Float[Tensor, "B K s V"]:
+        """Logits of the next `s` steps; the cache then holds them. The cache went through `prefill` before."""
         return self._logits(self._advance(self._embed(sequence), cache))
 
-    def _advance(self, x: Float[Tensor, "B s D"], cache: KVCache) -> Float[Tensor, "B s D"]:
-        start, steps = cache.length, x.shape[1]
-        assert start + steps <= cache.max_steps, f"the cache is full: {start} + {steps} of {cache.max_steps} steps"
-        assert cache.input_bias is not None
-        x = x + cache.input_bias[:, start : start + steps]
+    def _advance(self, x: Float[Tensor, "B s D"], cache: StepCache) -> Float[Tensor, "B s D"]:
+        steps = x.shape[1]
+        x = x + cache.bias(steps)
         for i, layer in enumerate(self._transformer_layers()):
-            source = cache.sources[i] if cache.sources else None
-            x = layer(x, source, cache.source_mask, cache.layers[i], start)
-        cache.length = start + steps
+            x = layer(x, memory=cache.layer(i))
+        cache.advance(steps)
         return x
 
     def pack(self) -> None:
@@ -200,6 +199,11 @@ class LM(nn.Module, Pretrained):
         pack_linears(self)
 
     # ---- parts ------------------------------------------------------------------------------------------------
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """Precision of products, keys and values."""
+        return cast(TransformerLayer, self.layers[0]).self_attention.in_projection.compute_dtype
 
     @property
     def device(self) -> torch.device:

@@ -1,13 +1,12 @@
 """Multi-head attention over a sequence itself and over a second sequence.
 
 In: hidden states `[B, S, D]`. Out: the same shape. Queries, keys and values come from one packed projection (rows in
-the order q, k, v; within each, heads x width per head), as in Vaswani et al. (2017). Keys and values may live in a
-pre-allocated cache that the caller owns: these modules hold no state.
+the order q, k, v; within each, heads x width per head), as in Vaswani et al. (2017). While a sequence grows, its keys
+and values live in a `Memory` that the caller owns: these modules hold no state.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -16,10 +15,27 @@ from cadenza.nn.linear import Linear
 
 
 class KeysValues(NamedTuple):
-    """Keys and values of one attention block, head by head. A cache is longer than what is filled (M >= S)."""
+    """Keys and values of one attention block, head by head."""
 
     keys: Float[Tensor, "B H M E"]
     values: Float[Tensor, "B H M E"]
+
+
+@runtime_checkable
+class Memory(Protocol):
+    """One layer's share of sequences that grow: what they hold so far, and the source they listen to."""
+
+    @property
+    def has_source(self) -> bool:
+        """Whether there is a source; without one, cross-attention is left out."""
+
+    def attend(
+        self, query: Float[Tensor, "B H s E"], keys: Float[Tensor, "B H s E"], values: Float[Tensor, "B H s E"]
+    ) -> Float[Tensor, "B H s E"]:
+        """Append keys and values of the next steps, and attend to all that is there, causally."""
+
+    def attend_source(self, query: Float[Tensor, "B H s E"]) -> Float[Tensor, "B H s E"]:
+        """Attend to the source."""
 
 
 class SelfAttention(nn.Module):
@@ -34,25 +50,16 @@ class SelfAttention(nn.Module):
         self.in_projection = Linear(dim, 3 * dim, bias=bias)
         self.out_projection = Linear(dim, dim, bias=bias)
 
-    def forward(
-        self, x: Float[Tensor, "B S D"], cache: KeysValues | None = None, start: int = 0
-    ) -> Float[Tensor, "B S D"]:
-        """Attend within `x`, or, given a cache of which `start` steps are filled, write `x` behind them and attend to
-        all of it."""
+    def forward(self, x: Float[Tensor, "B S D"], memory: Memory | None = None) -> Float[Tensor, "B S D"]:
+        """Attend within `x`, or, given a memory, to `x` and all that came before it."""
         batch, steps, dim = x.shape
         packed = self.in_projection(x).view(batch, steps, 3, self.num_heads, dim // self.num_heads)
         query, keys, values = (part.transpose(1, 2) for part in packed.unbind(2))
-        mask = None
-        if cache is not None:
-            end = start + steps
-            cache.keys[:, :, start:end] = keys
-            cache.values[:, :, start:end] = values
-            if start > 0:  # else the new steps are all there is, contiguous as projected
-                keys, values = cache.keys[:, :, :end], cache.values[:, :, :end]
-                if self.causal and steps > 1:
-                    mask = torch.ones(steps, end, dtype=torch.bool, device=x.device).tril(start)
-        dropout = self.dropout if self.training else 0.0
-        attended = attend(query, keys, values, mask, dropout, causal=self.causal and steps > 1 and mask is None)
+        if memory is not None:
+            attended = memory.attend(query, keys, values)
+        else:
+            dropout = self.dropout if self.training else 0.0
+            attended = attend(query, keys, values, None, dropout, causal=self.causal and steps > 1)
         return self.out_projection(attended.transpose(1, 2).reshape(batch, steps, dim))
 
 
@@ -77,11 +84,20 @@ class CrossAttention(nn.Module):
         return KeysValues(keys.transpose(1, 2).contiguous(), values.transpose(1, 2).contiguous())
 
     def forward(
-        self, x: Float[Tensor, "B S D"], source: KeysValues, mask: Bool[Tensor, "B L"] | None = None
+        self,
+        x: Float[Tensor, "B S D"],
+        source: KeysValues | None,
+        mask: Bool[Tensor, "B L"] | None = None,
+        memory: Memory | None = None,
     ) -> Float[Tensor, "B S D"]:
-        """`mask` is True where the source may be attended to; None attends to all of it."""
+        """`mask` is True where the source may be attended to; None attends to all of it. A memory brings its own."""
         batch, steps, dim = x.shape
         query = self.in_projection.part(x, 0).view(batch, steps, self.num_heads, dim // self.num_heads).transpose(1, 2)
-        dropout = self.dropout if self.training else 0.0
-        attended = attend(query, source.keys, source.values, None if mask is None else mask[:, None, None, :], dropout)
+        if memory is not None:
+            attended = memory.attend_source(query)
+        else:
+            assert source is not None, "cross-attention without a source"
+            dropout = self.dropout if self.training else 0.0
+            seen = None if mask is None else mask[:, None, None, :]
+            attended = attend(query, source.keys, source.values, seen, dropout)
         return self.out_projection(attended.transpose(1, 2).reshape(batch, steps, dim))

@@ -7,9 +7,10 @@ that starts in the middle draws what the whole run would have drawn there.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cadenza.errors import UserError
@@ -58,24 +59,74 @@ def uniforms(
     return ((word >> 9).float() + 0.5) / 2**23  # with one bit more, the last number would round to 1
 
 
-def probabilities(
-    logits: Float[Tensor, "*shape V"], temperature: float = 1.0, top_k: int = 0, top_p: float = 0.0
-) -> Float[Tensor, "*shape V"]:
-    """What is sampled from, up to a factor: softmax, then the nucleus (`top_p`) or the `top_k` best, 0 meaning off.
+class Choice(NamedTuple):
+    """How each item of a batch chooses. Numbers that differ between items are tensors; what they make necessary is
+    said apart, so that no value has to be read back from a device."""
 
-    Ties with the k-th best are kept, so more than k may survive; `top_p` wins over `top_k` when both are set; the
-    nucleus keeps an entry if what comes before it sums to at most `top_p` (reference, section 6.2).
+    temperature: Float[Tensor, "B"]
+    top_k: Int[Tensor, "B"]
+    """0: off."""
+    top_p: Float[Tensor, "B"]
+    """0: off; wins over `top_k`."""
+    greedy: Bool[Tensor, "B"]
+    largest_k: int = 0
+    any_top_p: bool = False
+    any_greedy: bool = False
+    all_greedy: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        settings: "Sequence[tuple[float, int, float, bool]]",
+        codebook_size: int,
+        device: torch.device | str = "cpu",
+    ) -> "Choice":
+        """From (temperature, top_k, top_p, greedy) per item; a temperature of 0 is greedy, a top_k of V or more off."""
+        rows = [
+            (
+                temperature or 1.0,
+                0 if top_p > 0 or top_k >= codebook_size else top_k,
+                top_p,
+                greedy or temperature == 0,
+            )
+            for temperature, top_k, top_p, greedy in settings
+        ]
+        temperatures, ks, ps, greedies = zip(*rows, strict=True)
+        sampled = [row for row in rows if not row[3]]
+        return cls(
+            torch.tensor(temperatures, dtype=torch.float32, device=device),
+            torch.tensor(ks, device=device),
+            torch.tensor(ps, dtype=torch.float32, device=device),
+            torch.tensor(greedies, device=device),
+            largest_k=max((row[1] for row in sampled), default=0),
+            any_top_p=any(row[2] > 0 for row in sampled),
+            any_greedy=any(greedies),
+            all_greedy=all(greedies),
+        )
+
+
+def probabilities(logits: Float[Tensor, "B *shape V"], choice: Choice) -> Float[Tensor, "B *shape V"]:
+    """What is sampled from, up to a factor: softmax, then the nucleus (`top_p`) or the `top_k` best.
+
+    Ties with the k-th best are kept, so more than k may survive; the nucleus keeps an entry if what comes before it
+    sums to at most `top_p` (reference, section 6.2).
     """
     logits = logits.float()
+    column = (-1, *[1] * (logits.ndim - 1))
     # Relative to the best, so that no temperature however small makes infinity.
-    p = torch.softmax((logits - logits.amax(-1, keepdim=True)) / temperature, dim=-1)
-    if top_p > 0:
+    p = torch.softmax((logits - logits.amax(-1, keepdim=True)) / choice.temperature.view(column), dim=-1)
+    kept = p
+    if choice.largest_k:
+        top_k = choice.top_k.view(column)
+        best = p.topk(choice.largest_k, dim=-1).values
+        least = best.gather(-1, (top_k - 1).clamp(0, choice.largest_k - 1).expand(*best.shape[:-1], 1))
+        kept = p.masked_fill((p < least) & (top_k > 0), 0.0)
+    if choice.any_top_p:
+        top_p = choice.top_p.view(column)
         ordered, order = p.sort(dim=-1, descending=True)
         ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered > top_p, 0.0)
-        return torch.zeros_like(p).scatter(-1, order, ordered)
-    if 0 < top_k < p.shape[-1]:
-        return p.masked_fill(p < p.topk(top_k, dim=-1).values[..., -1:], 0.0)
-    return p
+        kept = torch.where(top_p > 0, torch.zeros_like(p).scatter(-1, order, ordered), kept)
+    return kept
 
 
 def choose(p: Float[Tensor, "*shape V"], uniform: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
@@ -88,13 +139,12 @@ def choose(p: Float[Tensor, "*shape V"], uniform: Float[Tensor, "*shape"]) -> In
 
 
 def sample(
-    logits: Float[Tensor, "*shape V"],
-    uniform: Float[Tensor, "*shape"] | None,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 0.0,
-) -> Int[Tensor, "*shape"]:
-    """One index per row. `uniform` None or temperature 0: the most likely one."""
-    if uniform is None or temperature == 0:
+    logits: Float[Tensor, "B *shape V"], uniform: Float[Tensor, "B *shape"], choice: Choice
+) -> Int[Tensor, "B *shape"]:
+    """One index per row; the most likely one where the choice is greedy."""
+    if choice.all_greedy:
         return logits.argmax(-1)
-    return choose(probabilities(logits, temperature, top_k, top_p), uniform)
+    chosen = choose(probabilities(logits, choice), uniform)
+    if choice.any_greedy:
+        chosen = torch.where(choice.greedy.view(-1, *[1] * (chosen.ndim - 1)), logits.argmax(-1), chosen)
+    return chosen

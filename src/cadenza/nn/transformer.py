@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cadenza.nn.attention import CrossAttention, KeysValues, SelfAttention
+from cadenza.nn.attention import CrossAttention, KeysValues, Memory, SelfAttention
 from cadenza.nn.linear import Linear
 
 Activation = Literal["gelu", "relu"]
@@ -73,19 +73,19 @@ class TransformerLayer(nn.Module):
         x: Float[Tensor, "B S D"],
         source: KeysValues | None = None,
         source_mask: Bool[Tensor, "B L"] | None = None,
-        cache: KeysValues | None = None,
-        start: int = 0,
+        memory: Memory | None = None,
     ) -> Float[Tensor, "B S D"]:
         """`source`: this layer's projected cross-attention source; without one, cross-attention is left out.
-        `cache`, `start`: this layer's keys and values and how many steps of them are filled."""
+        `memory`: what sequences that grow hold of this layer, their source included."""
+        listens = source is not None if memory is None else memory.has_source
         if self.norm_first:
-            x = x + self._drop(self.self_attention(self.norm_self(x), cache, start))
-            if self.cross_attention is not None and self.norm_cross is not None and source is not None:
-                x = x + self._drop(self.cross_attention(self.norm_cross(x), source, source_mask))
+            x = x + self._drop(self.self_attention(self.norm_self(x), memory))
+            if self.cross_attention is not None and self.norm_cross is not None and listens:
+                x = x + self._drop(self.cross_attention(self.norm_cross(x), source, source_mask, memory))
             return x + self._drop(self.feed_forward(self.norm_feed_forward(x)))
-        x = self.norm_self(x + self._drop(self.self_attention(x, cache, start)))
-        if self.cross_attention is not None and self.norm_cross is not None and source is not None:
-            x = self.norm_cross(x + self._drop(self.cross_attention(x, source, source_mask)))
+        x = self.norm_self(x + self._drop(self.self_attention(x, memory)))
+        if self.cross_attention is not None and self.norm_cross is not None and listens:
+            x = self.norm_cross(x + self._drop(self.cross_attention(x, source, source_mask, memory)))
         return self.norm_feed_forward(x + self._drop(self.feed_forward(x)))
 
     def _drop(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
