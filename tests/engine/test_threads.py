@@ -9,7 +9,7 @@ import torch
 
 from cadenza.engine import threads
 from cadenza.engine.cores import CoreMeter
-from cadenza.engine.threads import ThreadGovernor, fixed_threads
+from cadenza.engine.threads import ThreadGovernor, decide_threads, decided_threads
 
 
 class Machine:
@@ -191,12 +191,26 @@ def test_a_number_given_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     machine.run(governor, 5)
     assert governor.count == machine.threads == 2
     monkeypatch.setenv("OMP_NUM_THREADS", "4,2")
-    assert fixed_threads() == 4
+    assert decided_threads() == 4
     governor = machine.governor()
     assert governor.count == machine.threads == 4
     for nonsense in ("", "many", "0"):
         monkeypatch.setenv("OMP_NUM_THREADS", nonsense)
-        assert fixed_threads() is None
+        assert decided_threads() is None
+
+
+def test_a_word_to_cadenza_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    try:
+        decide_threads(3)
+        assert torch.get_num_threads() == 3
+        assert Machine(2).governor().count == 3
+        decide_threads(None)
+        assert decided_threads() == 4
+    finally:
+        decide_threads(None)
+        torch.set_num_threads(found)
 
 
 def test_torchs_own_count_is_the_most() -> None:

@@ -31,24 +31,28 @@ def loudness(text: str) -> float:
     return math.nan if text.lower() in ("off", "none") else number(text)
 
 
-Device = Annotated[str | None, typer.Option(metavar="D", help="cpu, cuda, cuda:1. [default: a GPU if there is one]")]
+Device = Annotated[
+    str | None, typer.Option(metavar="D", help="cpu, cuda, cuda:1, mps. [default: cuda if there is one]")
+]
 Precision = Annotated[
-    str | None, typer.Option(metavar="P", help="fp32, bf16, fp16, int8 or int4. [default: fp32 on cpu, bf16 on cuda]")
+    str | None,
+    typer.Option(metavar="P", help="fp32, bf16, fp16, int8 or int4. [default: fp32 on cpu, bf16 on cuda, fp16 on mps]"),
 ]
 Threads = Annotated[
-    int | None, typer.Option(metavar="N", parser=whole_number, help="Processor threads. [default: one per core]")
+    int | None,
+    typer.Option(metavar="N", parser=whole_number, help="Processor threads. [default: one per core that is free]"),
 ]
 
 
 def set_threads(threads: int | None) -> None:
-    """Before the first computation: `threads` threads for torch."""
+    """Before the first computation: exactly `threads` threads; None leaves the choice to the engine."""
     if threads is None:
         return
     if not 1 <= threads <= 1024:
         raise typer.BadParameter(f"{threads} threads: choose 1 to 1024", param_hint="--threads")
-    import torch
+    from cadenza.engine.threads import decide_threads
 
-    torch.set_num_threads(threads)
+    decide_threads(threads)
 
 
 def show_notices(level: int = logging.INFO) -> None:

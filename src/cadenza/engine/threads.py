@@ -35,10 +35,21 @@ _PAUSE_SECONDS = 0.5  # between two tries of a higher count
 _BLIND_PAUSE_SECONDS = 5.0  # the same where nobody can say whether a core is free
 
 
-def fixed_threads() -> int | None:
-    """The number of threads that the user decided on (`OMP_NUM_THREADS`, which `--threads` sets too), if any."""
+_decided: int | None = None
+
+
+def decide_threads(count: int | None) -> None:
+    """The user's own word (`--threads`): so many threads from now on, whatever happens. None: take it back."""
+    global _decided
+    _decided = count
+    if count is not None:
+        torch.set_num_threads(count)
+
+
+def decided_threads() -> int | None:
+    """The number of threads that the user decided on, in words to Cadenza or with `OMP_NUM_THREADS`; if any."""
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(first) if first.isdigit() and int(first) > 0 else None
+    return _decided or (int(first) if first.isdigit() and int(first) > 0 else None)
 
 
 class ThreadGovernor:
@@ -49,7 +60,7 @@ class ThreadGovernor:
                 with governor.measure():
                     ...  # one step
 
-    An explicit `count`, or one that the user fixed, is obeyed as it is. Otherwise the first step runs with as many
+    An explicit `count`, or one that the user decided on, is obeyed as it is. Otherwise the first step runs with as many
     threads as there are cores that nobody else uses, at most the physical ones and torch's own count. When steps become
     slow it tries fewer threads, and keeps them if that is faster; when cores are free it tries more. What is compared
     lies moments apart, so a context that grows does not mislead it, and what trials lose is bounded: 3 % of the time.
@@ -69,7 +80,7 @@ class ThreadGovernor:
         self._clock = clock
         self._set_threads = set_threads
         self._found = get_threads()
-        fixed = count or fixed_threads()
+        fixed = count or decided_threads()
         self._ladder = (fixed,) if fixed else _ladder(max(1, min(cores(), self._found)))
         self._rung = 0
         self._adapts = len(self._ladder) > 1
