@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from cadenza.checkpoint import atomic_directory, write_json
+from cadenza.checkpoint import write_json
+from cadenza.files import atomic_directory
 from cadenza.lm.generate import GenerationConfig
 from cadenza.loading import ASSETS
 from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig

@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from cadenza import checkpoint
-from cadenza.checkpoint import Config, Pretrained, atomic_directory, atomic_file, read_json, weights_hash, write_json
+from cadenza.checkpoint import Config, Pretrained, read_json, weights_hash, write_json
 from cadenza.errors import CadenzaError, CheckpointError
+from cadenza.files import atomic_file
 
 
 class BlockConfig(Config):
@@ -173,7 +174,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, block: Block, monkeypat
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     before = {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()}
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(CadenzaError, match=r"cannot write .*model\.safetensors: .*No space left"):
         Block(BlockConfig()).save_pretrained(tmp_path / "model")
     with pytest.raises(CadenzaError, match=r"cannot write .*config\.json: .*No space left"):
@@ -198,36 +199,6 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a directory")
     with pytest.raises(CadenzaError, match=r"cannot write .*file/x\.json"):
         write_json(tmp_path / "file" / "x.json", {})
-
-
-def test_an_atomic_file_keeps_the_old_one_when_the_writer_fails(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_text("old")
-    with pytest.raises(RuntimeError), atomic_file(path) as temporary:  # noqa: PT012
-        temporary.write_text("half")
-        raise RuntimeError
-    assert path.read_text() == "old"
-    with atomic_file(path) as temporary:
-        temporary.write_text("new")
-    assert path.read_text() == "new"
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_an_atomic_directory_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    target = tmp_path / "a" / "model"
-    with pytest.raises(RuntimeError), atomic_directory(target) as temporary:  # noqa: PT012
-        (temporary / "file").write_text("half")
-        raise RuntimeError
-    assert os.listdir(tmp_path / "a") == []
-    with atomic_directory(target) as temporary:
-        (temporary / "file").write_text("one")
-    with pytest.raises(RuntimeError), atomic_directory(target) as temporary:
-        raise RuntimeError
-    assert (target / "file").read_text() == "one"
-    with atomic_directory(target) as temporary:
-        (temporary / "other").write_text("two")
-    assert os.listdir(target) == ["other"]
-    assert os.listdir(tmp_path / "a") == ["model"]
 
 
 def test_json_keeps_every_script(tmp_path: Path) -> None:

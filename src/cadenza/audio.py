@@ -8,7 +8,6 @@ import json
 import math
 import os
 import struct
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +16,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from cadenza import loudness
-from cadenza.errors import CadenzaError, UserError
+from cadenza.errors import UserError
+from cadenza.files import atomic_file
 
 # extension -> (container, encoding, largest number of channels, sample rates or None for any)
 # WAV and FLAC are 16-bit: every player reads it, and its noise floor (-98 dB) is far below that of any neural codec.
@@ -171,19 +171,8 @@ class Audio:
             raise UserError(f"{path}: there is nothing to write, the audio has no samples")
         audio = self if loudness_lufs is None else self.normalize(loudness_lufs)
         content = _encode(audio, path)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise CadenzaError(f"{path}: cannot be written ({reason}); free space or choose another place") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(content)
         return path
 
     @staticmethod

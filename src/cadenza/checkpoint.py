@@ -11,8 +11,6 @@ import hashlib
 import json
 import os
 import platform
-import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +23,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from cadenza.errors import CadenzaError, CheckpointError
+from cadenza.errors import CheckpointError
+from cadenza.files import atomic_file
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -199,13 +198,21 @@ def weight_shapes(path: str | Path) -> dict[str, tuple[tuple[int, ...], str]]:
         return {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
 
 
-def write_weights(path: str | Path, state: Mapping[str, Tensor], dtype: torch.dtype | None = None) -> None:
-    """Write a safetensors file atomically, floating-point tensors as `dtype` if given."""
+def write_weights(
+    path: str | Path,
+    state: Mapping[str, Tensor],
+    dtype: torch.dtype | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write a safetensors file atomically, floating-point tensors as `dtype` if given, `metadata` in its header."""
     tensors = {}
     for name, tensor in state.items():
         tensors[name] = tensor.detach().to("cpu", _kind(name, tensor, dtype)).contiguous()
     with atomic_file(path) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
+        try:
+            save_file(tensors, temporary, metadata={"format": "pt", **(metadata or {})})
+        except SafetensorError as error:
+            raise OSError(_first_line(error)) from error
 
 
 def write_pickle(path: str | Path, content: Any) -> None:
@@ -342,55 +349,6 @@ def parse_config(config_class: type[C], value: Mapping[str, Any], source: str | 
 
 
 # ---- files ----------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def atomic_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary sibling to write; it takes the place of `path` at the end, or vanishes if anything fails."""
-    path = Path(path)
-    temporary = _sibling(path)
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise CadenzaError(f"cannot write {path}: {_first_line(error)}; free space or choose another place") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def atomic_directory(path: str | Path) -> Iterator[Path]:
-    """Yield an empty sibling directory; it takes the place of `path` at the end, or vanishes if anything fails."""
-    path = Path(path).absolute()
-    temporary = _sibling(path)
-    retired = temporary.with_name(f"{temporary.name}.old")
-    try:
-        temporary.mkdir()
-        yield temporary
-        if path.exists():
-            path.rename(retired)
-        try:
-            temporary.rename(path)
-        except OSError:
-            if retired.exists():
-                retired.rename(path)
-            raise
-    except OSError as error:
-        raise CadenzaError(f"cannot write {path}: {_first_line(error)}; free space or choose another place") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(retired, ignore_errors=True)
-
-
-def _sibling(path: Path) -> Path:
-    """An unused hidden name beside `path` (not `tempfile`, whose files are private to their owner)."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CadenzaError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
 
 
 def cache_directory() -> Path:

@@ -122,7 +122,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, hard))
     try:
-        with pytest.raises(CadenzaError, match=r"x-7\.wav: cannot be written \(.*free space"):
+        with pytest.raises(CadenzaError, match=r"cannot write x-7\.wav: .*free space"):
             listen(lambda _: pieces(), here, False, {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -132,7 +132,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
 def test_a_place_that_is_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("")
-    with pytest.raises(CadenzaError, match=r"file/x\.wav: cannot be written"):
+    with pytest.raises(CadenzaError, match=r"cannot write file/x\.wav: "):
         listen(lambda _: pieces(), lambda _: Path("file/x.wav"), False, {})
 
 

@@ -25,18 +25,16 @@ def encode(source: Source, target: Target, model: Model = None, device: Device =
     show_notices()
     if target.suffix != ".safetensors":
         raise UserError(f"{target}: codes are written as .safetensors")
-    from cadenza.checkpoint import atomic_file
+    from cadenza.checkpoint import write_weights
     from cadenza.loading import load_codec
 
     audio, codec = _read(source), load_codec(model, device)
     codes, num_samples = _encode(audio, codec)
-    from safetensors.torch import save_file
-
-    tensors = {"codes": codes.codes[0].cpu().int().contiguous()}
+    tensors = {"codes": codes.codes[0].int()}
     if codes.scale is not None:
-        tensors["scale"] = codes.scale[0].cpu().contiguous()
-    with atomic_file(target) as temporary:
-        save_file(tensors, temporary, {"num_samples": str(num_samples), "sample_rate": str(codec.sample_rate)})
+        tensors["scale"] = codes.scale[0]
+    facts = {"num_samples": str(num_samples), "sample_rate": str(codec.sample_rate)}
+    write_weights(target, tensors, metadata=facts)
     frames = tensors["codes"].shape[1]
     print(f"{target}: {codec.num_codebooks} x {frames} codes, {_kbps(codec):.2f} kbit/s")
 

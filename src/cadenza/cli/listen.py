@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from cadenza.cli import INTERRUPTED
 from cadenza.cli.progress import GenerationProgress
-from cadenza.errors import CadenzaError
+from cadenza.files import refusal
 
 if TYPE_CHECKING:
     from cadenza.audio import Audio
@@ -114,10 +114,7 @@ class Outlet:
             self.open = False
             self.left()
             if not isinstance(error, BrokenPipeError):
-                reason = error.strerror or str(error)
-                raise CadenzaError(
-                    f"{self.name}: cannot be written ({reason}); free space or choose another place"
-                ) from error
+                raise refusal(self.name, error) from error
 
     def left(self) -> None:
         """The listener has gone."""
@@ -174,7 +171,7 @@ def _open(path: Path, play: bool, chunk: "Audio", stack: ExitStack) -> list[Outl
         path.parent.mkdir(parents=True, exist_ok=True)
         file = stack.enter_context(path.open("wb"))
     except OSError as error:
-        raise CadenzaError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+        raise refusal(path, error) from error
     outlets = [Outlet(file, str(path), chunk, in_place=True)]
     if play:
         command = next((player for player in PLAYERS if shutil.which(player[0])), None)

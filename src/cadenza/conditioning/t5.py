@@ -20,8 +20,9 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cadenza.checkpoint import WEIGHTS_FILE, Config, Pretrained, atomic_file, on_meta, read_weights, weight_shapes
+from cadenza.checkpoint import WEIGHTS_FILE, Config, Pretrained, on_meta, read_weights, weight_shapes
 from cadenza.errors import CheckpointError
+from cadenza.files import atomic_file
 
 TOKENIZER_FILE = "tokenizer.json"
 TIED_EMBEDDING = "encoder.embed_tokens.weight"

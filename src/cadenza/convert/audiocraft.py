@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from cadenza.checkpoint import atomic_directory
 from cadenza.codec.encodec import EnCodec
 from cadenza.codec.stereo import StereoCodec
 from cadenza.conditioning.t5 import T5Config
@@ -19,6 +18,7 @@ from cadenza.convert.parts import fit_codec, mono_codec, text_encoder
 from cadenza.convert.transformers import write_text_encoder
 from cadenza.convert.transformers_codec import read_codec as read_transformers_codec
 from cadenza.errors import CheckpointError
+from cadenza.files import atomic_directory
 from cadenza.lm.generate import GenerationConfig
 from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
 

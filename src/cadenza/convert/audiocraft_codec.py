@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from cadenza.checkpoint import atomic_file, parse_config, write_pickle
+from cadenza.checkpoint import parse_config, write_pickle
 from cadenza.codec.encodec import EnCodec, EnCodecConfig
 from cadenza.codec.seanet import SEANetConfig
 from cadenza.convert.assemble import assemble, reading, require
@@ -20,6 +20,7 @@ from cadenza.convert.names import audiocraft_codec, scatter, weight_norm_names
 from cadenza.convert.settings import Settings
 from cadenza.convert.unpickle import read_pickle
 from cadenza.errors import CheckpointError, UserError
+from cadenza.files import atomic_file
 
 VERSION = "1.4.0a2"
 """The audiocraft release whose format is written."""

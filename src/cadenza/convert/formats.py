@@ -6,7 +6,7 @@ In: a path, or a `MusicGen` and the name of a format. Out: the other one.
 from pathlib import Path
 from typing import Literal
 
-from cadenza.checkpoint import CONFIG_FILE, atomic_directory, read_json
+from cadenza.checkpoint import CONFIG_FILE, read_json
 from cadenza.codec.base import Codec
 from cadenza.codec.encodec import EnCodec
 from cadenza.codec.stereo import StereoCodec
@@ -15,6 +15,7 @@ from cadenza.convert.hub import find_part
 from cadenza.convert.official import UNKNOWN_LICENCE
 from cadenza.convert.parts import mono_codec
 from cadenza.errors import CheckpointError, UserError
+from cadenza.files import atomic_directory
 from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
 
 Format = Literal["cadenza", "audiocraft", "transformers"]

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cadenza.checkpoint import CONFIG_FILE, WEIGHTS_FILE, atomic_directory, parse_config, read_json, write_json
+from cadenza.checkpoint import CONFIG_FILE, WEIGHTS_FILE, parse_config, read_json, write_json
 from cadenza.checkpoint import write_weights as write_tensors
 from cadenza.codec.stereo import StereoCodec
 from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
@@ -30,6 +30,7 @@ from cadenza.convert.transformers_codec import (
     read_state,
 )
 from cadenza.errors import CheckpointError, UserError
+from cadenza.files import atomic_directory
 from cadenza.lm.generate import GenerationConfig
 from cadenza.lm.model import LM, LMConfig, SinusoidalConfig
 from cadenza.lm.patterns import DelayConfig

@@ -12,8 +12,8 @@ from typing import Any
 import pydantic
 from pydantic import Field
 
-from cadenza.checkpoint import atomic_file
 from cadenza.errors import UserError
+from cadenza.files import atomic_file
 
 NAMES = ("manifest.jsonl", "data.jsonl", "data.jsonl.gz")
 

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from cadenza import __version__
 from cadenza.audio import Audio
-from cadenza.checkpoint import Config, atomic_directory, read_config, weights_hash, write_json
+from cadenza.checkpoint import Config, read_config, weights_hash, write_json
 from cadenza.codec.base import Codec
 from cadenza.codec.encodec import EnCodec
 from cadenza.codec.stereo import StereoCodec
@@ -26,6 +26,7 @@ from cadenza.conditioning.provider import ConditionProvider
 from cadenza.conditioning.text import TextConditioner
 from cadenza.engine.quantize import load_module, stored_kind
 from cadenza.errors import CheckpointError, UserError
+from cadenza.files import atomic_directory
 from cadenza.lm.generate import GenerationConfig
 from cadenza.lm.model import LM
 from cadenza.nn.linear import kind_of

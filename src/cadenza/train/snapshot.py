@@ -21,8 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cadenza.checkpoint import atomic_directory, read_json, read_weights, write_json, write_pickle, write_weights
+from cadenza.checkpoint import read_json, read_weights, write_json, write_pickle, write_weights
 from cadenza.errors import CheckpointError
+from cadenza.files import atomic_directory
 from cadenza.train.ema import EMA
 from cadenza.train.objective import Objective
 
