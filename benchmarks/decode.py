@@ -20,13 +20,13 @@ from typing import Any
 
 import torch
 
+from cadenza.pipelines.placement import PRECISIONS
 from machine import describe, device_peak_bytes, host_peak_bytes, load_average, median, read_bandwidth, rounded
 from roofline import step_bytes, weight_bytes
 from shapes import FOLDER, NAMES, prompt_tokens, shape_of, use_folder
 from sides import Ours, Split, Theirs, num_frames, num_steps
 from tables import decode_table
 
-PRECISIONS = ("fp32", "bf16", "fp16", "int8", "int4")
 THEIR_SECONDS = {"medium": 2.0, "large": 1.0}
 """Audio that `transformers` makes on a CPU where ten seconds would take minutes; scaled per step."""
 
@@ -74,14 +74,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def peak(options: argparse.Namespace) -> dict[str, Any]:
-    """Load and generate, nothing else, and say how much memory that took at most."""
-    start = time.perf_counter()
+    """Load and generate, nothing else, and say how much memory that took at most until then."""
+    imported, start = host_peak_bytes(), time.perf_counter()
     side = Ours(options.shape, options.precisions[0], options.place, options.models)
-    loaded = time.perf_counter() - start
+    seconds, loaded = time.perf_counter() - start, host_peak_bytes()
     side.generate(options.duration, waits=False)
     on_device = device_peak_bytes(options.place)
     return {
-        "load_seconds": rounded(loaded),
+        "load_seconds": rounded(seconds),
+        "imported_mb": rounded(imported / 1e6),
+        "loaded_mb": rounded(loaded / 1e6),
         "peak_mb": rounded(host_peak_bytes() / 1e6),
         "device_peak_mb": None if on_device is None else rounded(on_device / 1e6),
     }

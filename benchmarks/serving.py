@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     record = {
         "benchmark": "serving",
         "shape": options.shape,
-        "precision": options.precision,
+        "precision": music.precision,
         "duration": options.duration,
         "load": options.load,
         "machine": {**facts, "load_at_end": rounded(load_average())},
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=NAMES, default="embedded")
-    parser.add_argument("--precision", help="fp32, bf16, fp16, int8 or int4; by default fp32, on a GPU bf16")
+    parser.add_argument("--precision", help="fp32, bf16, fp16, int8 or int4; by default what loading picks")
     parser.add_argument("--concurrency", default="1,2,4,8,16,32", help="requests at once")
     parser.add_argument("--duration", type=float, default=5.0, help="seconds of audio per request")
     parser.add_argument("--load", type=float, default=0.8, help="arrivals by chance, over the throughput")
@@ -98,7 +98,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         parser.error("this machine has no CUDA device that torch can use: leave out --device")
     options.place = torch.device(options.device)
-    options.precision = options.precision or ("fp32" if options.place.type == "cpu" else "bf16")
     return options
 
 
@@ -170,7 +169,7 @@ def level(music: Any, slots: int, options: argparse.Namespace, bandwidth: float)
         count = max(4, 2 * slots)
         by_chance = serve(scheduler, poisson(count, options.load * throughput / duration), duration)
     steps = num_steps(music, duration)
-    read = step_bytes(music.lm.config, options.precision, steps, len(prompt_tokens()), slots)
+    read = step_bytes(music.lm.config, music.precision, steps, len(prompt_tokens()), slots)
     peak = device_peak_bytes(device)
     return {
         "slots": slots,

@@ -131,8 +131,7 @@ def transformers_model(name: str, dtype: torch.dtype, device: torch.device) -> A
     shape = shape_of(name)
     codec, text = codec_settings(shape.codec), t5_settings(shape.text)
     config = transformers.MusicgenConfig(text_encoder=text, audio_encoder=codec, decoder=_decoder_settings(shape.lm))
-    with torch.device(device):
-        model: Any = transformers.MusicgenForConditionalGeneration(config)
+    model: Any = transformers.MusicgenForConditionalGeneration(config)
     special = shape.lm.special_token
     model.generation_config.update(
         do_sample=True, top_k=250, guidance_scale=3.0, pad_token_id=special, bos_token_id=special,
