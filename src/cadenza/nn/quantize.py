@@ -27,9 +27,9 @@ SCHEME = 1
 _REFITS = 4
 _CHUNK = 2**18
 """Weights quantised at a time: they and what is computed from them stay in the processor's cache."""
-_GIVEN_BACK = 2**23
-"""Size of the memory for codes of 4 bytes, used or not: the C library gives blocks over 32 MB back at once, smaller ones
-it may keep in pieces between what stays (500 MB after 24 layers)."""
+_GIVEN_BACK = 2**23 + 1
+"""Numbers that memory for codes of 4 bytes has room for, used or not: the C library gives blocks over 32 MB back at
+once, smaller ones it may keep in pieces between what stays (500 MB after 24 layers)."""
 _FEW_ROWS = 16
 """Rows up to which CUDA's int8 kernel is used: it makes one output value per warp, and shares nothing among rows."""
 
