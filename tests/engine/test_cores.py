@@ -92,7 +92,6 @@ def stat(root: Path, *busy: int, nice: int = 0) -> None:
 
 def test_meter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cores, "allowed_processors", lambda: {0, 1})
-    monkeypatch.setattr(os, "nice", lambda step: 0)
     ticks = os.sysconf("SC_CLK_TCK")
     clock, own, waits = Clock(), Clock(), []
     stat(tmp_path, 0, 0, 0)
@@ -104,15 +103,11 @@ def test_meter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     own.now = 0.5
     stat(tmp_path, ticks, ticks // 2, ticks)  # 1.5 s of work on our two, a third of it ours
     assert meter.free_cores() == pytest.approx(1.0)
-    clock.now = 2.0  # a quiet second but for someone who gives way
-    stat(tmp_path, ticks, ticks // 2, ticks, nice=50)
+    clock.now = 2.0
     assert meter.free_cores() == 2.0
     clock.now = 3.0
-    monkeypatch.setattr(os, "nice", lambda step: 10)  # we give way too: the other one is our equal
-    equal = CoreMeter(tmp_path, clock, own)
-    clock.now = 4.0
-    stat(tmp_path, ticks, ticks // 2, ticks, nice=50 + ticks // 2)
-    assert equal.free_cores() == pytest.approx(1.0)
+    stat(tmp_path, ticks, ticks // 2, ticks, nice=ticks // 4)  # on each, someone who gives way
+    assert meter.free_cores() == pytest.approx(1.5)
     clock.now = 60.0
     assert meter.free_cores() is None  # an average over a minute says nothing about now
     meter.wait()
