@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from cadenza.engine.threads import decide_threads
 from cadenza.pipelines.placement import PRECISIONS
 from machine import describe, device_peak_bytes, host_peak_bytes, load_average, median, read_bandwidth, rounded
 from roofline import step_bytes, weight_bytes
@@ -34,8 +35,7 @@ THEIR_SECONDS = {"medium": 2.0, "large": 1.0}
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     options = parse(arguments)
     use_folder(options.models)
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    decide_threads(options.threads)
     if options.peak:
         record = peak(options)
     else:
@@ -114,6 +114,7 @@ class Run:
         self.device: torch.device = options.place
         self.on_cpu = self.device.type == "cpu"
         self.facts = describe(self.device)
+        self.threads = torch.get_num_threads()
         say(f"{options.shape}, {options.precision}, {options.duration:g} s on {self.facts['device']}")
         self.peaks = {precision: peak_of_child(options, precision) for precision in options.precisions}
         self.bandwidth = read_bandwidth(self.device)
@@ -143,11 +144,14 @@ class Run:
         self._warm_up()
         for number in range(1, self.options.runs + 1):
             for kind in self.ours:
+                torch.set_num_threads(self.threads)  # ours may leave another count
                 self._round_of_ours(kind, number)
             for kind, side in self.theirs.items():
+                torch.set_num_threads(self.threads)
                 split = side.generate(self.their_frames).scaled(self.steps, self.frames / self.their_frames)
                 self.their_splits[kind].append(split)
                 say(f"round {number}: transformers {kind} {split.total:.2f} s, {split.steps_per_second:.1f} steps/s")
+        torch.set_num_threads(self.threads)
         self.bandwidth = max(self.bandwidth, read_bandwidth(self.device))
         return self._record()
 

@@ -25,6 +25,7 @@ import torch
 import cadenza
 from cadenza.engine.scheduler import Scheduler
 from cadenza.engine.slots import Slots
+from cadenza.engine.threads import decide_threads
 from machine import (
     describe,
     device_peak_bytes,
@@ -51,8 +52,7 @@ TEXTS = (
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     options = parse(arguments)
     use_folder(options.models)
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    decide_threads(options.threads)
     facts = describe(options.place)
     music = cadenza.load(model_directory(options.shape, options.models), options.place, options.precision)
     bandwidth = read_bandwidth(options.place)

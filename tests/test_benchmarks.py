@@ -53,11 +53,11 @@ def test_decode_puts_both_sides_and_the_limit_into_one_record(
     assert record["transformers"]["fp32"]["seconds_of_audio_measured"] == pytest.approx(0.3)
     for side in (*record["ours"].values(), *record["transformers"].values()):
         parts = side["text_seconds"] + side["lm_seconds"] + side["codec_seconds"]
-        assert 0.5 * side["seconds"] < parts < 1.02 * side["seconds"]  # conditions, seeds and joining are the rest
-        assert side["lm_seconds"] == pytest.approx(33 / side["steps_per_second"], rel=2e-3)  # four digits are kept
+        assert parts < 1.002 * side["seconds"]  # the rest is what lies between them; four digits are kept
+        assert side["lm_seconds"] == pytest.approx(33 / side["steps_per_second"], rel=2e-3)
         assert side["limit_steps_per_second"] == pytest.approx(1e9 / (side["step_mb"] * 1e6), rel=2e-3)
         assert min(side["text_seconds"], side["codec_seconds"]) > 0
-    assert 0 < record["ours"]["int4"]["first_audio_seconds"] < record["ours"]["int4"]["seconds"] * 3
+    assert record["ours"]["int4"]["first_audio_seconds"] > 0
 
 
 def test_peak_memory_is_that_of_a_process_of_its_own(benchmark: Any, tmp_path: Path) -> None:
