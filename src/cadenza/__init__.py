@@ -6,6 +6,8 @@
 Public names are resolved on first use, so that `import cadenza` costs no more than this file: no torch, no numpy.
 """
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
     from cadenza.pipelines.musicgen import MusicGen as MusicGen
 
 __version__ = "0.1.0"
+
+if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
+    # Threads of torch (GCC's OpenMP) that wait for each other keep their cores busy for milliseconds. Beside another
+    # busy program that makes two threads up to a hundred times slower than one; a short wait costs almost nothing.
+    # It is read when torch is loaded. Where it comes too late, `engine.threads` still finds a better thread count.
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 _HOME = {  # public name -> the module that defines it
     "Audio": "cadenza.audio",

@@ -1,6 +1,9 @@
 """The governor on simulated machines: a clock that only steps advance, and a rule for how long a step takes."""
 
+import os
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
@@ -240,6 +243,22 @@ def test_a_step_that_fails_is_not_counted() -> None:
         with pytest.raises(KeyError), governor.measure():
             fail()
     assert governor.count == 2
+
+
+@pytest.mark.parametrize(
+    ("environment", "before", "expected"),
+    [
+        ({}, "", "3000"),
+        ({"GOMP_SPINCOUNT": "7"}, "", "7"),
+        ({"OMP_WAIT_POLICY": "active"}, "", "None"),
+        ({}, "import sys; sys.modules['torch'] = sys; ", "None"),  # too late: leave no trace
+    ],
+)
+def test_waiting_threads_are_told_to_sleep_soon(environment: dict[str, str], before: str, expected: str) -> None:
+    code = before + "import cadenza, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    clean = {name: value for name, value in os.environ.items() if "OMP_" not in name}
+    done = subprocess.run([sys.executable, "-c", code], env=clean | environment, capture_output=True, text=True)
+    assert done.stdout.strip() == expected, done.stderr
 
 
 def test_ladder() -> None:
