@@ -19,7 +19,7 @@ from cadenza.convert.hub import find_musicgen, find_part, is_repository
 from cadenza.convert.official import CODECS, MODELS, UNKNOWN_LICENCE, licence_of
 from cadenza.errors import CheckpointError, UserError
 from cadenza.pipelines.musicgen import MusicGen
-from cadenza.pipelines.placement import choose_device, choose_precision
+from cadenza.pipelines.placement import choose_device, choose_precision, companion_device
 
 ASSETS = Path(__file__).parent / "assets"
 CONVERSION = 1
@@ -50,7 +50,7 @@ def load(
 
 def load_codec(name: str | Path | None = None, device: str | torch.device | None = None) -> Codec:
     """Load a codec in float32: that of a whole model (named as for `load`), or a codec's file, directory or name."""
-    place = choose_device(device)
+    place = companion_device(choose_device(device))
     if name is None or (not _exists(name) and str(name) in MODELS):
         path = find_model(name)
     elif _exists(name):

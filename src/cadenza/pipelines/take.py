@@ -91,4 +91,4 @@ class Take(Config):
 
 def describe_device(device: torch.device) -> str:
     """The processor's name: the same numbers are promised on the same kind of machine only."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu {platform.machine()}"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} {platform.machine()}"
