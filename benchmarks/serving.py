@@ -5,7 +5,7 @@
 For each concurrency a scheduler with as many slots, twice: all requests at once, then arrivals by chance (Poisson) at
 `--load` of the throughput just measured. Texts of several lengths, guided. Every request has a listener of its own that
 takes the chunks as they come; times count from a request's arrival. The overhead is what the stepping thread does
-between two steps of the engine, the codec's work taken out, as a share of a step.
+outside of the engine and the codec, as a share of the engine's steps.
 """
 
 import argparse
@@ -23,7 +23,6 @@ from typing import Any
 import torch
 
 import cadenza
-from cadenza.engine.scheduler import Scheduler
 from cadenza.engine.slots import Slots
 from cadenza.engine.threads import decide_threads
 from machine import (
@@ -176,7 +175,7 @@ def level(music: Any, slots: int, options: argparse.Namespace, bandwidth: float)
         "throughput": rounded(throughput),
         "limit": rounded(slots * bandwidth / read.total * duration / steps),
         "each_real_time": rounded(throughput / slots),
-        "steps_per_second": rounded(watch.steps / watch.seconds),
+        "steps_per_second": rounded(watch.steps_per_second),
         "overhead_share": rounded(watch.overhead_share),
         "device_peak_mb": None if peak is None else rounded(peak / 1e6),
         "at_once": waiting(at_once),
@@ -198,60 +197,62 @@ def waiting(served: Sequence[Served]) -> dict[str, float]:
 # ---- the scheduler's own time ----------------------------------------------------------------------------------------
 
 
+_ENGINE = ("open", "prepare", "step")
+
+
 class Watch:
-    """Seconds in the scheduler's steps, and how many of them went into the engine and the codec."""
+    """What one thread does from its first step of the engine to its last."""
 
     def __init__(self) -> None:
-        self.seconds = self.work = 0.0
-        self.steps = 0
-        self.thread = 0
+        self.calls: list[tuple[str, float, float, int]] = []
+        """Name, begin, end, thread of calls into the engine and the codec."""
+
+    def _stepping(self) -> list[tuple[str, float, float]]:
+        steps = [call for call in self.calls if call[0] == "step"]
+        first, last, thread = steps[0][1], steps[-1][2], steps[0][3]
+        return [call[:3] for call in self.calls if call[3] == thread and first <= call[1] < last]
+
+    @property
+    def steps_per_second(self) -> float:
+        steps = [call for call in self._stepping() if call[0] == "step"]
+        return len(steps) / (steps[-1][2] - steps[0][1])
 
     @property
     def overhead_share(self) -> float:
-        return 1 - self.work / self.seconds
+        """Seconds outside of the engine and the codec, over those in the engine's steps."""
+        calls = self._stepping()
+        stepping = sum(end - start for name, start, end in calls if name == "step")
+        other = sum(end - start for name, start, end in calls if name != "step")
+        begin, end = calls[0][1], max(call[2] for call in calls)
+        return (end - begin - stepping - other) / stepping
 
 
 @contextmanager
 def watched(codec: Any) -> Iterator[Watch]:
-    """Time every step of the scheduler while inside; on a GPU that is the host's time, which waits for the device."""
+    """Note every call into the engine and the codec while inside; on a GPU that is the host's time, which an engine
+    that keeps the device busy hides."""
     watch = Watch()
 
-    def whole(step: Callable[..., Any]) -> Callable[..., Any]:
-        def timed_step(*arguments: Any) -> Any:
-            watch.thread = threading.get_ident()
+    def noted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def noted_call(*arguments: Any, **named: Any) -> Any:
             start = time.perf_counter()
-            worked = step(*arguments)
-            if worked:  # else it only looked for something to do
-                watch.seconds += time.perf_counter() - start
-            return worked
+            try:
+                return call(*arguments, **named)
+            finally:
+                watch.calls.append((name, start, time.perf_counter(), threading.get_ident()))
 
-        return timed_step
+        return noted_call
 
-    def part(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def timed_call(*arguments: Any, **named: Any) -> Any:
-            start = time.perf_counter()
-            result = call(*arguments, **named)
-            if threading.get_ident() == watch.thread:
-                watch.work += time.perf_counter() - start
-                watch.steps += name == "step"
-            return result
-
-        return timed_call
-
-    kept = [(owner, name, getattr(owner, name)) for owner, name in (*_ENGINE, (codec, "decode_step"))]
-    scheduler_step = Scheduler.step
-    Scheduler.step = whole(scheduler_step)  # type: ignore[method-assign]
-    for owner, name, call in kept:
-        setattr(owner, name, part(name, call))
+    kept = {name: getattr(Slots, name) for name in _ENGINE}
+    for name, call in kept.items():
+        setattr(Slots, name, noted(name, call))
+    codec.decode_step = noted("decode_step", codec.decode_step)
     try:
         yield watch
     finally:
-        Scheduler.step = scheduler_step  # type: ignore[method-assign]
-        for owner, name, call in kept:
-            setattr(owner, name, call)
-
-
-_ENGINE = tuple((Slots, name) for name in ("open", "prepare", "step"))
+        for name, call in kept.items():
+            setattr(Slots, name, call)
+        del codec.decode_step
 
 
 def say(text: str) -> None:

@@ -197,6 +197,50 @@ def test_the_tables_hold_a_cell_for_every_column(benchmark: Any) -> None:
     assert "scaled per step from 0.5 s" in table
 
 
+def test_serving_hears_every_request_to_its_end(
+    benchmark: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--shape", "tiny", "--concurrency", "1,3", "--duration", "0.4", "--models", str(tmp_path)]
+    benchmark("serving").main(arguments)
+    record = last_line(capsys)
+    assert [level["slots"] for level in record["levels"]] == [1, 3]
+    for level in record["levels"]:
+        for times in (level["at_once"], level["poisson"]):
+            assert 0 < times["first_p50"] <= times["first_p95"] <= times["done_p95"]
+        assert level["throughput"] == pytest.approx(level["slots"] * 0.4 / level["at_once"]["done_p95"], rel=0.5)
+        assert level["overhead_share"] > 0
+    assert record["best_throughput"] == max(level["throughput"] for level in record["levels"])
+
+
+def test_the_overhead_is_what_lies_outside_of_engine_and_codec(benchmark: Any) -> None:
+    watch = benchmark("serving").Watch()
+    watch.calls = [
+        ("open", 0.0, 1.0, 7),  # before the first step: not counted
+        ("step", 1.0, 3.0, 7),
+        ("decode_step", 3.25, 4.25, 7),  # 0.25 s before it, 0.75 s behind it
+        ("decode_step", 3.0, 5.0, 8),  # of another thread
+        ("step", 5.0, 7.0, 7),
+    ]
+    assert watch.overhead_share == 1.0 / 4.0
+    assert watch.steps_per_second == 2 / 6
+
+
+def test_a_listener_that_fails_is_not_forgotten(benchmark: Any) -> None:
+    class Broken:
+        def submit(self, text: str, duration: float, seed: int) -> Any:
+            return iter(())  # ends without a chunk
+
+    with pytest.raises(StopIteration):
+        benchmark("serving").serve(Broken(), [0.0], 1.0)
+
+
+def test_arrivals_by_chance_have_the_rate_asked_for(benchmark: Any) -> None:
+    times = benchmark("serving").poisson(2001, per_second=4.0)
+    assert times[0] == 0.0
+    assert times == sorted(times)
+    assert times[-1] / 2000 == pytest.approx(0.25, rel=0.1)  # the mean of 2000 has a deviation of 2 %
+
+
 @pytest.mark.gpu
 def test_the_set_runs_on_a_gpu(benchmark: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What `make bench-gpu` is made of, on tiny models."""
