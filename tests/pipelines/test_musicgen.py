@@ -152,11 +152,10 @@ def test_a_rendered_take_is_the_same_file(music, tmp_path):
 
 
 def test_a_take_out_of_a_batch_is_the_same_file(music, tmp_path):
-    texts = ["abc", "longer one", "xyz"]  # two share a batch
-    for i, audio in enumerate(music.generate(texts, 0.5, 9)):
+    for audio in music.generate(["abc", "longer one", "xyz"], 0.5, 9):
         first = audio.write(tmp_path / "a.flac")
         second = music.regenerate(Audio.read(first)).write(tmp_path / "b.flac")
-        assert audio.metadata["batch"] == [[0, 2], [0, 1], [1, 2]][i]
+        assert audio.metadata["batch"] == [0, 1]  # on a CPU nothing depends on the company
         assert first.read_bytes() == second.read_bytes()
 
 

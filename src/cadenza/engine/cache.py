@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from cadenza.nn.attend import attend, attend_one
+from cadenza.nn.attend import attend, attend_one, in_products
 from cadenza.nn.attention import KeysValues
 
 BLOCK = 64
@@ -75,7 +75,9 @@ class KVCache:
 
     def set_source(self, sources: list[KeysValues], mask: Bool[Tensor, "B L"] | None) -> None:
         """Listen to these keys and values, one pair per layer; `mask` is False where there is nothing to hear."""
-        if sources and sources[0].keys.is_cpu:  # short and read at every step: in float32, in the order of `attend_one`
+        if sources and in_products(
+            sources[0].keys.device
+        ):  # short and read at every step: in float32, in the order of `attend_one`
             sources = [
                 KeysValues(keys.float().mT.contiguous().mT, values.float().contiguous()) for keys, values in sources
             ]
@@ -115,7 +117,7 @@ class LayerMemory:
         end = start + steps
         held.keys[:, :, start:end] = keys
         held.values[:, :, start:end] = values
-        if steps == 1 and query.is_cpu:
+        if steps == 1 and in_products(query.device):
             seen = whole_blocks(end)
             return attend_one(query, held.keys[:, :, :seen], held.values[:, :, :seen], end)
         if start == 0:  # the new steps are all there is, contiguous as projected
@@ -127,7 +129,7 @@ class LayerMemory:
 
     def attend_source(self, query: Float[Tensor, "B H s E"]) -> Float[Tensor, "B H s E"]:
         source, mask = self.cache.sources[self.index], self.cache.source_mask
-        if query.shape[2] == 1 and query.is_cpu:
+        if query.shape[2] == 1 and in_products(query.device):
             return attend_one(query.float(), *source, source.keys.shape[2], mask)
         seen = None if mask is None else mask[:, None, None, :]
         return attend(query.to(source.keys.dtype), *source, seen)
@@ -138,10 +140,10 @@ def allocate_layer(
 ) -> KeysValues:
     """Room for one layer's keys and values `[B, H, M, E]`.
 
-    On a CPU keys lie in memory as `[B, H, E, M]`, as `attend_one` reads them. All start as zeros: what is beyond the end
+    Where `attend_one` reads them, keys lie in memory as `[B, H, E, M]`. All start as zeros: what is beyond the end
     gets a weight of zero, which does not help against NaN.
     """
     batch, heads, steps, width = shape
-    on_cpu = torch.device(device or "cpu").type == "cpu"
-    keys = torch.zeros((batch, heads, width, steps) if on_cpu else shape, device=device, dtype=dtype)
-    return KeysValues(keys.mT if on_cpu else keys, torch.zeros(shape, device=device, dtype=dtype))
+    turned = in_products(device)
+    keys = torch.zeros((batch, heads, width, steps) if turned else shape, device=device, dtype=dtype)
+    return KeysValues(keys.mT if turned else keys, torch.zeros(shape, device=device, dtype=dtype))

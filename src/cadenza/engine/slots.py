@@ -19,6 +19,7 @@ from cadenza.engine.graphs import Graphs
 from cadenza.engine.grid import Grid
 from cadenza.engine.lanes import Lanes
 from cadenza.engine.protocol import Decoder, StepCache
+from cadenza.errors import UserError
 from cadenza.nn.guidance import mix, mix_probabilities
 from cadenza.nn.sampling import Choice, sample
 
@@ -109,6 +110,7 @@ class Slots:
         rows: predictions per slot, at most. On a grid every slot has as many; else only what a run needs is computed.
         max_steps: with it, all caches are allocated at once, as a grid that steps as a whole (for CUDA, with or without
             `graphs`); without, each run brings its own.
+        measure: put around each step, given the number of slots that move (see `engine.threads`).
     """
 
     def __init__(
@@ -122,7 +124,7 @@ class Slots:
         rows: int = 2,
         max_steps: int | None = None,
         graphs: Graphs | None = None,
-        measure: Callable[[], AbstractContextManager[None]] = nullcontext,
+        measure: Callable[[int], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.decoder = decoder
         self.capacity = capacity
@@ -163,7 +165,16 @@ class Slots:
     def open(self, index: int, run: Run) -> None:
         """Give a free slot a run, and its conditions to the decoder."""
         assert self._slots[index] is None, f"slot {index} is taken"
-        assert sum(lane.rows for lane in run.lanes) == run.num_rows <= self.rows
+        assert sum(lane.rows for lane in run.lanes) == run.num_rows
+        if run.num_rows > self.rows:
+            raise UserError(
+                f"this guidance makes {run.num_rows} predictions a step, the engine has room for {self.rows}"
+            )
+        if self.grid is not None and run.cache_steps > self.grid.unused:
+            raise UserError(
+                f"the piece and its conditions take {run.cache_steps} steps, the engine has room for "
+                f"{self.grid.unused}: shorten the text or the melody"
+            )
         assert 1 <= run.first <= run.last < run.sequence.shape[1]
         caches = []
         row = index * self.rows
@@ -171,7 +182,6 @@ class Slots:
             if self.grid is None:
                 cache = self.decoder.new_cache(lane.rows, lane.prefix_steps + run.last)
             else:
-                assert run.cache_steps <= self.grid.unused, f"{run.cache_steps} steps in a grid of {self.grid.unused}"
                 cache = self.grid.lane(slice(row, row + lane.rows))
             self.decoder.prefill(cache, lane.conditions)
             caches.append(cache)
@@ -213,7 +223,7 @@ class Slots:
     def step(self, indices: Sequence[int]) -> list[int]:
         """Move these ready slots on; returns the step that each has filled. On a grid all ready slots move."""
         slots = [self._taken(i) for i in indices]
-        with self.measure():
+        with self.measure(len(slots)):
             if self.grid is None:
                 self._step_lanes(indices)
             else:

@@ -132,10 +132,9 @@ class CodesJob:
         writes = (index.frame_of >= context) & (index.frame_of < length)
         draws = None
         if not config.greedy and config.temperature > 0:  # drawn for frames, used at the steps that hold them
-            draws = uniforms([self.seed], self.first_frame + window.start, length, lm.config.num_codebooks, lm.device)[
-                0
-            ]
-            draws = torch.nn.functional.pad(draws, (0, 1), value=0.5).gather(1, index.frame_of)
+            frames = uniforms([self.seed], self.first_frame + window.start, length, lm.config.num_codebooks)[0]
+            frame_of = lm.pattern.index(length).frame_of
+            draws = torch.nn.functional.pad(frames, (0, 1), value=0.5).gather(1, frame_of)
         beta = 1.0 if config.guidance_beta is None else config.guidance_beta
         heard = self._predictions(window)
         return Run(

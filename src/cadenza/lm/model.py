@@ -156,15 +156,17 @@ class LM(nn.Module, Pretrained):
 
     def new_cache(self, batch: int, max_steps: int) -> KVCache:
         """State for `batch` sequences of at most `max_steps` steps, the prefix included."""
+        return self._new_cache(batch, max_steps, self.device)
+
+    def cache_bytes(self, batch: int, max_steps: int) -> int:
+        """What `new_cache` would take."""
+        return self._new_cache(batch, max_steps, torch.device("meta")).num_bytes
+
+    def _new_cache(self, batch: int, max_steps: int, device: torch.device) -> KVCache:
         config = self.config
+        head_dim = config.dim // config.num_heads
         return KVCache.allocate(
-            batch,
-            max_steps,
-            config.num_layers,
-            config.num_heads,
-            config.dim // config.num_heads,
-            self.device,
-            self.compute_dtype,
+            batch, max_steps, config.num_layers, config.num_heads, head_dim, device, self.compute_dtype
         )
 
     def prefill(self, cache: KVCache, conditions: FusedConditions | None) -> None:

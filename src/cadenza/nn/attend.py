@@ -25,10 +25,17 @@ def attend(
     causal: bool = False,
 ) -> Float[Tensor, "B H S E"]:
     """`softmax(q k^T / sqrt(E)) v`; the mask is True where a query may look, `causal` implies none."""
+    if query.device.type == "mps":
+        return _written_out(query, keys, values, mask, causal)
     training_on_cpu = query.is_cpu and query.dtype == torch.bfloat16 and query.requires_grad and torch.is_grad_enabled()
     if training_on_cpu and dropout == 0:
         return _written_out(query, keys, values, mask, causal)
     return F.scaled_dot_product_attention(query, keys, values, mask, dropout, is_causal=causal)
+
+
+def in_products(device: torch.device | str | None) -> bool:
+    """Whether decoding on this device attends by `attend_one` (a CPU; and MPS, whose fused kernel has been wrong)."""
+    return torch.device(device or "cpu").type in ("cpu", "mps")
 
 
 def attend_one(

@@ -31,10 +31,11 @@ from cadenza.lm.generate import GenerationConfig
 from cadenza.lm.model import LM
 from cadenza.nn.linear import kind_of
 from cadenza.nn.quantize import KINDS
-from cadenza.pipelines.placement import PRECISIONS, choose_device, choose_precision
+from cadenza.pipelines.placement import PRECISIONS, choose_device, choose_precision, companion_device
 from cadenza.pipelines.prompts import Section, Text, fit, parse_text
 from cadenza.pipelines.render import Progress, Renderer
 from cadenza.pipelines.requests import Request, choose_seeds, combine_settings, spread
+from cadenza.pipelines.scheduling import MusicScheduler
 from cadenza.pipelines.take import PackedCodes, Take, describe_device
 
 
@@ -147,13 +148,17 @@ class MusicGen:
         """The music of `generate`, in pieces of about a second, each as soon as it is made; joined, they are equal."""
         given = {"duration": duration, "top_k": top_k, "top_p": top_p, "temperature": temperature}
         given |= {"guidance": guidance, "greedy": greedy}
-        settings = combine_settings(config or self.config.generation, given, prompt, config is not None)
-        requests, is_batch = self._requests(text, seed, prompt, melody, settings)
-        if is_batch:
-            raise UserError("a stream is one piece of music: give one sentence or one timeline")
-        metadata = self._take(requests[0], settings).metadata()
-        for chunk in self._renderer.chunks(requests, settings, progress, should_stop):
-            yield Audio(chunk[0], self.codec.sample_rate, metadata)
+        request, settings = self.one_request(text, seed, prompt, melody, config, given)
+        metadata = self.describe(request, settings)
+        for _, samples in self._renderer.render([request], settings, progress, should_stop):
+            yield Audio(samples.numpy(), self.codec.sample_rate, metadata)
+
+    def scheduler(self, max_requests: int = 8) -> MusicScheduler:
+        """Many requests at once, from any thread, each a stream: see `MusicScheduler`. Use it in a `with` statement.
+
+        Every place takes memory for keys and values: at once on CUDA, on a CPU when it is used.
+        """
+        return MusicScheduler(self, self._renderer, max_requests)
 
     def regenerate(
         self, take: Audio, progress: Progress | None = None, should_stop: Callable[[], bool] | None = None
@@ -175,10 +180,9 @@ class MusicGen:
             None if record.prompt is None else record.prompt.unpack(),
             None,
         )
-        # Sums of floating-point numbers depend on the number of rows and threads; music depends on the sums.
-        row, rows = record.batch
+        # On CUDA sums depend on the number of rows; the codec's on any device depend on the number of threads.
         with _threads(record.threads):
-            return self._make([request] * rows, record.generation, progress, should_stop)[row]
+            return self._make([request], record.generation, progress, should_stop, places=record.batch[1])[0]
 
     # ---- the model directory --------------------------------------------------------------------------------------
 
@@ -194,15 +198,16 @@ class MusicGen:
         """
         directory = Path(directory)
         place = choose_device(device)
+        beside = companion_device(place)
         config = read_config(MusicGenConfig, directory / "config.json")
         precision = choose_precision(precision or stored_kind(directory / "lm"), place)
         dtype = PRECISIONS[precision]
         kind = next((kind for kind in KINDS if kind == precision), None)
-        codec: Codec = EnCodec.from_pretrained(directory / "codec", place, torch.float32)
+        codec: Codec = EnCodec.from_pretrained(directory / "codec", beside, torch.float32)
         model = cls(
             StereoCodec(codec) if config.stereo else codec,
             load_module(LM, directory / "lm", place, dtype, kind),
-            ConditionProvider.from_pretrained(directory / "conditioning", place, dtype),
+            ConditionProvider.from_pretrained(directory / "conditioning", beside, dtype),
             config,
         )
         model._directory = directory
@@ -254,6 +259,22 @@ class MusicGen:
 
     # ---- from arguments to audio ------------------------------------------------------------------------------------
 
+    def one_request(
+        self,
+        text: Text,
+        seed: int | None,
+        prompt: Audio | None,
+        melody: Audio | None,
+        config: GenerationConfig | None,
+        given: dict[str, Any],
+    ) -> tuple[Request, GenerationConfig]:
+        """Arguments of `stream`, checked; `given` are the settings by name."""
+        settings = combine_settings(config or self.config.generation, given, prompt, config is not None)
+        requests, is_batch = self._requests(text, seed, prompt, melody, settings)
+        if is_batch:
+            raise UserError("a stream is one piece of music: give one sentence or one timeline")
+        return requests[0], settings
+
     def _requests(
         self,
         text: Text,
@@ -287,28 +308,27 @@ class MusicGen:
         settings: GenerationConfig,
         progress: Progress | None,
         should_stop: Callable[[], bool] | None,
+        places: int | None = None,
     ) -> list[Audio]:
-        """Every request, those that can share a batch together."""
+        """Every request; `places` as in `Renderer.render`."""
         num_samples = round(settings.duration * self.codec.sample_rate)
-        total, before = self._renderer.seconds_to_make(requests, settings), 0.0
-        made: dict[int, Audio] = {}
-        for members in self._renderer.batches(requests):
-            batch = [requests[i] for i in members]
-            report = None if progress is None else _shifted(progress, before, total)
-            before += self._renderer.seconds_to_make(batch, settings)
-            empty = np.zeros((len(batch), self.codec.channels, 0), np.float32)
-            samples = np.concatenate([empty, *self._renderer.chunks(batch, settings, report, should_stop)], axis=2)
-            complete = samples.shape[2] == num_samples
-            for row, i in enumerate(members):
-                take = self._take(requests[i], settings, complete, (row, len(batch)))
-                made[i] = Audio(samples[row], self.codec.sample_rate, take.metadata())
-        return [made[i] for i in range(len(requests))]
+        places = places or self._renderer.places(len(requests))
+        pieces: list[list[np.ndarray]] = [[np.zeros((self.codec.channels, 0), np.float32)] for _ in requests]
+        for i, audio in self._renderer.render(requests, settings, progress, should_stop, places):
+            pieces[i].append(audio.numpy())
+        made = []
+        for request, parts in zip(requests, pieces, strict=True):
+            samples = np.concatenate(parts, axis=1)
+            metadata = self.describe(request, settings, samples.shape[1] == num_samples, places)
+            made.append(Audio(samples, self.codec.sample_rate, metadata))
+        return made
 
     # ---- the record -------------------------------------------------------------------------------------------------
 
-    def _take(
-        self, request: Request, settings: GenerationConfig, complete: bool = True, batch: tuple[int, int] = (0, 1)
-    ) -> Take:
+    def describe(
+        self, request: Request, settings: GenerationConfig, complete: bool = True, places: int = 1
+    ) -> dict[str, Any]:
+        """What the audio of a request carries: a `Take`, as metadata."""
         piece = request.piece
         return Take(
             cadenza=__version__,
@@ -322,10 +342,10 @@ class MusicGen:
             device=describe_device(self.device),
             torch=torch.__version__,
             threads=torch.get_num_threads(),
-            batch=batch,
+            batch=(0, places if self.device.type == "cuda" else 1),
             prompt=None if request.prompt_codes is None else PackedCodes.pack(request.prompt_codes),
             complete=complete,
-        )
+        ).metadata()
 
     def _hash_tensors(self) -> str:
         total = hashlib.sha256()
@@ -345,8 +365,3 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _shifted(progress: Progress, before: float, total: float) -> Progress:
-    """Progress of one batch as progress of all."""
-    return lambda done, _: progress(before + done, total)

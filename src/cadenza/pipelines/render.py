@@ -1,4 +1,4 @@
-"""Requests -> sound: conditions, windows, codes and decoding, a second at a time.
+"""Requests -> jobs for the engine -> sound, as it is made.
 
 texts --> conditions of each section --.
                                        v
@@ -7,18 +7,22 @@ audio prompt --> codes ----> windows of the language model --> codes --> codec -
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
-import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from cadenza.audio import Audio
 from cadenza.codec.base import Codec
 from cadenza.conditioning.provider import ConditionProvider, Prepared
-from cadenza.conditioning.text import TextConditioner
+from cadenza.engine.memory import orderly_shortage, require
+from cadenza.engine.scheduler import Scheduler
+from cadenza.engine.slots import Slots
+from cadenza.engine.threads import ThreadGovernor
 from cadenza.errors import UserError
-from cadenza.lm.generate import GenerationConfig, generate_codes
+from cadenza.lm.generate import CodesJob, GenerationConfig, new_slots
 from cadenza.lm.guidance import GuidedConditions
 from cadenza.lm.model import LM
 from cadenza.lm.windows import Window, plan_windows
@@ -30,9 +34,34 @@ log = logging.getLogger("cadenza")
 Progress = Callable[[float, float], None]
 """Called with the seconds of audio made so far, and in all (summed over a batch, audio prompts not counted)."""
 
+EMIT_EVERY_ON_CUDA = 4
+"""Frames fetched at once: the kernels that fetch them are launched one by one, beside the recorded steps."""
+
+MOST_TOGETHER = {"cpu": 8, "cuda": 32, "mps": 4}
+"""Pieces that are made at once; more bring little and take memory."""
+
+PREFIX_STEPS = 1024
+"""Room for conditions in front of the codes, where an engine must serve requests that are not known yet."""
+
+KEPT_ENGINES = 2
+
+
+class Rendition(NamedTuple):
+    """One request on its way."""
+
+    request: Request
+    job: CodesJob
+    num_samples: int
+    seconds: float
+    """Of new audio, the audio prompt not counted."""
+
+    @property
+    def seconds_made(self) -> float:
+        return self.seconds * self.job.steps_done / self.job.total_steps
+
 
 class Renderer:
-    """The parts of a model at work. It holds no state between calls."""
+    """The parts of a model at work. Between calls it keeps engines that are costly to set up (CUDA), and no music."""
 
     def __init__(
         self,
@@ -49,6 +78,7 @@ class Renderer:
         self.text_condition = text_condition
         self.melody_condition = melody_condition
         self.max_duration_seconds = max_duration_seconds
+        self._idle: list[Slots] = []
 
     @torch.no_grad()
     def encode(self, audio: Audio) -> Int[Tensor, "K P"]:
@@ -64,124 +94,171 @@ class Renderer:
         if not audio.samples.any():
             log.warning("the audio prompt is silent: the music goes on from silence")
         samples = torch.from_numpy(audio.samples[None, :, : frames * self.codec.hop_length])
-        return self.codec.encode(samples.to(self._device)).codes[0]
+        return self.codec.encode(samples.to(_device(self.codec))).codes[0]
 
-    def batches(self, requests: Sequence[Request]) -> list[list[int]]:
-        """Which requests share a batch: those of one shape, so that no item hears another.
+    # ---- requests to jobs ------------------------------------------------------------------------------------------
 
-        Texts of different lengths do not share one: where padding is attended to (see `conditioning.fuser`), the
-        length of the longest would change the music of the others.
-        """
-        groups: dict[object, list[int]] = {}
-        for i, request in enumerate(requests):
-            groups.setdefault(self._shape(request), []).append(i)
-        return list(groups.values())
-
-    def seconds_to_make(self, requests: Sequence[Request], settings: GenerationConfig) -> float:
-        """Seconds of new audio, audio prompts not counted."""
-        prompts = [0 if request.prompt_codes is None else request.prompt_codes.shape[1] for request in requests]
-        return sum(max(0.0, settings.duration - frames / self.codec.frame_rate) for frames in prompts)
-
-    def chunks(
-        self,
-        requests: Sequence[Request],
-        settings: GenerationConfig,
-        progress: Progress | None,
-        should_stop: Callable[[], bool] | None,
-    ) -> Iterator[np.ndarray]:
-        """Sound [B, C, n] of requests of one shape, as it is made."""
+    def prepare(self, request: Request, settings: GenerationConfig) -> Rendition:
+        """The job that makes a request. Raises UserError for lengths that cannot be."""
         num_samples = round(settings.duration * self.codec.sample_rate)
         if num_samples < 1:
             raise UserError(f"duration {settings.duration} s is less than one sample: make it longer")
-        prompts = [request.prompt_codes for request in requests if request.prompt_codes is not None]
-        prompt = torch.stack(prompts).to(self._device) if prompts else None
-        num_frames = -(-num_samples // self.codec.hop_length)
-        if prompt is not None and prompt.shape[2] >= num_frames:
-            raise UserError(
-                f"the audio prompt lasts {prompt.shape[2] / self.codec.frame_rate:g} s, the piece with it "
-                f"{settings.duration:g} s: make the piece longer or the prompt shorter"
-            )
-        codes = self._codes(requests, settings, num_frames, prompt, progress, should_stop)
-        for audio in decode_stream(self.codec, codes, num_samples):
-            yield audio.float().cpu().numpy()
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.lm.parameters()).device
-
-    def _shape(self, request: Request) -> object:
-        if len(request.piece) > 1 or request.melody is not None:
-            return id(request)
-        text = request.piece[0].text
-        prompt = 0 if request.prompt_codes is None else request.prompt_codes.shape[1]
-        conditioner = self.conditioning.conditioner(self.text_condition)
-        if not isinstance(conditioner, TextConditioner) or conditioner.encoder is None:
-            return prompt, 0, bool(text)
-        return prompt, len(conditioner.encoder.tokenizer([text])[0]), bool(text)
-
-    def _codes(
-        self,
-        requests: Sequence[Request],
-        settings: GenerationConfig,
-        num_frames: int,
-        prompt: Int[Tensor, "B K P"] | None,
-        progress: Progress | None,
-        should_stop: Callable[[], bool] | None,
-    ) -> Iterator[Int[Tensor, "B K _"]]:
-        """All codes of the pieces in order: those of the prompt, then new ones as they are made."""
         rate = self.codec.frame_rate
-        prompt_frames = 0 if prompt is None else prompt.shape[2]
-        starts = [round(section.start_seconds * rate) for section in requests[0].piece]
-        length = max(1, int(self.max_duration_seconds * rate))
+        num_frames = -(-num_samples // self.codec.hop_length)
+        prompt_frames = 0 if request.prompt_codes is None else request.prompt_codes.shape[1]
+        if prompt_frames >= num_frames:
+            raise UserError(
+                f"the audio prompt lasts {prompt_frames / rate:g} s, the piece with it {settings.duration:g} s: "
+                "make the piece longer or the prompt shorter"
+            )
+        starts = [round(section.start_seconds * rate) for section in request.piece]
+        length = self.window_frames
         stride = max(1, min(length - 1, round(settings.extend_stride * rate)))
         windows = plan_windows(num_frames, length, stride, prompt_frames, starts[1:])
-        prepared = [self._prepare(requests, i) for i in range(len(starts))]
+        prepared: dict[int, Prepared] = {}
 
         def conditions_for(window: Window) -> GuidedConditions:
             section = max(i for i, start in enumerate(starts) if start <= window.begin)
+            if section not in prepared:
+                prepared[section] = self._prepare(request, section)
             return self._conditions(prepared[section], window.start / rate)
 
-        seconds = self.seconds_to_make(requests, settings)
-
-        def on_step(done: int, total: int) -> None:
-            if progress is not None:
-                progress(seconds * done / total, seconds)
-
-        if prompt is not None:
-            yield prompt
-        for frames in generate_codes(
+        job = CodesJob(
             self.lm,
-            None,
-            None,
             settings,
             num_frames,
-            [request.seed for request in requests],
-            prompt,
-            on_step=on_step,
-            should_stop=should_stop,
-            windows=windows,
-            conditions_for=conditions_for,
-        ):
-            yield frames.codes
+            request.seed,
+            windows,
+            conditions_for,
+            request.prompt_codes,
+            emit_every=EMIT_EVERY_ON_CUDA if self.lm.device.type == "cuda" else 1,
+        )
+        return Rendition(request, job, num_samples, settings.duration - prompt_frames / rate)
+
+    @property
+    def window_frames(self) -> int:
+        return max(1, int(self.max_duration_seconds * self.codec.frame_rate))
 
     @torch.no_grad()
-    def _prepare(self, requests: Sequence[Request], section: int) -> Prepared:
-        items: list[dict[str, object]] = []
-        for request in requests:
-            item: dict[str, object] = {self.text_condition: request.piece[section].text}
-            if request.melody is not None and self.melody_condition is not None:
-                item[self.melody_condition] = request.melody
-            items.append(item)
-        return self.conditioning.prepare(items)
+    def _prepare(self, request: Request, section: int) -> Prepared:
+        item: dict[str, object] = {self.text_condition: request.piece[section].text}
+        if request.melody is not None and self.melody_condition is not None:
+            item[self.melody_condition] = request.melody
+        return self.conditioning.prepare([item])
 
     @torch.no_grad()
     def _conditions(self, prepared: Prepared, start_seconds: float) -> GuidedConditions:
         """With nothing to listen to there is nothing to strengthen: guidance is left out, and half the work with it."""
-        null = self.conditioning(self.conditioning.null(len(next(iter(prepared.values())))))
+        null = self.conditioning(self.conditioning.null(1))
         if all(feature is None for features in prepared.values() for feature in features):
-            return GuidedConditions(null)
+            return GuidedConditions(null.to(self.lm.device))
         seen = self.conditioning.window(prepared, start_seconds)
         partial = None
         if self.melody_condition is not None:
             partial = self.conditioning(self.conditioning.drop(seen, self.text_condition))
-        return GuidedConditions(self.conditioning(seen), null, partial)
+        heard = (self.conditioning(seen), null, partial)
+        return GuidedConditions(*(None if one is None else one.to(self.lm.device) for one in heard))
+
+    # ---- jobs to sound ---------------------------------------------------------------------------------------------
+
+    def places(self, count: int, most: int | None = None) -> int:
+        """How many pieces to make at once, of `count` that are asked for. On CUDA there are few sizes of engines."""
+        places = min(count, most or MOST_TOGETHER.get(self.lm.device.type, 1))
+        return 1 << (places - 1).bit_length() if self.lm.device.type == "cuda" else places
+
+    def largest_needs(self) -> tuple[int, int]:
+        """Rows and steps that are enough for any request."""
+        steps = self.lm.pattern.num_steps(self.window_frames)
+        prefix = PREFIX_STEPS if self.conditioning.config.fuser.prepend else 0
+        return 3 if self.melody_condition is not None else 2, steps + prefix
+
+    @contextmanager
+    def engine(self, places: int, rows: int, steps: int) -> Iterator[Scheduler]:
+        """A scheduler with so many places for runs of `rows` predictions and `steps`. UserError if memory is short."""
+        who = f"{places} pieces at once" if places > 1 else "a piece"
+        with ExitStack() as stack:
+            stack.enter_context(orderly_shortage(self.lm.device, who))
+            slots = self._take(places, rows, steps, who)
+            if self.lm.device.type == "cpu":
+                slots.measure = stack.enter_context(ThreadGovernor()).measure
+            scheduler = Scheduler(slots)
+            try:
+                yield scheduler
+            finally:
+                scheduler.close()
+                if slots.grid is not None:
+                    self._idle = [*self._idle, slots][-KEPT_ENGINES:]
+
+    def _take(self, places: int, rows: int, steps: int, who: str) -> Slots:
+        """An engine of this size: one that is idle, or a new one."""
+        if self.lm.device.type == "cuda":
+            # Allocated and recorded for the longest window, so that the next piece finds it ready.
+            steps = max(steps, self.lm.pattern.num_steps(self.window_frames))
+        for slots in self._idle:
+            grid = slots.grid
+            if grid is not None and slots.capacity == places and slots.rows >= rows and grid.unused >= steps:
+                self._idle.remove(slots)
+                return slots
+        require(self.lm.cache_bytes(places * rows, steps), self.lm.device, who, "keys and values", items=places)
+        return new_slots(self.lm, places, rows, steps)
+
+    def codes(self, rendition: Rendition, drive: Callable[[], None]) -> Iterator[Int[Tensor, "1 K _"]]:
+        """All codes of a piece in order: those of its audio prompt, then new ones; `drive` makes more."""
+        job = rendition.job
+        if rendition.request.prompt_codes is not None:
+            yield rendition.request.prompt_codes[None]
+        while True:
+            while job.frames:
+                yield job.frames.popleft().codes[None]
+            if job.is_done:
+                if job.error is not None:
+                    raise job.error
+                return
+            drive()
+
+    def sound(self, rendition: Rendition, drive: Callable[[], None]) -> Iterator[Float[Tensor, "C _"]]:
+        """The samples of a piece, in the pieces in which they are decoded."""
+        for audio in decode_stream(self.codec, self.codes(rendition, drive), rendition.num_samples):
+            yield audio[0].float()
+
+    def render(
+        self,
+        requests: Sequence[Request],
+        settings: GenerationConfig,
+        progress: Progress | None = None,
+        should_stop: Callable[[], bool] | None = None,
+        places: int | None = None,
+    ) -> Iterator[tuple[int, Float[Tensor, "C _"]]]:
+        """Sound of all requests as (which of them, samples): the first as it is made, the others behind it.
+
+        `places`: how many are made at once; by default as many as are worth while.
+        """
+        renditions = [self.prepare(request, settings) for request in requests]
+        total = sum(rendition.seconds for rendition in renditions)
+        reported = 0.0
+        needs = [rendition.job.needs() for rendition in renditions]
+        rows, steps = max(rows for rows, _ in needs), max(steps for _, steps in needs)
+        with self.engine(places or self.places(len(requests)), rows, steps) as scheduler:
+            for rendition in renditions:
+                scheduler.submit(rendition.job)
+
+            def drive() -> None:
+                nonlocal reported
+                scheduler.step()
+                made = sum(rendition.seconds_made for rendition in renditions)
+                if made == reported:
+                    return
+                reported = made
+                if progress is not None:
+                    progress(made, total)
+                if should_stop is not None and should_stop():
+                    for rendition in renditions:
+                        rendition.job.is_cancelled = True
+
+            for i, rendition in enumerate(renditions):
+                for audio in self.sound(rendition, drive):
+                    yield i, audio
+
+
+def _device(module: torch.nn.Module) -> torch.device:
+    return next(module.parameters()).device

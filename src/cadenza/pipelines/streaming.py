@@ -38,40 +38,58 @@ def piece_sizes(codec: Codec) -> Iterator[int]:
 def decode_stream(
     codec: Codec, codes: Iterable[Int[Tensor, "B K _"]], num_samples: int
 ) -> Iterator[Float[Tensor, "B C _"]]:
-    """Decode codes as they arrive, and yield `num_samples` samples in all, or fewer if the codes end early.
+    """Decode codes as they arrive, and yield `num_samples` samples in all, or fewer if the codes end early."""
+    sound = SoundStream(codec, num_samples)
+    for part in codes:
+        yield from sound.push(part)
+    yield from sound.finish()
+
+
+class SoundStream:
+    """Codes in, sound out, `num_samples` in all.
 
     Pieces are cut by the count of frames alone, so that a stream and a whole are decoded by the same steps.
     """
-    decoder = Decoder(codec)
-    sizes = piece_sizes(codec)
-    size = next(sizes)
-    waiting: list[Tensor] = []
-    arrived = 0  # frames that wait
-    left = -(-num_samples // codec.hop_length)  # frames not decoded yet
-    made = 0  # samples
 
-    def ready(most_under_way: int = MOST_UNDER_WAY) -> Iterator[Tensor]:
-        nonlocal made
-        for audio in decoder.finished(most_under_way):
-            audio = audio[..., : num_samples - made]
-            made += audio.shape[2]
+    def __init__(self, codec: Codec, num_samples: int) -> None:
+        self._decoder = Decoder(codec)
+        self._sizes = piece_sizes(codec)
+        self._size = next(self._sizes)
+        self._waiting: list[Tensor] = []
+        self._arrived = 0  # frames that wait
+        self._left = -(-num_samples // codec.hop_length)  # frames not decoded yet
+        self._samples_left = num_samples
+
+    def push(self, codes: Int[Tensor, "B K _"]) -> Iterator[Float[Tensor, "B C _"]]:
+        """The next codes; yields what is there to hear now."""
+        self._waiting.append(codes)
+        self._arrived += codes.shape[2]
+        while self._left and self._arrived >= (count := min(self._size, self._left)):
+            joined = torch.cat(self._waiting, dim=2)
+            self._waiting, self._arrived = [joined[:, :, count:]], self._arrived - count
+            self._left -= count
+            self._size = next(self._sizes)
+            self._decoder.start(joined[:, :, :count], last=self._left == 0)
+            yield from self._ready()
+        yield from self._ready()
+
+    def poll(self) -> Iterator[Float[Tensor, "B C _"]]:
+        """What was being decoded (on CUDA) and is done by now."""
+        yield from self._ready()
+
+    def finish(self) -> Iterator[Float[Tensor, "B C _"]]:
+        """No more codes come; yields the rest."""
+        if self._left and self._waiting:  # stopped early: what has come, and what the codec kept back
+            self._decoder.start(torch.cat(self._waiting, dim=2), last=True)
+            self._left = 0
+        yield from self._ready(most_under_way=0)
+
+    def _ready(self, most_under_way: int = MOST_UNDER_WAY) -> Iterator[Tensor]:
+        for audio in self._decoder.finished(most_under_way):
+            audio = audio[..., : self._samples_left]
+            self._samples_left -= audio.shape[2]
             if audio.shape[2]:
                 yield audio
-
-    for part in codes:
-        waiting.append(part)
-        arrived += part.shape[2]
-        while left and arrived >= (count := min(size, left)):
-            joined = torch.cat(waiting, dim=2)
-            waiting, arrived = [joined[:, :, count:]], arrived - count
-            left -= count
-            size = next(sizes)
-            decoder.start(joined[:, :, :count], last=left == 0)
-            yield from ready()
-        yield from ready()
-    if left and waiting:  # stopped early: what has come, and what the codec kept back
-        decoder.start(torch.cat(waiting, dim=2), last=True)
-    yield from ready(most_under_way=0)
 
 
 class Piece(NamedTuple):
