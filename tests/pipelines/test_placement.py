@@ -1,9 +1,14 @@
 """Devices and precisions, on machines that have them and on those that do not."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+import cadenza.pipelines.musicgen
+import cadenza.testing
 from cadenza.errors import UserError
+from cadenza.pipelines.musicgen import MusicGen
 from cadenza.pipelines.placement import PRECISIONS, choose_device, choose_precision, companion_device
 
 
@@ -74,6 +79,17 @@ def test_words_that_are_no_device(device: str) -> None:
 def test_companions_stay_together_elsewhere() -> None:
     for name in ("cpu", "cuda:1"):
         assert companion_device(torch.device(name)) == torch.device(name)
+
+
+def test_a_model_is_loaded_with_its_companions_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `meta` in the place of the companions' device: no machine here has two."""
+    model = cadenza.testing.tiny_musicgen()
+    model.save_pretrained(tmp_path / "model")
+    monkeypatch.setattr(cadenza.pipelines.musicgen, "companion_device", lambda device: torch.device("meta"))
+    loaded = MusicGen.from_pretrained(tmp_path / "model", "cpu")
+    assert loaded.device.type == "cpu"
+    for part in (loaded.codec, loaded.conditioning):
+        assert {parameter.device.type for parameter in part.parameters()} == {"meta"}
 
 
 def test_precisions() -> None:
