@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import cadenza.pipelines.musicgen
 import cadenza.testing
 from cadenza.errors import UserError
+from cadenza.nn.attend import in_products
 from cadenza.pipelines.musicgen import MusicGen
 from cadenza.pipelines.placement import PRECISIONS, choose_device, choose_precision, companion_device
 
@@ -90,6 +92,18 @@ def test_a_model_is_loaded_with_its_companions_elsewhere(tmp_path: Path, monkeyp
     assert loaded.device.type == "cpu"
     for part in (loaded.codec, loaded.conditioning):
         assert {parameter.device.type for parameter in part.parameters()} == {"meta"}
+
+
+def test_a_cpu_takes_the_same_steps_as_mps(tmp_path: Path) -> None:
+    """No machine here is a Mac: but attention by products and weights in fp16 are what MPS runs too."""
+    assert in_products("mps")
+    assert in_products("cpu")
+    cadenza.testing.tiny_musicgen().save_pretrained(tmp_path / "model")
+    model = MusicGen.from_pretrained(tmp_path / "model", "cpu", choose_precision(None, torch.device("mps")))
+    assert model.precision == "fp16"
+    audio = model.generate("a slow waltz", 0.3, seed=1)
+    assert audio.num_samples == round(0.3 * model.sample_rate)
+    assert np.isfinite(audio.samples).all()
 
 
 def test_precisions() -> None:
