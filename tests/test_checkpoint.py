@@ -1,6 +1,7 @@
 """The model directory: what is saved is what is loaded, and what is broken is named."""
 
 import errno
+import hashlib
 import json
 import os
 import subprocess
@@ -220,10 +221,31 @@ def test_the_hash_follows_the_weights_and_nothing_else(block: Block, tmp_path: P
         weights_hash(tmp_path / "model" / "none")
 
 
+def test_the_hash_of_a_large_file_is_noted_until_it_changes(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CADENZA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(checkpoint, "_NOTED_BYTES", 0)
+    monkeypatch.setattr(checkpoint, "_hashes", {})
+    first = weights_hash(tmp_path / "model")
+    (note,) = (tmp_path / "cache" / "hashes").iterdir()
+    checkpoint._hashes.clear()  # as in another process
+    with monkeypatch.context() as patch:
+        patch.setattr(hashlib, "file_digest", None)
+        assert weights_hash(tmp_path / "model") == first
+    note.write_text("damaged")
+    checkpoint._hashes.clear()
+    assert weights_hash(tmp_path / "model") == first
+    block.linear.bias.data[0] += 1
+    block.save_pretrained(tmp_path / "model")
+    assert weights_hash(tmp_path / "model") != first
+
+
 MEASURE = """
     import re, sys, torch
     from pathlib import Path
-    from cadenza.checkpoint import Config, Pretrained
+    from cadenza import checkpoint
+from cadenza.checkpoint import Config, Pretrained
     from torch import nn
 
     class WideConfig(Config):

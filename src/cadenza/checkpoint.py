@@ -11,8 +11,9 @@ import hashlib
 import json
 import os
 import platform
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -23,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from cadenza.errors import CheckpointError
+from cadenza.errors import CadenzaError, CheckpointError
 from cadenza.files import atomic_file
 
 CONFIG_FILE = "config.json"
@@ -366,6 +367,7 @@ def cache_directory() -> Path:
 
 
 _hashes: dict[tuple[str, int, int], str] = {}
+_NOTED_BYTES = 64 * 2**20
 
 
 def weights_hash(directory: str | Path) -> str:
@@ -381,13 +383,31 @@ def weights_hash(directory: str | Path) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file, read once per process."""
+    """SHA-256 of a file. That of a large one is noted in the cache, for it takes a second per gigabyte."""
     status = path.stat()
     key = (str(path.resolve()), status.st_mtime_ns, status.st_size)
     if key not in _hashes:
-        with path.open("rb") as file:
-            _hashes[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        name = hashlib.sha256(repr(key).encode()).hexdigest()
+        note = cache_directory() / "hashes" / name if status.st_size >= _NOTED_BYTES else None
+        _hashes[key] = _noted(note) or _hash_and_note(path, note)
     return _hashes[key]
+
+
+def _noted(note: Path | None) -> str | None:
+    try:
+        text = "" if note is None else note.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text if re.fullmatch("[0-9a-f]{64}", text) else None
+
+
+def _hash_and_note(path: Path, note: Path | None) -> str:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if note is not None:
+        with suppress(CadenzaError), atomic_file(note) as temporary:  # without a note it is only slower
+            temporary.write_text(found, encoding="ascii")
+    return found
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,8 +5,7 @@ codec can give it, then pieces twice as long each time up to a second, because d
 
 There is no thread to leave behind: the consumer pulls, and whoever stops pulling stops the work. On CUDA a piece is
 decoded on a stream of its own and copied out asynchronously while the language model goes on; it is handed over between
-two steps, once it is there. (A second thread could break the capture of the model's graphs.) On a CPU the language
-model already keeps every core busy, and decoding takes its turn.
+two steps, once it is there. On a CPU the language model already keeps every core busy, and decoding takes its turn.
 """
 
 import math
