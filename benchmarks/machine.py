@@ -40,8 +40,11 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return sorted(values)[max(0, rank - 1)]
 
 
-def read_bandwidth(device: torch.device, gigabytes: float = 1.0) -> float:
-    """Bytes per second that one sum over memory reads, the limit of a step: best of five, with torch's threads."""
+def read_bandwidth(device: torch.device, gigabytes: float | None = None) -> float:
+    """Bytes per second that a sum over 1 GB reads, the limit of a step: best of five, with torch's threads. On a GPU
+    8 GB if they are free, or the start of the sum would count."""
+    if gigabytes is None:
+        gigabytes = min(8.0, torch.cuda.mem_get_info(device)[0] / GIGA / 4) if device.type == "cuda" else 1.0
     block = torch.ones(int(gigabytes * GIGA / 4), device=device)
     block.sum()
     return block.numel() * 4 / min(timed(block.sum, device) for _ in range(5))

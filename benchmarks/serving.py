@@ -9,6 +9,7 @@ outside of the engine and the codec, as a share of the engine's steps.
 """
 
 import argparse
+import gc
 import json
 import random
 import sys
@@ -53,16 +54,21 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     use_folder(options.models)
     decide_threads(options.threads)
     facts = describe(options.place)
-    music = cadenza.load(model_directory(options.shape, options.models), options.place, options.precision)
+    directory = model_directory(options.shape, options.models)
     bandwidth = read_bandwidth(options.place)
     levels = []
     for slots in options.concurrency:
+        # Loaded anew: a pipeline keeps engines of other sizes, and their memory.
+        music = cadenza.load(directory, options.place, options.precision)
         levels.append(level(music, slots, options, bandwidth))
+        precision = music.precision
+        del music
+        gc.collect()
         say(json.dumps(levels[-1]))
     record = {
         "benchmark": "serving",
         "shape": options.shape,
-        "precision": music.precision,
+        "precision": precision,
         "duration": options.duration,
         "load": options.load,
         "machine": {**facts, "load_at_end": rounded(load_average())},
@@ -157,6 +163,7 @@ def level(music: Any, slots: int, options: argparse.Namespace, bandwidth: float)
     """One concurrency, all at once and by chance."""
     device, duration = options.place, options.duration
     if device.type == "cuda":
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     with music.scheduler(max_requests=slots) as scheduler:
         # Not counted: kernels are chosen, graphs captured, for this number of slots.
