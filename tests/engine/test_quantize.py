@@ -12,7 +12,7 @@ from cadenza.engine import quantize as engine_quantize
 from cadenza.engine.quantize import load_module, stored_kind
 from cadenza.errors import CadenzaError, CheckpointError, UserError
 from cadenza.lm.model import LM
-from cadenza.nn.linear import kind_of, num_weights, pack_linears, quantize_linears
+from cadenza.nn.linear import Linear, kind_of, num_weights, pack_linears, quantize_linears
 from cadenza.nn.quantize import KINDS, Kind
 from cadenza.testing import tiny_lm
 
@@ -74,6 +74,14 @@ def test_saved_and_loaded(directory: Path, tmp_path: Path, kind: Kind, monkeypat
     assert LM.skeleton(tmp_path / "saved").state_dict().keys() == lm.state_dict().keys()
 
 
+def test_what_int4_would_harm_most_has_8_bits(directory: Path) -> None:
+    lm = load_module(LM, directory, "cpu", BF16, "int4")
+    kinds = {name: part.quantized for name, part in lm.named_modules() if isinstance(part, Linear)}
+    fine = {name for name, kind in kinds.items() if kind == "int8"}
+    assert fine == {name for name in kinds if name.startswith(("layers.0.", "heads."))}
+    assert set(kinds.values()) == {"int8", "int4"}
+
+
 def test_quantised_weights_have_one_precision(directory: Path, tmp_path: Path) -> None:
     load_module(LM, directory, "cpu", BF16, "int8").save_pretrained(tmp_path / "saved")
     for other in (None, "int4"):
@@ -126,7 +134,7 @@ def test_a_damaged_quantised_file_is_named(directory: Path, tmp_path: Path) -> N
     load_module(LM, directory, "cpu", BF16, "int4").save_pretrained(tmp_path / "saved")
     path = tmp_path / "saved" / "model.safetensors"
     good = load_file(path)
-    name = "layers.0.self_attention.out_projection"
+    name = "layers.1.self_attention.out_projection"
     for change, words in (
         ({f"{name}.weight_scale": good[f"{name}.weight_scale"].float()}, "weight_scale is torch.float32"),
         ({f"{name}.weight_int4": good[f"{name}.weight_int4"].to(torch.int8)}, "weight_int4 is torch.int8"),

@@ -109,6 +109,24 @@ def test_bits_depend_on_no_other_row_and_no_thread(kind: Kind) -> None:
         torch.set_num_threads(threads)
 
 
+def shifted(tensor: torch.Tensor, offset: int) -> torch.Tensor:
+    """The same values `offset` bytes behind an address that is a multiple of 64."""
+    size = tensor.numel() * tensor.element_size()
+    memory = torch.empty(size + 128, dtype=torch.uint8)
+    start = -memory.data_ptr() % 64 + offset
+    return memory[start : start + size].view(tensor.dtype).view(tensor.shape).copy_(tensor)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("offset", [2, 8, 16, 32])
+def test_values_may_lie_anywhere(kind: Kind, offset: int) -> None:
+    """As those in a file do; the kernel for int8 would end the process."""
+    weight = quantize(normal(48, 96), kind)
+    x = normal(5, 96, 1).bfloat16()
+    moved = Quantized(kind, *(shifted(tensor, offset) for tensor in weight.tensors()))
+    assert torch.equal(product(moved, 96)(shifted(x, offset)), product(weight, 96)(x))
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("rows", "columns"), [(1024, 1024), (320, 1280), (48, 64), (5, 7)])

@@ -24,7 +24,7 @@ from cadenza.checkpoint import (
     write_weights,
 )
 from cadenza.errors import CadenzaError, CheckpointError, UserError
-from cadenza.nn.linear import Linear, quantize_linears, quantized_kind, quantized_names
+from cadenza.nn.linear import quantize_linears, quantized_kind, quantized_layers, quantized_names
 from cadenza.nn.quantize import SCHEME, Kind, quantize
 
 log = logging.getLogger("cadenza")
@@ -88,14 +88,15 @@ def _loaded(module_class: type[P], directory: Path, weights: Path, device: str |
 
 def _quantized(skeleton: nn.Module, source: Path, kind: Kind, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
     """Names and tensors of the quantised state, read one at a time."""
-    layers = {f"{name}.weight": name for name, part in skeleton.named_modules() if isinstance(part, Linear)}
+    kinds = quantized_layers(skeleton, kind)
     for name in skeleton.state_dict():
         tensor = read_weights(source, (name,))[name]
-        if name not in layers:
+        layer, _, leaf = name.rpartition(".")
+        if layer not in kinds or leaf != "weight":
             yield name, tensor.to(dtype) if tensor.is_floating_point() else tensor.clone()
             continue
-        made = quantize(tensor, kind)
+        made = quantize(tensor, kinds[layer])
         if not made.scale.isfinite().all():
             raise CheckpointError(f"{source}: {name} holds NaN or infinity: fetch or convert it again")
-        for leaf, values in zip(quantized_names(kind), made.tensors(), strict=True):
-            yield f"{layers[name]}.{leaf}", values
+        for its_name, values in zip(quantized_names(made.kind), made.tensors(), strict=True):
+            yield f"{layer}.{its_name}", values

@@ -87,6 +87,8 @@ class LM(nn.Module, Pretrained):
     """
 
     config_class = LMConfig
+    fine_weights = ("layers.0.", "heads.")
+    """Layers that keep 8 bits in int4: 6 % of MusicGen-small's weights, and with 4 bits two thirds of the error."""
 
     def __init__(self, config: LMConfig) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ into the order of the fastest product and lets go of the others, so that memory 
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -202,22 +202,32 @@ def pack_linears(module: nn.Module) -> None:
             part.pack()
 
 
+def quantized_layers(module: nn.Module, kind: Kind) -> dict[str, Kind]:
+    """The `Linear` layers below `module` by name, and what each becomes in `kind`.
+
+    A module may name, in `fine_weights`, how the names of layers begin that int4 would harm most: they get int8.
+    """
+    fine = tuple(getattr(module, "fine_weights", ()))
+    names = (name for name, part in module.named_modules() if isinstance(part, Linear))
+    return {name: "int8" if name.startswith(fine) else kind for name in names}
+
+
 def quantize_linears(module: nn.Module, kind: Kind) -> None:
     """Quantise every `Linear` below `module`, or make it one to be loaded if it is on the meta device."""
-    for part in module.modules():
-        if isinstance(part, Linear):
-            part.quantize(kind)
+    for name, its_kind in quantized_layers(module, kind).items():
+        cast(Linear, module.get_submodule(name)).quantize(its_kind)
 
 
 def quantized_kind(names: Iterable[str]) -> Kind | None:
-    """The kind of the weights in a state dict with these names; None: they are plain."""
+    """The kind of the weights in a state dict with these names, the one of fewer bits; None: they are plain."""
     leaves = {name.rpartition(".")[2] for name in names}
-    return next((kind for kind in KINDS if f"weight_{kind}" in leaves), None)
+    return next((kind for kind in reversed(KINDS) if f"weight_{kind}" in leaves), None)
 
 
 def kind_of(module: nn.Module) -> Kind | None:
-    """How the linear layers of a module are quantised; None: they are not."""
-    return next((part.quantized for part in module.modules() if isinstance(part, Linear) and part.quantized), None)
+    """How the linear layers of a module are quantised, as `quantized_kind`; None: they are not."""
+    kinds = {part.quantized for part in module.modules() if isinstance(part, Linear)}
+    return next((kind for kind in reversed(KINDS) if kind in kinds), None)
 
 
 def num_weights(module: nn.Module) -> int:
