@@ -48,6 +48,31 @@ def test_streamed_decode_equals_one_shot(kind, changes, sizes):
 
 
 @pytest.mark.parametrize(("kind", "changes"), CODECS)
+@torch.no_grad()
+def test_packed_decode_equals_plain(kind, changes):
+    """Through the whole decoder, at once (in pieces of its own) and streamed; and on another number of threads."""
+    codec = tiny(kind, **changes)
+    codes = torch.randint(0, 32, (2, 4, 60))
+    expected = codec.decode(codes)
+    codec.pack()
+    packed = codec.decode(codes)
+    # Magnitudes that differ by fp32 rounding have peaks whose frequencies differ by more, and so their phases.
+    torch.testing.assert_close(packed, expected, atol=1e-6 if kind == "seanet" else 1e-4, rtol=0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3 - min(threads, 2))
+    try:
+        torch.testing.assert_close(codec.decode(codes), packed, atol=1e-6, rtol=0)
+    finally:
+        torch.set_num_threads(threads)
+    state = codec.new_decode_state()
+    pieces = [codec.decode_step(codes[..., a:b], state, b == 60) for a, b in ((0, 1), (1, 12), (12, 55), (55, 60))]
+    tolerance = 1e-6 if kind == "seanet" else 1e-5  # as for streams
+    torch.testing.assert_close(torch.cat(pieces, -1), packed, atol=tolerance, rtol=0)
+    codec.train()
+    assert codec.state_dict().keys() == tiny(kind, **changes).state_dict().keys()
+
+
+@pytest.mark.parametrize(("kind", "changes"), CODECS)
 def test_lookahead_is_exact(kind, changes):
     """A change of frame t leaves alone whatever lies more than the lookahead before it (SEANet: and no more)."""
     codec = tiny(kind, **changes)
@@ -100,6 +125,9 @@ def test_stereo_interleaves_and_is_two_monos():
     assert torch.equal(codes[:, 0::2], mono.encode(audio[:, :1]).codes)
     assert torch.equal(codes[:, 1::2], mono.encode(audio[:, 1:]).codes)
     torch.testing.assert_close(stereo.decode(codes)[:, 1:], mono.decode(codes[:, 1::2]))
+    plain = stereo.decode(codes)
+    stereo.pack()
+    torch.testing.assert_close(stereo.decode(codes), plain, atol=1e-6, rtol=0)
 
 
 def test_training_pass_reaches_encoder_and_decoder():

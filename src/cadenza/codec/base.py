@@ -67,6 +67,9 @@ class Codec(nn.Module, ABC):
     def decode_latent(self, codes: Int[Tensor, "B K T"]) -> Float[Tensor, "B D T"]:
         """Codes to the continuous latent that the decoder reads."""
 
+    def pack(self) -> None:
+        """Prepare for decoding on a CPU, where that helps. Training, moving, converting or loading undoes it."""
+
     @abstractmethod
     def new_decode_state(self) -> Any:
         """The state of a streamed decode, to be passed to every `decode_step`."""

@@ -142,6 +142,9 @@ class EnCodec(Codec, Pretrained):
     def decode_latent(self, codes: Int[Tensor, "B K T"]) -> Float[Tensor, "B D T"]:
         return self.quantizer.decode(codes)
 
+    def pack(self) -> None:
+        self.decoder.pack()
+
     def new_decode_state(self) -> list[Any]:
         return self.decoder.new_state()
 

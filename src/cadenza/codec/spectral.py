@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from cadenza.checkpoint import Config
 from cadenza.nn.conv import Conv1d, ConvState
+from cadenza.nn.linear import Linear
+from cadenza.nn.packing import join_time
 from cadenza.nn.phase import PhaseReconstruction, PhaseState
 from cadenza.nn.spectral import InverseState, InverseSTFT, LogBands
 
@@ -71,8 +73,8 @@ class ConvNeXtBlock(nn.Module):
             right_context=config.right_context,
         )
         self.norm = nn.LayerNorm(dim)
-        self.expand = nn.Linear(dim, dim * config.expansion)
-        self.project = nn.Linear(dim * config.expansion, dim)
+        self.expand = Linear(dim, dim * config.expansion, bias=True)
+        self.project = Linear(dim * config.expansion, dim, bias=True)
         self.scale = nn.Parameter(torch.full((dim,), 0.25))
 
     def forward(self, x: Float[Tensor, "B D T"]) -> Float[Tensor, "B D T"]:
@@ -84,8 +86,9 @@ class ConvNeXtBlock(nn.Module):
 
     def stream(self, x: Tensor, state: "SpectralBlockState", last: bool) -> Tensor:
         y = self.depthwise.stream(x, state.conv, last)
-        state.skip = x if state.skip is None else torch.cat([state.skip, x], dim=-1)
-        skip, state.skip = state.skip.split([y.shape[-1], state.skip.shape[-1] - y.shape[-1]], dim=-1)
+        skip = x if state.skip is None else join_time(state.skip, x)
+        state.skip = skip[..., y.shape[-1] :].clone()
+        skip = skip[..., : y.shape[-1]]
         return skip + self._mix(y)
 
 
@@ -111,13 +114,13 @@ class SpectralEncoder(nn.Module):
         self.config, self.latent_dim = config, latent_dim
         self.mel: LogBands | None = None
         self.tones: LogBands | None = None
-        self.stem = nn.Linear(config.num_mels, config.fast_dim)
+        self.stem = Linear(config.num_mels, config.fast_dim, bias=True)
         self.fast = nn.ModuleList(ConvNeXtBlock(config, config.fast_dim) for _ in range(config.fast_layers))
-        self.fold = nn.Linear(config.fast_dim * config.fast_factor, config.dim)
-        self.pitch = nn.Linear(config.num_tones, config.dim)
+        self.fold = Linear(config.fast_dim * config.fast_factor, config.dim, bias=True)
+        self.pitch = Linear(config.num_tones, config.dim, bias=True)
         self.blocks = nn.ModuleList(ConvNeXtBlock(config, config.dim) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(config.dim)
-        self.head = nn.Linear(config.dim, latent_dim)
+        self.head = Linear(config.dim, latent_dim, bias=True)
 
     def attach_analysis(self, sample_rate: int) -> None:
         """The analysis is a constant of the sample rate, which only the codec knows."""
@@ -163,10 +166,10 @@ class SpectralDecoder(nn.Module):
             right_context=config.right_context,
         )
         self.blocks = nn.ModuleList(ConvNeXtBlock(config, config.dim) for _ in range(config.num_layers))
-        self.unfold = nn.Linear(config.dim, config.fast_dim * config.fast_factor)
+        self.unfold = Linear(config.dim, config.fast_dim * config.fast_factor, bias=True)
         self.fast = nn.ModuleList(ConvNeXtBlock(config, config.fast_dim) for _ in range(config.fast_layers))
         self.norm = nn.LayerNorm(config.fast_dim)
-        self.head = nn.Linear(config.fast_dim, config.n_fft // 2 + 1)
+        self.head = Linear(config.fast_dim, config.n_fft // 2 + 1, bias=True)
         self.inverse = InverseSTFT(config.n_fft, config.fast_hop)
         self.phases = PhaseReconstruction(config.n_fft, config.fast_hop, config.phase_iterations)
 
@@ -192,6 +195,12 @@ class SpectralDecoder(nn.Module):
         distance = ((logs + 0.3 * roots) * weight).mean() / weight.mean()
         heard = self.inverse(magnitude * original / target.clamp_min(1e-8))
         return heard[:, None], distance
+
+    def pack(self) -> None:
+        """Prepare for decoding on a CPU."""
+        for part in self.modules():
+            if isinstance(part, Conv1d | Linear):
+                part.pack()
 
     def new_state(self) -> list[Any]:
         return [*self._new_memory(), PhaseState(), InverseState()]

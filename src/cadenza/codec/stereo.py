@@ -58,6 +58,9 @@ class StereoCodec(Codec):
         latent = self.mono.decode_latent(self._split(codes))
         return latent.unflatten(0, (-1, 2)).flatten(1, 2)
 
+    def pack(self) -> None:
+        self.mono.pack()
+
     def new_decode_state(self) -> Any:
         return self.mono.new_decode_state()
 

@@ -30,35 +30,47 @@ class PhaseState:
 def first_guess(
     magnitude: Float[Tensor, "B F T"], n_fft: int, hop: int, angle: Float[Tensor, "B F"] | None = None
 ) -> tuple[Complex[Tensor, "B F T"], Float[Tensor, "B F"]]:
-    """Spectra by peak tracking, and the phases to go on with.
+    """Spectra by peak tracking, and the angles to go on with, in turns.
 
     A bin takes the sinusoid of the nearest peak; its frequency is that of the parabola through the peak and its
     neighbours. Angles refer to the middle of a frame, where bins of one sinusoid differ by the window's alternating
-    sign alone.
+    sign alone. A peak's angle is that of its own bin in the frame before plus its advance, so angles are sums along
+    chains of peaks; they are added up by doubling, all frames at once.
     """
     batch, bins, frames = magnitude.shape
     if angle is None:
         angle = magnitude.new_zeros(batch, bins)
     if not frames:
         return torch.complex(magnitude, magnitude), angle
-    padded = F.pad(magnitude, (0, 0, 1, 1))
-    below, above = padded[:, :-2], padded[:, 2:]
-    is_peak = (magnitude > below) & (magnitude >= above)
-    curve = (below - 2 * magnitude + above).clamp_max(-1e-12)
-    index = torch.arange(bins, device=magnitude.device)[:, None]
-    frequency = index + (0.5 * (below - above) / curve).clamp(-0.5, 0.5)
-    # Nearest peak below and above each bin; bins without one are their own.
-    left = torch.where(is_peak, index, -bins).cummax(dim=1).values
-    right = torch.where(is_peak, index, 2 * bins).flip(1).cummin(dim=1).values.flip(1)
-    nearest = torch.where(index - left <= right - index, left, right)
-    nearest = torch.where((nearest < 0) | (nearest >= bins), index, nearest)
-    advance = (2 * math.pi * hop / n_fft) * frequency.gather(1, nearest)
-    angles = []
-    for t in range(frames):
-        angle = (angle.gather(1, nearest[..., t]) + advance[..., t]) % (2 * math.pi)
-        angles.append(angle)
-    sign = 1.0 - 2.0 * (index % 2)
-    return torch.polar(magnitude, torch.stack(angles, dim=-1)) * sign, angle
+    levels = magnitude.transpose(1, 2).contiguous()  # [B, T, F]
+    padded = F.pad(levels, (1, 1))
+    is_peak = (levels > padded[..., :-2]) & (levels >= padded[..., 2:])
+    is_peak |= ~is_peak.any(dim=2, keepdim=True)  # without a peak, every bin is its own
+    place = is_peak.flatten().nonzero()[:, 0]
+    frame, index = place // bins, place % bins
+    below, level, above = (padded.flatten()[place + 2 * frame + i] for i in range(3))  # padded by two bins a frame
+    curve = (below - 2 * level + above).clamp_max(-1e-12)
+    offset = (0.5 * (below - above) / curve).clamp(-0.5, 0.5)
+    advance = (index * hop % n_fft + offset * hop) / n_fft  # turns: sums lose less than those of radians
+    # Whose a bin is: of two peaks around it the nearer one, the lower one if they are equally near.
+    middle = (place[:-1] + place[1:]) // 2 + 1
+    border = torch.where(frame[:-1] == frame[1:], middle, (frame[:-1] + 1) * bins)
+    edges = F.pad(border, (1, 1))
+    edges[-1] = levels.numel()
+    peaks = torch.arange(len(place) + 1, device=place.device)
+    owner = torch.repeat_interleave(peaks[:-1], edges.diff(), output_size=levels.numel())
+    # The first frame's peaks go on from the angles given; their chains end at an extra peak of angle zero.
+    begins = frame % frames == 0
+    before = torch.where(begins, len(place), owner[(place - bins).clamp_min(0)])
+    before = torch.cat([before, peaks[-1:]])
+    turns = F.pad((advance + torch.where(begins, angle[frame // frames, index], 0)) % 1.0, (0, 1))
+    for _ in range((frames - 1).bit_length()):
+        turns = (turns + turns[before]) % 1.0
+        before = before[before]
+    direction = torch.polar(torch.ones_like(turns), 2 * math.pi * turns)[owner].view_as(levels)
+    sign = 1.0 - 2.0 * (torch.arange(bins, device=place.device) % 2)
+    last = turns[owner.view_as(levels)[:, -1]]
+    return (direction * (levels * sign)).transpose(1, 2), last
 
 
 def refine(spectrum: Complex[Tensor, "B F T"], inverse: InverseSTFT, iterations: int) -> Complex[Tensor, "B F T"]:

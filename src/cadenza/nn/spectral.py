@@ -119,8 +119,8 @@ class InverseSTFT(nn.Module):
         """Next frames -> the samples that no later frame will touch."""
         batch, frames = spectrum.shape[0], spectrum.shape[-1]
         if frames:
-            pieces = torch.fft.irfft(spectrum, self.n_fft, dim=1) * self.window[:, None]
-            squares = (self.window**2)[:, None].expand(self.n_fft, frames)
+            pieces = torch.fft.irfft(spectrum.transpose(1, 2), self.n_fft) * self.window
+            squares = self.window.square().expand(frames, self.n_fft)
             audio, envelope = self._overlap_add(pieces), self._overlap_add(squares[None])[0]
             if state.tail is not None and state.envelope is not None:
                 audio = torch.cat([audio[:, : self.overlap] + state.tail, audio[:, self.overlap :]], dim=1)
@@ -139,6 +139,11 @@ class InverseSTFT(nn.Module):
         return audio[:, cut:] / envelope[cut:].clamp_min(1e-8)
 
     def _overlap_add(self, pieces: Tensor) -> Tensor:
-        """`[B, n_fft, T] -> [B, (T - 1) * hop + n_fft]`."""
-        length = (pieces.shape[-1] - 1) * self.hop + self.n_fft
-        return F.fold(pieces, (1, length), (1, self.n_fft), stride=(1, self.hop))[:, 0, 0]
+        """`[B, T, n_fft] -> [B, (T - 1) * hop + n_fft]`."""
+        batch, frames, _ = pieces.shape
+        overlaps = self.n_fft // self.hop
+        hops = pieces.unflatten(2, (overlaps, self.hop))
+        total = pieces.new_zeros(batch, frames + overlaps - 1, self.hop)
+        for i in range(overlaps):
+            total[:, i : i + frames] += hops[:, :, i]
+        return total.flatten(1)
