@@ -28,9 +28,10 @@ _NO_WORSE = 1.15  # fewer threads that cost no more than this: still fewer may h
 _RECENT, _LONG = 6, 32  # steps looked at: to see trouble at once, and to see what comes now and then
 _TRIAL = 4  # steps of a trial; the first is not counted: caches and the team of threads are new
 _WAIT_SECONDS = 0.3  # with steps so slow, two are enough to look at
+_PROVEN = 200  # steps after which a higher count was no mistake, whatever comes later
 _HOPELESS = 3.0  # a trial ends when one step takes so many times what it should beat
 _SHARE = 0.03  # of all time may be lost in trying counts that turn out slower
-_CREDIT_SECONDS = 0.3  # what may be lost before that time has passed
+_CREDIT_SECONDS = 0.3  # what may be lost at once, before that time has passed
 _PAUSE_SECONDS = 0.5  # between two tries of a higher count
 _BLIND_PAUSE_SECONDS = 5.0  # the same where nobody can say whether a core is free
 
@@ -91,7 +92,7 @@ class ThreadGovernor:
         self._usual: dict[int, float] = {}  # size of a step -> seconds it takes at this count when all is well
         self._times: deque[float] = deque(maxlen=_LONG)
         self._trial: _Trial | None = None
-        self._down_losses, self._up_losses = _Losses(clock()), _Losses(clock())
+        self._down_losses, self._up_losses = _Losses(), _Losses()
         self._last_climb = clock()
         self._since_climb: list[float] = []  # steps at a count that was raised: a loss, should it prove a mistake
         self._apply()
@@ -130,6 +131,8 @@ class ThreadGovernor:
         if not self._adapts:
             return
         seconds = self._clock() - began
+        self._down_losses.earn(seconds)
+        self._up_losses.earn(seconds)
         if size != self._size:  # other steps: what was seen says nothing about them
             self._size = size
             self._forget()
@@ -153,13 +156,15 @@ class ThreadGovernor:
         times.append(seconds)
         if self._since_climb:
             self._since_climb.append(seconds)
+            if len(self._since_climb) > _PROVEN:
+                self._since_climb = []
         if len(times) < 2 or (len(times) < _TRIAL and sum(times) < _WAIT_SECONDS):
             return
         recent = _typical(list(times)[-_RECENT:])
         slow = _typical(times) if len(times) == _LONG else recent
         usual = self._usual.get(self._size)
         if usual is None or max(recent, slow) > _SLOW * usual:
-            if self._rung + 1 < len(self._ladder) and self._down_losses.affordable(self._clock()):
+            if self._rung + 1 < len(self._ladder) and self._down_losses.affordable:
                 # Trouble that has just begun shows in the last three steps alone.
                 self._trial = _Trial(self._rung + 1, max(_typical(list(times)[-3:]), slow))
                 self._apply()
@@ -173,7 +178,7 @@ class ThreadGovernor:
 
     def _may_climb(self) -> bool:
         now = self._clock()
-        if now - self._last_climb < _PAUSE_SECONDS or not self._up_losses.affordable(now):
+        if now - self._last_climb < _PAUSE_SECONDS or not self._up_losses.affordable:
             return False
         free = self._meter.free_cores()
         if free is None:
@@ -186,10 +191,10 @@ class ThreadGovernor:
         hopeless = seconds > _HOPELESS * trial.rival and (len(trial.times) > 1 or seconds > _WAIT_SECONDS)
         if len(trial.times) < _TRIAL and not hopeless:
             return
-        now, result = self._clock(), _typical(trial.times[1:] or trial.times)
+        result = _typical(trial.times[1:] or trial.times)
         losses = self._up_losses if climbs else self._down_losses
         if climbs:
-            self._last_climb = now
+            self._last_climb = self._clock()
         if hopeless or result >= _BETTER * trial.rival:
             losses.add(trial.times, trial.rival)
             self._usual[self._size] = trial.rival
@@ -229,17 +234,20 @@ class _Trial:
 
 
 class _Losses:
-    """Time lost in trials, against the share of all time that may be lost."""
+    """Seconds that may be lost in trials: a share of the time that steps take, saved up to the credit."""
 
-    def __init__(self, now: float) -> None:
-        self._began = now
-        self._lost = 0.0
+    def __init__(self) -> None:
+        self._left = _CREDIT_SECONDS
+
+    def earn(self, seconds: float) -> None:
+        self._left = min(_CREDIT_SECONDS, self._left + _SHARE * seconds)
 
     def add(self, times: list[float], rival: float) -> None:
-        self._lost += max(0.0, sum(times) - len(times) * rival)
+        self._left -= max(0.0, sum(times) - len(times) * rival)
 
-    def affordable(self, now: float) -> bool:
-        return self._lost <= _CREDIT_SECONDS + _SHARE * (now - self._began)
+    @property
+    def affordable(self) -> bool:
+        return self._left >= 0
 
 
 class _Timer:
