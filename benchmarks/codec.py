@@ -62,6 +62,7 @@ def theirs_of(codec: EnCodec) -> Any:
         use_causal_conv=False,
         target_bandwidths=[2.2],
         norm_type="weight_norm",
+        use_conv_shortcut=False,
     )
     theirs = transformers.EncodecModel(config).eval()
     names = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
