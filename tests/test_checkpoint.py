@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from cadenza import checkpoint
-from cadenza.checkpoint import Config, Pretrained, read_json, weights_hash, write_json
+from cadenza.checkpoint import Config, Pretrained, RestingWeights, read_json, weights_hash, write_json
 from cadenza.errors import CadenzaError, CheckpointError
 from cadenza.files import atomic_file
 
@@ -287,3 +287,37 @@ def test_loading_holds_at_most_1_2_copies_of_the_weights(tmp_path: Path, dtype: 
     peak = int(measure("load", dtype).split()[0]) * 1024
     # One weight in double precision for the sum (8 MiB) is ours, not the loader's.
     assert peak - 8 * 2**20 < 1.2 * stored, f"{peak / stored:.2f} copies"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_resting_weights_give_memory_back(tmp_path: Path) -> None:
+    def resident_mb() -> float:
+        return int(Path("/proc/self/status").read_text().split("RssFile:")[1].split()[0]) / 1024
+
+    Block(BlockConfig(dim=2000)).save_pretrained(tmp_path)  # 16 MB
+    block = Block.from_pretrained(tmp_path).requires_grad_(False)
+    expected = block.linear.weight.sum()
+    weights = RestingWeights(block, tmp_path / "model.safetensors")
+    before = resident_mb()
+    for _ in range(2):
+        assert torch.equal(block.linear.weight.sum(), expected)
+        touched = resident_mb()
+        weights.rest()
+        assert touched - before > 14
+        assert resident_mb() - before < 2
+
+
+@pytest.mark.parametrize("change", ["trained", "written", "converted"])
+def test_weights_that_change_do_not_rest(tmp_path: Path, block: Block, change: str) -> None:
+    loaded = Block.from_pretrained(tmp_path / "model").requires_grad_(False)
+    weights = RestingWeights(loaded, tmp_path / "model" / "model.safetensors")
+    if change == "trained":
+        loaded.requires_grad_(True)
+        torch.optim.SGD(loaded.parameters(), 0.1)
+    elif change == "converted":
+        loaded.double()
+    with torch.no_grad():
+        loaded.linear.weight.fill_(7)
+    weights.rest()
+    assert bool((loaded.linear.weight == 7).all())
+    assert torch.equal(loaded.norm.weight.float(), block.norm.weight)

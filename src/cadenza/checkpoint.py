@@ -9,6 +9,7 @@ was.
 
 import hashlib
 import json
+import mmap
 import os
 import platform
 import re
@@ -197,6 +198,40 @@ def weight_shapes(path: str | Path) -> dict[str, tuple[tuple[int, ...], str]]:
     with _open(path) as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         return {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
+
+
+class RestingWeights:
+    """Lets a module that is used now and then give memory back in between: 330 MB for T5-base.
+
+    Its parameters become views of one private mapping of their file. `rest()` drops the pages that reading them has
+    filled; they come back from the file at the next touch. Only for frozen modules: once a parameter was changed or
+    may be trained, nothing is dropped any more.
+    """
+
+    def __init__(self, module: nn.Module, path: str | Path) -> None:
+        """`module` was loaded from `path`, in the precision of the file, onto the CPU; what was not stays as it is."""
+        with Path(path).open("rb") as file:
+            self._memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        start = 8 + int.from_bytes(self._memory[:8], "little")
+        header = json.loads(self._memory[8:start])
+        self._parameters = []
+        for name, parameter in module.named_parameters():
+            entry = header.get(name)
+            if entry is None or DTYPES.get(entry["dtype"]) != parameter.dtype or parameter.device.type != "cpu":
+                continue
+            offset = start + entry["data_offsets"][0]
+            values = torch.frombuffer(self._memory, dtype=parameter.dtype, count=parameter.numel(), offset=offset)
+            parameter.data = values.view(parameter.shape)
+            self._parameters.append(parameter)
+        self._versions = self._state()
+
+    def rest(self) -> None:
+        """Give the memory back, where the system can (Linux)."""
+        if platform.system() == "Linux" and self._state() == self._versions:
+            self._memory.madvise(mmap.MADV_DONTNEED)
+
+    def _state(self) -> list[tuple[int, bool]]:
+        return [(parameter._version, parameter.requires_grad) for parameter in self._parameters]
 
 
 def write_weights(

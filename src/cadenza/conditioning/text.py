@@ -15,7 +15,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from cadenza.checkpoint import Config
+from cadenza.checkpoint import WEIGHTS_FILE, Config, RestingWeights
 from cadenza.conditioning.base import Condition, Conditioner, Features, output_projection
 from cadenza.conditioning.t5 import T5Encoder, TextTokenizer
 from cadenza.errors import UserError
@@ -26,11 +26,13 @@ class TextEncoder(NamedTuple):
 
     model: T5Encoder
     tokenizer: TextTokenizer
+    weights: RestingWeights | None = None
 
     @classmethod
     def from_pretrained(cls, directory: str | Path, device: str | torch.device = "cpu") -> "TextEncoder":
-        model = T5Encoder.from_pretrained(directory, device, torch.float32)
-        return cls(model.requires_grad_(False), TextTokenizer.from_pretrained(directory))
+        model = T5Encoder.from_pretrained(directory, device, torch.float32).requires_grad_(False)
+        weights = RestingWeights(model, Path(directory) / WEIGHTS_FILE)
+        return cls(model, TextTokenizer.from_pretrained(directory), weights)
 
     def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None) -> None:
         self.model.save_pretrained(directory, dtype)
@@ -92,6 +94,8 @@ class TextConditioner(Conditioner):
         device, _ = self.parameters_like()
         self.encoder.model.to(device)
         encoded = dict(zip(distinct, self.encoder.encode(distinct, self.config.max_tokens), strict=True))
+        if self.encoder.weights is not None:
+            self.encoder.weights.rest()
         return [None if text is None else encoded[text] for text in texts]
 
     def forward(self, features: Sequence[Features | None], min_length: int = 1) -> Condition:
