@@ -24,7 +24,7 @@ from cadenza.engine.threads import decide_threads
 from cadenza.pipelines.placement import PRECISIONS
 from machine import describe, device_peak_bytes, host_peak_bytes, load_average, median, read_bandwidth, rounded
 from roofline import step_bytes, weight_bytes
-from shapes import FOLDER, NAMES, prompt_tokens, shape_of, use_folder
+from shapes import FOLDER, NAMES, model_directory, prompt_tokens, shape_of, use_folder
 from sides import Ours, Split, Theirs, num_frames, num_steps
 from tables import decode_table
 
@@ -75,6 +75,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def peak(options: argparse.Namespace) -> dict[str, Any]:
     """Load and generate, nothing else, and say how much memory that took at most until then."""
+    model_directory(options.shape, options.models)
     imported, start = host_peak_bytes(), time.perf_counter()
     side = Ours(options.shape, options.precisions[0], options.place, options.models)
     seconds, loaded = time.perf_counter() - start, host_peak_bytes()
@@ -116,6 +117,7 @@ class Run:
         self.facts = describe(self.device)
         self.threads = torch.get_num_threads()
         say(f"{options.shape}, {options.precision}, {options.duration:g} s on {self.facts['device']}")
+        model_directory(options.shape, options.models)  # made here: a child's peak is that of loading
         self.peaks = {precision: peak_of_child(options, precision) for precision in options.precisions}
         self.bandwidth = read_bandwidth(self.device)
         self.ours = {kind: Ours(options.shape, kind, self.device, options.models) for kind in options.precisions}

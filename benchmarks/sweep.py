@@ -67,9 +67,9 @@ NOTES = {
         "Guided (scale 3, top-k 250), random weights except for the model inside, end to end with text encoder and "
         "codec, through the public `generate` and `stream`; both sides in turn, medians. The memory's limit is the "
         "bandwidth measured in the same run (a sum over 1 GB, on a GPU 8, best of ten) over the bytes a step must read "
-        "(weights with their scales, mean keys and values); a model that fits in the processor's cache may pass it. First "
-        "audio: from the call of `stream` to its first chunk. Peak: a fresh process that loads and generates. Weights: "
-        "what must be held. Beside `embedded`, transformers decodes with EnCodec: it has no spectral codec."
+        "(weights with their scales, mean keys and values); a model that fits in the processor's cache may pass it. "
+        "First audio: from the call of `stream` to its first chunk. Peak: a fresh process that loads and generates. "
+        "Weights: what must be held. Beside `embedded`, transformers decodes with EnCodec: it has no spectral codec."
     ),
     "serving": (
         "Guided, texts of four lengths, one listener a request. At once: as many requests as slots. By chance: Poisson "
