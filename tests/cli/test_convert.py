@@ -14,6 +14,28 @@ def test_there_and_back(cadenza, model, form):
     np.testing.assert_array_equal(Audio.read("a.wav").samples, Audio.read("b.wav").samples)
 
 
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_fewer_bits(cadenza, model, precision):
+    result = cadenza("convert", model, "small", "--to", "cadenza", "--precision", precision)
+    assert (result.code, result.out) == (0, f"small: cadenza, {precision}\n")
+    for name, source in (("a.wav", (model, "--precision", precision)), ("b.wav", ("small",))):
+        arguments = ("x", "--seed", 1, "--duration", 0.3, "-o", name, "--model", *source)
+        assert cadenza("generate", *arguments).code == 0
+    audio = Audio.read("a.wav")
+    assert audio.metadata["precision"] == precision
+    assert audio.num_samples == Audio.read("b.wav").num_samples
+    other = {"int8": "int4", "int4": "int8"}[precision]
+    for arguments, words in (
+        ((model, "x", "--to", "transformers", "--precision", precision), f"has no place for weights in {precision}"),
+        (("small", "x", "--to", "transformers"), f"has no place for weights in {precision}"),
+        (("small", "x", "--to", "cadenza", "--precision", other), f"are in {precision} already"),
+        ((model, "x", "--to", "cadenza", "--precision", "int3"), "'int3': use int8 or int4"),
+    ):
+        result = cadenza("convert", *arguments)
+        assert (result.code, result.err.count("\n")) == (2, 1), result.err
+        assert words in result.err
+
+
 def test_bad_input(cadenza, model, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("")

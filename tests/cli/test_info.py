@@ -25,6 +25,17 @@ def test_the_table(cadenza, model):
     assert "licence of the weights: CC0-1.0" in result.out
 
 
+def test_what_weights_are_stored_as(cadenza, model, tmp_path):
+    plain = json.loads(cadenza("info", model, "--json").out)
+    assert cadenza("convert", model, "small", "--to", "cadenza", "--precision", "int4").code == 0
+    small = json.loads(cadenza("info", "small", "--json").out)
+    assert (plain["parts"]["lm"]["precision"], small["parts"]["lm"]["precision"]) == ("fp32", "int4")
+    assert small["parts"]["codec"]["precision"] == "fp32"
+    assert small["parts"]["lm"]["parameters"] == plain["parts"]["lm"]["parameters"]
+    assert small["parts"]["lm"]["bytes"] < 0.5 * plain["parts"]["lm"]["bytes"]
+    assert " int4 " in cadenza("info", "small").out
+
+
 def test_no_model(cadenza, tmp_path):
     result = cadenza("info", tmp_path)
     assert (result.code, result.err.count("\n")) == (2, 1)

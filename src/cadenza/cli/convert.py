@@ -13,8 +13,11 @@ def convert(
     source: Annotated[str, typer.Argument(metavar="SRC", help="A model: directory, file or Hub name.")],
     target: Annotated[Path, typer.Argument(metavar="DST", help="A new directory.")],
     form: Annotated[str, typer.Option("--to", metavar="FORMAT", help="cadenza, audiocraft or transformers.")],
+    precision: Annotated[
+        str | None, typer.Option(metavar="P", help="int8 or int4: quantise the language model (--to cadenza).")
+    ] = None,
 ) -> None:
-    """Write a model (or a codec) in the files of another library."""
+    """Write a model (or a codec) in the files of another library, or in fewer bits."""
     show_notices()
     from cadenza.convert.formats import FORMATS, identify, read_codec, read_model, write_codec, write_model
     from cadenza.loading import find_model, load
@@ -23,9 +26,10 @@ def convert(
         raise UserError(f"unknown format {form!r}: use {', '.join(FORMATS)}")
     path = Path(source)
     if path.exists() and identify(path)[1] == "codec":
+        if precision is not None:
+            raise UserError(f"{path} is a codec, which has no weights of {precision}: leave --precision away")
         write_codec(read_codec(path), target, form)
-    elif path.exists():
-        write_model(read_model(path), target, form)
     else:
-        write_model(load(find_model(source), "cpu", "fp32"), target, form)
-    print(f"{target}: {form}")
+        model = read_model(path) if path.exists() else load(find_model(source), "cpu", "fp32")
+        write_model(model, target, form, precision)
+    print(f"{target}: {form}" if precision is None else f"{target}: {form}, {precision}")

@@ -1,6 +1,7 @@
 """`cadenza info`: what a model is made of."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,11 +28,12 @@ def info(
     print(f"licence of the weights: {facts['licence']}")
     print(f"directory: {facts['directory']}")
     print(f"weights: {facts['weights']}\n")
-    print(f"{'part':<28}{'parameters':>14}{'on disk':>12}  shape")
+    print(f"{'part':<28}{'parameters':>14}{'stored as':>11}{'on disk':>12}  shape")
     for name, part in facts["parts"].items():
-        print(f"{name:<28}{part['parameters']:>14,}{part['bytes'] / 1e6:>9.1f} MB  {part['shape']}")
+        facts_of = f"{part['parameters']:>14,}{part['precision']:>11}{part['bytes'] / 1e6:>9.1f} MB"
+        print(f"{name:<28}{facts_of}  {part['shape']}")
     total_bytes = sum(part["bytes"] for part in facts["parts"].values())
-    print(f"{'all':<28}{facts['parameters']:>14,}{total_bytes / 1e6:>9.1f} MB")
+    print(f"{'all':<28}{facts['parameters']:>14,}{'':>11}{total_bytes / 1e6:>9.1f} MB")
 
 
 def describe(directory: Path) -> dict[str, Any]:
@@ -43,6 +45,7 @@ def describe(directory: Path) -> dict[str, Any]:
     from cadenza.conditioning.provider import ConditionProvider
     from cadenza.conditioning.t5 import T5Encoder
     from cadenza.lm.model import LM
+    from cadenza.nn.linear import num_weights
     from cadenza.pipelines.musicgen import MusicGenConfig
 
     config = read_config(MusicGenConfig, directory / "config.json")
@@ -63,7 +66,8 @@ def describe(directory: Path) -> dict[str, Any]:
         shapes[name] = f"{text.num_layers} layers of {text.dim}, vocabulary of {text.vocab_size}"
     parts = {
         name: {
-            "parameters": sum(parameter.numel() for parameter in module.parameters()),
+            "parameters": num_weights(module),
+            "precision": _stored_as(directory / name / "model.safetensors"),
             "bytes": (directory / name / "model.safetensors").stat().st_size,
             "shape": shapes[name],
             "config": module.config.model_dump(mode="json"),  # type: ignore[union-attr, operator]
@@ -84,3 +88,18 @@ def describe(directory: Path) -> dict[str, Any]:
         "generation": config.generation.model_dump(mode="json"),
         "parts": parts,
     }
+
+
+def _stored_as(path: Path) -> str:
+    """The precision that most numbers in a file of weights have."""
+    from cadenza.checkpoint import weight_shapes
+    from cadenza.nn.linear import quantized_kind
+
+    stored = weight_shapes(path)
+    if (kind := quantized_kind(stored)) is not None:
+        return kind
+    sizes: dict[str, int] = {}
+    for shape, its_type in stored.values():
+        sizes[its_type] = sizes.get(its_type, 0) + math.prod(shape)
+    most = max(sizes, key=lambda its_type: sizes[its_type], default="F32")
+    return {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}.get(most, most.lower())

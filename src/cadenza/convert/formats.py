@@ -6,6 +6,8 @@ In: a path, or a `MusicGen` and the name of a format. Out: the other one.
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from cadenza.checkpoint import CONFIG_FILE, read_json
 from cadenza.codec.base import Codec
 from cadenza.codec.encodec import EnCodec
@@ -16,6 +18,8 @@ from cadenza.convert.official import UNKNOWN_LICENCE
 from cadenza.convert.parts import mono_codec
 from cadenza.errors import CheckpointError, UserError
 from cadenza.files import atomic_directory
+from cadenza.nn.linear import kind_of, quantize_linears
+from cadenza.nn.quantize import KINDS
 from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
 
 Format = Literal["cadenza", "audiocraft", "transformers"]
@@ -103,15 +107,33 @@ def read_codec(path: str | Path) -> Codec:
     return audiocraft.find_codec(directory / audiocraft.CODEC_FILE, find_part)
 
 
-def write_model(model: MusicGen, directory: str | Path, form: str) -> None:
-    """Write a whole model. The directory must be new or empty. UserError for what the format cannot express."""
+def write_model(model: MusicGen, directory: str | Path, form: str, precision: str | None = None) -> None:
+    """Write a whole model. The directory must be new or empty. UserError for what the format cannot express.
+
+    `precision` (int8, int4) quantises the language model, in place; only Cadenza's own format holds such weights.
+    """
     _check_target(Path(directory), form)
+    if precision is not None:
+        _quantize(model, precision)
+    if form != "cadenza" and (kind := kind_of(model.lm)) is not None:
+        raise UserError(f"{form} has no place for weights in {kind}: write cadenza, or convert the original model")
     if form == "cadenza":
         model.save_pretrained(directory)
     elif form == "audiocraft":
         audiocraft.write_musicgen(model, directory)
     else:
         transformers.write_musicgen(model, directory)
+
+
+def _quantize(model: MusicGen, precision: str) -> None:
+    wanted = next((kind for kind in KINDS if kind == precision), None)
+    if wanted is None:
+        raise UserError(f"no weights are converted to {precision!r}: use {' or '.join(KINDS)}")
+    stored = kind_of(model.lm)
+    if stored is not None and stored != wanted:
+        raise UserError(f"the weights are in {stored} already: convert the model they were made of to {wanted}")
+    quantize_linears(model.lm, wanted)
+    model.lm.to(torch.bfloat16)  # what such a model computes in
 
 
 def write_codec(codec: Codec, directory: str | Path, form: str) -> None:
