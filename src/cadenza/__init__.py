@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
-    # Threads of torch (GCC's OpenMP) that wait for each other keep their cores busy for milliseconds. Beside another
-    # busy program that makes two threads up to a hundred times slower than one; a short wait costs almost nothing.
-    # It is read when torch is loaded. Where it comes too late, `engine.threads` still finds a better thread count.
-    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+if sys.platform == "linux" and os.uname().machine == "x86_64":  # elsewhere a turn takes another time, or none is made
+    # Threads of torch (GCC's OpenMP) that wait for each other keep their cores busy, for milliseconds; beside other busy
+    # programs that makes two of them many times slower than one. If they wait 3000 turns only, a quiet machine is as
+    # fast (80 steps of the small shape in int4 a second), and a crowded one makes 8 instead of 0.5. This is read when
+    # torch is loaded, and leaves the user's word alone. Where it comes too late `engine.threads` alone helps.
+    if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 _HOME = {  # public name -> the module that defines it
     "Audio": "cadenza.audio",
