@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 if sys.platform == "linux" and os.uname().machine == "x86_64":  # elsewhere a turn takes another time, or none is made
-    # Threads of torch (GCC's OpenMP) that wait for each other keep their cores busy, for milliseconds; beside other busy
+    # Threads of torch (GCC's OpenMP) that wait for each other keep their cores busy for milliseconds; beside busy
     # programs that makes two of them many times slower than one. If they wait 3000 turns only, a quiet machine is as
     # fast (80 steps of the small shape in int4 a second), and a crowded one makes 8 instead of 0.5. This is read when
     # torch is loaded, and leaves the user's word alone. Where it comes too late `engine.threads` alone helps.
