@@ -135,3 +135,17 @@ def test_a_quantised_layer_cannot_be_trained(kind: Kind, layer: Linear) -> None:
         layer.train()
     layer.eval()
     assert not any(parameter.requires_grad for parameter in layer.parameters())
+
+
+def test_bf16_is_packed_too() -> None:
+    torch.manual_seed(0)
+    layer = Linear(64, 96).bfloat16()
+    if not packable(layer.weight):
+        pytest.skip("oneDNN has no bf16 on this processor")
+    x = torch.randn(5, 64)
+    with torch.no_grad():
+        plain = layer(x)
+        layer.pack()
+        assert layer.weight.is_meta
+        torch.testing.assert_close(layer(x), plain, rtol=2**-7, atol=1e-3)
+        assert torch.equal(torch.cat([layer(row) for row in x.split(1)]), layer(x))
