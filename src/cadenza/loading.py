@@ -59,7 +59,9 @@ def load_codec(name: str | Path | None = None, device: str | torch.device | None
         path = find_part(str(name), "codec")
     else:
         raise UserError(_unknown(str(name), (*CODECS, *MODELS)))
-    return read_codec(path).float().to(place).eval()
+    codec = read_codec(path).float().to(place).eval()
+    codec.pack()
+    return codec
 
 
 def find_model(name: str | Path | None = None) -> Path:

@@ -15,7 +15,7 @@ from cadenza.testing import noise, tiny_musicgen
 @pytest.fixture(scope="module")
 def music() -> MusicGen:
     music = tiny_musicgen()
-    music.lm.pack()  # as loading does
+    music.pack()  # as loading does
     return music
 
 

@@ -211,8 +211,16 @@ class MusicGen:
             config,
         )
         model._directory = directory
-        model.lm.pack()  # decoding waits for memory: weights in the processor's own order are read faster
+        model.pack()
         return model
+
+    def pack(self) -> None:
+        """Bring the weights into the order in which this processor reads them fastest; loading does.
+
+        The audio differs by rounding. `train()` of a part undoes it; what is saved is the same.
+        """
+        self.lm.pack()
+        self.codec.pack()
 
     def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None, card: str | None = None) -> None:
         """Write the model directory, floating-point tensors as `dtype` if given; `card` is its README.md.
