@@ -5,6 +5,7 @@ between two steps of the model it takes in what is new, lets go of what is cance
 that the model and the codec do not fight for the processor. What a request sounds like does not depend on the others.
 """
 
+import functools
 import queue
 import threading
 import time
@@ -40,7 +41,7 @@ class Rendering:
 
     def __init__(self, rendition: Rendition, renderer: Renderer, metadata: Callable[[bool], dict[str, Any]]) -> None:
         self.rendition = rendition
-        self._metadata = metadata
+        self._metadata = functools.cache(metadata)  # asked for with every chunk
         self._sample_rate = renderer.codec.sample_rate
         self._channels = renderer.codec.channels
         self._stream = SoundStream(renderer.codec, rendition.num_samples)
