@@ -18,7 +18,7 @@ from pydantic import Field
 
 from cadenza import __version__
 from cadenza.audio import Audio
-from cadenza.checkpoint import Config, read_config, weights_hash, write_json
+from cadenza.checkpoint import WEIGHTS_FILE, Config, RestingWeights, read_config, weights_hash, write_json
 from cadenza.codec.base import Codec
 from cadenza.codec.encodec import EnCodec
 from cadenza.codec.stereo import StereoCodec
@@ -203,7 +203,8 @@ class MusicGen:
         precision = choose_precision(precision or stored_kind(directory / "lm"), place)
         dtype = PRECISIONS[precision]
         kind = next((kind for kind in KINDS if kind == precision), None)
-        codec: Codec = EnCodec.from_pretrained(directory / "codec", beside, torch.float32)
+        codec = EnCodec.from_pretrained(directory / "codec", beside, torch.float32)
+        plain = RestingWeights(codec, directory / "codec" / WEIGHTS_FILE)
         model = cls(
             StereoCodec(codec) if config.stereo else codec,
             load_module(LM, directory / "lm", place, dtype, kind),
@@ -212,6 +213,7 @@ class MusicGen:
         )
         model._directory = directory
         model.pack()
+        plain.rest()  # what plays is the packed form
         return model
 
     def pack(self) -> None:
