@@ -45,19 +45,23 @@ def test_one_query_has_the_same_bits_in_any_company(dtype: torch.dtype) -> None:
     """Threads, rows and room behind the end change nothing: what continuous batching and adaptive threads rest on."""
     draw = torch.Generator().manual_seed(0)
     query = torch.randn(6, 4, 1, 32, generator=draw).to(dtype)
-    keys = torch.randn(6, 4, 32, 512, generator=draw).to(dtype).mT  # in memory [B, H, E, M]
-    values = torch.randn(6, 4, 512, 32, generator=draw).to(dtype)
+    keys = torch.randn(24, 32, 512, generator=draw).to(dtype)
+    values = torch.randn(24, 512, 32, generator=draw).to(dtype)
     before = torch.get_num_threads()
     try:
         for length in (1, 37, 64, 100, 300):
             seen = -(-length // 64) * 64
-            alone = attend_one(query[:2], keys[:2, :, :seen], values[:2, :, :seen], length)
+            bias = torch.zeros(1, 1, 512, dtype=dtype)
+            bias[:, :, length:] = float("-inf")
+            alone = attend_one(query[:2], keys[:8, :, :seen], values[:8, :seen], bias[:, :, :seen])
             for threads in (1, 2):
                 torch.set_num_threads(threads)
-                together = attend_one(query, keys, values, length)
+                together = attend_one(query, keys, values, bias)
                 assert torch.equal(together[:2], alone), (length, threads)
             expected = F.scaled_dot_product_attention(
-                query[:2].float(), keys[:2, :, :length].float(), values[:2, :, :length].float()
+                query[:2].float(),
+                keys[:8, :, :length].mT.reshape(2, 4, length, 32).float(),
+                values[:8, :length].reshape(2, 4, length, 32).float(),
             )
             # bfloat16 rounds scores and weights to 8 bits.
             atol = 1e-6 if dtype == torch.float32 else 0.03

@@ -5,6 +5,7 @@ so a step costs no allocation that depends on its position, and a cache can be r
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -35,6 +36,13 @@ class KVCache:
     input_bias: Float[Tensor, "b M D"] | None = None
     sources: list[KeysValues] = field(default_factory=list)
     source_mask: Bool[Tensor, "B L"] | None = None
+    _ahead: Float[Tensor, "1 1 M"] | None = None
+    """For `attend_one`: minus infinity at the steps that are not filled yet, else 0."""
+    _turned: list["_Turned"] = field(default_factory=list)
+    """For `attend_one`: views of the layers."""
+    _heard: list["_Turned"] = field(default_factory=list)
+    """For `attend_one`: the sources, in the order in which it reads them."""
+    _source_bias: Float[Tensor, "n 1 L"] | None = None
 
     @classmethod
     def allocate(
@@ -72,16 +80,21 @@ class KVCache:
         self.input_bias = None
         self.sources = []
         self.source_mask = None
+        self._ahead, self._heard, self._source_bias = None, [], None
 
     def set_source(self, sources: list[KeysValues], mask: Bool[Tensor, "B L"] | None) -> None:
         """Listen to these keys and values, one pair per layer; `mask` is False where there is nothing to hear."""
-        if sources and in_products(
-            sources[0].keys.device
-        ):  # short and read at every step: in float32, in the order of `attend_one`
-            sources = [
-                KeysValues(keys.float().mT.contiguous().mT, values.float().contiguous()) for keys, values in sources
-            ]
         self.sources, self.source_mask = sources, mask
+        if not sources or not in_products(sources[0].keys.device):
+            return
+        # Short, and read at every step: in float32, whose products start faster.
+        self._heard = [_Turned.of(keys.float(), values.float()) for keys, values in sources]
+        batch, heads, length, _ = sources[0].keys.shape
+        bias = torch.zeros(1, 1, length, device=sources[0].keys.device)
+        if mask is not None:
+            hidden = ~mask[:, None, None, :].expand(batch, heads, 1, length).reshape(-1, 1, length)
+            bias = bias.masked_fill(hidden, float("-inf"))
+        self._source_bias = bias
 
     # ---- what a decoder asks for (see `cadenza.engine.protocol.StepCache`) -----------------------------------------
 
@@ -89,7 +102,15 @@ class KVCache:
         """What is added to the input of the next steps."""
         assert self.input_bias is not None, "step before prefill"
         assert self.length + steps <= self.max_steps, f"the cache is full: {self.length} + {steps} of {self.max_steps}"
-        return self.input_bias[:, self.length : self.length + steps]
+        end = self.length + steps
+        if steps == 1 and in_products(self.input_bias.device):
+            if self._ahead is None:
+                shape, held = (1, 1, self.max_steps), self.layers[0].keys
+                self._ahead = torch.full(shape, float("-inf"), device=held.device, dtype=held.dtype)
+                self._turned = [_Turned.of(*layer) for layer in self.layers]
+                assert self._turned[0].keys.data_ptr() == held.data_ptr(), "keys in another order than allocated"
+            self._ahead[:, :, :end] = 0
+        return self.input_bias[:, self.length : end]
 
     def layer(self, index: int) -> "LayerMemory":
         return LayerMemory(self, index)
@@ -117,9 +138,11 @@ class LayerMemory:
         end = start + steps
         held.keys[:, :, start:end] = keys
         held.values[:, :, start:end] = values
-        if steps == 1 and in_products(query.device):
+        ahead = self.cache._ahead
+        if steps == 1 and ahead is not None:
             seen = whole_blocks(end)
-            return attend_one(query, held.keys[:, :, :seen], held.values[:, :, :seen], end)
+            turned_keys, turned_values = self.cache._turned[self.index]
+            return attend_one(query, turned_keys[:, :, :seen], turned_values[:, :seen], ahead[:, :, :seen])
         if start == 0:  # the new steps are all there is, contiguous as projected
             return attend(query, keys, values, causal=steps > 1)
         mask = None
@@ -128,11 +151,24 @@ class LayerMemory:
         return attend(query, held.keys[:, :, :end].contiguous(), held.values[:, :, :end], mask)
 
     def attend_source(self, query: Float[Tensor, "B H s E"]) -> Float[Tensor, "B H s E"]:
-        source, mask = self.cache.sources[self.index], self.cache.source_mask
-        if query.shape[2] == 1 and in_products(query.device):
-            return attend_one(query.float(), *source, source.keys.shape[2], mask)
+        cache = self.cache
+        if query.shape[2] == 1 and cache._source_bias is not None:
+            return attend_one(query.float(), *cache._heard[self.index], cache._source_bias)
+        source, mask = cache.sources[self.index], cache.source_mask
         seen = None if mask is None else mask[:, None, None, :]
         return attend(query.to(source.keys.dtype), *source, seen)
+
+
+class _Turned(NamedTuple):
+    """Keys and values of one layer as `attend_one` reads them."""
+
+    keys: Float[Tensor, "N E M"]
+    values: Float[Tensor, "N M E"]
+
+    @classmethod
+    def of(cls, keys: Float[Tensor, "B H M E"], values: Float[Tensor, "B H M E"]) -> "_Turned":
+        """Views, where they lie in memory like that."""
+        return cls(keys.mT.contiguous().flatten(0, 1), values.contiguous().flatten(0, 1))
 
 
 def allocate_layer(

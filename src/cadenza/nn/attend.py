@@ -40,26 +40,19 @@ def in_products(device: torch.device | str | None) -> bool:
 
 def attend_one(
     query: Float[Tensor, "B H 1 E"],
-    keys: Float[Tensor, "B H M E"],
-    values: Float[Tensor, "B H M E"],
-    length: int,
-    mask: Bool[Tensor, "B M"] | None = None,
+    keys: Float[Tensor, "N E M"],
+    values: Float[Tensor, "N M E"],
+    bias: Float[Tensor, "n 1 M"],
 ) -> Float[Tensor, "B H 1 E"]:
-    """Attention of one query per row to the first `length` of M entries; the values of the others must be finite.
+    """Attention of one query per row to M entries, head by head (N = B H), keys in the order in which they are read.
 
-    Fast when the keys are in the order `[B, H, E, M]` in memory. With M a multiple of 64 the result has the same bits
-    for any number of threads and rows, and any M that holds `length` (measured on AVX-512, held by a test).
+    `bias` is added to the scores: minus infinity where there is nothing to see; values there must be finite. With M a
+    multiple of 64 the result has the same bits for any number of threads and rows, and for any M that holds all there
+    is to see (measured on AVX-512, held by a test).
     """
     batch, heads, _, width = query.shape
-    flat_keys = keys.reshape(batch * heads, -1, width).transpose(1, 2)
-    flat_values = values.reshape(batch * heads, -1, width)
-    scores = torch.bmm(query.reshape(batch * heads, 1, width) * width**-0.5, flat_keys)
-    if length < scores.shape[2]:
-        scores[:, :, length:] = float("-inf")
-    if mask is not None:
-        hidden = ~mask[:, None, None, :].expand(batch, heads, 1, -1)
-        scores.masked_fill_(hidden.reshape(scores.shape), float("-inf"))
-    return torch.bmm(scores.softmax(-1), flat_values).view(batch, heads, 1, width)
+    scores = torch.baddbmm(bias, query.reshape(batch * heads, 1, width), keys, alpha=width**-0.5)
+    return torch.bmm(scores.softmax(-1), values).view(batch, heads, 1, width)
 
 
 def _written_out(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
