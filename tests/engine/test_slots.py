@@ -135,6 +135,17 @@ def test_runs_on_a_grid_do_not_hear_who_was_there_before(lm: LM) -> None:
     assert all(torch.equal(one, other) for one, other in zip(again, fresh, strict=True))
 
 
+def test_a_slot_that_is_free_for_long_stays_where_it_is(lm: LM) -> None:
+    """All slots of a grid are computed at every step: one that went on counting would leave its memory."""
+    slots = grid(lm, 2, steps=40)
+    finish(slots, [run(1, steps=30), run(2, steps=5)])
+    slots.open(0, again := run(3, steps=39))
+    slots.prepare(0)
+    while slots.step([0])[0] < again.last:
+        pass
+    assert torch.equal(slots.close(0), finish(grid(lm, 2), [again])[0])
+
+
 class Recorder:
     """Stands in for CUDA graphs: replays the recorded function, and sees that it reads what it read then."""
 

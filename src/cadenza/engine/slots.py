@@ -210,6 +210,7 @@ class Slots:
         if self.grid is not None:
             self.grid.release(slice(index * self.rows, (index + 1) * self.rows))
         self._writes[index] = False
+        self._at[index] = self._moves[index] = 0  # a grid goes on computing it: it must not run off its end
         self._slots[index] = None
         self._selection = None
         return sequence
