@@ -29,6 +29,18 @@ def test_packed_product_is_the_product(layer: Linear, rows: int) -> None:
     torch.testing.assert_close(layer.part(x, 1), second, atol=1e-5, rtol=1e-5)
 
 
+@torch.no_grad()
+def test_a_row_is_the_same_alone_and_among_others() -> None:
+    """To the bit, or a request would depend on its company. Deep enough for oneDNN to sum a single row otherwise."""
+    layer = Linear(1280, 320)
+    layer.pack()
+    x = torch.randn(64, 1280, generator=torch.Generator().manual_seed(0))
+    whole = layer(x)
+    for rows in (1, 2, 3, 17):
+        assert torch.equal(layer(x[:rows]), whole[:rows]), rows
+    assert layer(x[:1, None]).shape == (1, 1, 320)
+
+
 def test_the_state_dict_of_a_packed_layer_is_the_plain_one(layer: Linear) -> None:
     plain = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
     layer.pack()
