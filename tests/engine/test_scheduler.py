@@ -186,3 +186,16 @@ def test_closing_ends_everybody(lm: LM) -> None:
     assert [job.end for job in jobs] == [[None], [None]]
     assert one.slots.free == [0]
     assert not one.step()
+
+
+def test_who_is_cancelled_while_waiting_ends_at_once(lm: LM) -> None:
+    one = scheduler(lm, 1)
+    under_way, waiting = Work(1, (20,)), Work(2)
+    one.submit(under_way)
+    one.submit(waiting)
+    one.step()
+    waiting.is_cancelled = True
+    one.step()
+    assert waiting.end == [None]
+    assert under_way.end == []
+    assert one.num_jobs == 1

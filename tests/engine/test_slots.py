@@ -1,5 +1,6 @@
 """The engine: sequences alone and in company, ragged and on a grid, recorded and not."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -201,6 +202,23 @@ def test_a_kind_of_step_is_recorded_at_its_second_time() -> None:
     graphs.run("a", lambda: log.append("plain"))
     assert log[-1] == "plain"
     assert graphs.num_recorded == 0
+
+
+def test_a_kind_of_step_is_met_by_each_thread_before_it_records() -> None:
+    """Libraries set themselves up for each thread that uses them, and must not do so inside of a recording."""
+    log: list[str] = []
+
+    def record(step: Callable[[], None], pool: Any) -> Callable[[], None]:
+        log.append("record")
+        return lambda: log.append("replay")
+
+    graphs = Graphs(record)
+    thread = threading.Thread(target=graphs.run, args=("a", lambda: log.append("plain")))
+    thread.start()
+    thread.join()
+    for _ in range(2):
+        graphs.run("a", lambda: log.append("plain"))
+    assert log == ["plain", "plain", "record", "replay"]
 
 
 def test_a_long_beginning_is_fed_in_parts(lm: LM, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,9 @@ class Scheduler:
     def _drop_cancelled(self) -> None:
         for index in [index for index, job in self._jobs.items() if job.is_cancelled]:
             self._end(index, None)
+        for job in [job for job in tuple(self._waiting) if job.is_cancelled]:  # they need no place to end
+            self._waiting.remove(job)
+            job.ended(None)
 
     def _admit(self) -> None:
         for index in self.slots.free:
