@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from cadenza.engine.slots import Slots
 from cadenza.errors import CadenzaError, UserError
 from cadenza.pipelines import scheduling
 from cadenza.pipelines.musicgen import MusicGen
@@ -143,3 +144,37 @@ def test_a_queue_that_is_full_says_so(music, monkeypatch):
             scheduler.submit("abc", 60, 1)
         for rendering in taken:
             rendering.cancel()
+
+
+def test_a_broken_engine_tells_every_listener(music, monkeypatch):
+    """What happens outside of any one request reaches all of them, and is no quiet end."""
+    with music.scheduler(max_requests=1) as scheduler:
+        under_way = scheduler.submit("abc", 30, 1)
+        waiting = scheduler.submit("abc", 30, 2)
+        next(under_way)
+        monkeypatch.setattr("cadenza.engine.scheduler.Scheduler.step", _fall_over)
+        for rendering in (under_way, waiting):
+            with pytest.raises(RuntimeError, match="fell over"):
+                rendering.result()
+        with pytest.raises(CadenzaError, match="closed"):
+            scheduler.submit("abc", 1, 1)
+
+
+def test_engines_in_reserve_give_way_to_one_that_is_needed(music, monkeypatch):
+    """They are kept on CUDA only; here a stand-in."""
+    renderer = music._renderer
+    kept = Slots(music.lm, 4, 4, 32, "cpu", max_steps=64)
+    monkeypatch.setattr(renderer, "_idle", [kept])
+    monkeypatch.setattr("cadenza.pipelines.render.available_bytes", lambda _: 1 << 40)
+    assert renderer._take(4, 2, 60, "a piece") is kept
+    assert renderer._idle == []
+    renderer._idle.append(kept)
+    renderer._take(1, 2, 60, "a piece")
+    assert renderer._idle == [kept]
+    monkeypatch.setattr("cadenza.pipelines.render.available_bytes", lambda _: 1000)
+    renderer._take(1, 2, 60, "a piece")
+    assert renderer._idle == []
+
+
+def _fall_over(*_):
+    raise RuntimeError("the engine fell over")

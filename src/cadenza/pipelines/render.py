@@ -6,6 +6,7 @@ audio prompt --> codes ----> windows of the language model --> codes --> codec -
 """
 
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from torch import Tensor
 from cadenza.audio import Audio
 from cadenza.codec.base import Codec
 from cadenza.conditioning.provider import ConditionProvider, Prepared
-from cadenza.engine.memory import orderly_shortage, require
+from cadenza.engine.memory import available_bytes, orderly_shortage, release, require
 from cadenza.engine.scheduler import Scheduler
 from cadenza.engine.slots import Slots
 from cadenza.engine.threads import ThreadGovernor
@@ -79,6 +80,7 @@ class Renderer:
         self.melody_condition = melody_condition
         self.max_duration_seconds = max_duration_seconds
         self._idle: list[Slots] = []
+        self._idle_lock = threading.Lock()
 
     @torch.no_grad()
     def encode(self, audio: Audio) -> Int[Tensor, "K P"]:
@@ -182,24 +184,36 @@ class Renderer:
             if self.lm.device.type == "cpu":
                 slots.measure = stack.enter_context(ThreadGovernor()).measure
             scheduler = Scheduler(slots)
+            is_well = True
             try:
                 yield scheduler
+            except Exception as error:
+                is_well = False
+                scheduler.close(error)
+                raise
             finally:
                 scheduler.close()
-                if slots.grid is not None:
-                    self._idle = [*self._idle, slots][-KEPT_ENGINES:]
+                if is_well and slots.grid is not None:
+                    with self._idle_lock:
+                        self._idle = [*self._idle, slots][-KEPT_ENGINES:]
 
     def _take(self, places: int, rows: int, steps: int, who: str) -> Slots:
         """An engine of this size: one that is idle, or a new one."""
         if self.lm.device.type == "cuda":
             # Allocated and recorded for the longest window, so that the next piece finds it ready.
             steps = max(steps, self.lm.pattern.num_steps(self.window_frames))
-        for slots in self._idle:
-            grid = slots.grid
-            if grid is not None and slots.capacity == places and slots.rows >= rows and grid.unused >= steps:
-                self._idle.remove(slots)
-                return slots
-        require(self.lm.cache_bytes(places * rows, steps), self.lm.device, who, "keys and values", items=places)
+        needed = self.lm.cache_bytes(places * rows, steps)
+        with self._idle_lock:
+            for slots in self._idle:
+                grid = slots.grid
+                if grid is not None and slots.capacity == places and slots.rows >= rows and grid.unused >= steps:
+                    self._idle.remove(slots)
+                    return slots
+            if self._idle and (available_bytes(self.lm.device) or 0) < needed:
+                self._idle.clear()
+                del slots
+                release(self.lm.device)
+        require(needed, self.lm.device, who, "keys and values", items=places)
         return new_slots(self.lm, places, rows, steps)
 
     def codes(self, rendition: Rendition, drive: Callable[[], None]) -> Iterator[Int[Tensor, "1 K _"]]:

@@ -160,6 +160,7 @@ class MusicScheduler:
         self._inbox: queue.Queue[Rendering | None] = queue.Queue()
         self._active: list[Rendering] = []
         self._closed = False
+        self._entrance = threading.Lock()  # nobody comes in while the last one is seen out
         self._opened = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="cadenza-scheduler", daemon=True)
@@ -188,8 +189,6 @@ class MusicScheduler:
         given |= {"guidance": guidance, "greedy": greedy}
         request, settings = self._model.one_request(text, seed, prompt, melody, config, given)
         rendition = self._renderer.prepare(request, settings)
-        if self._closed:
-            raise CadenzaError("the scheduler is closed: make a new one")
         if self.num_requests >= MOST_WAITING + self._places:
             raise UserError(f"{MOST_WAITING} requests are waiting already: try again later")
         rendering = Rendering(
@@ -197,7 +196,10 @@ class MusicScheduler:
             self._renderer,
             lambda complete: self._model.describe(request, settings, complete, self._places),
         )
-        self._inbox.put(rendering)
+        with self._entrance:
+            if self._closed:
+                raise CadenzaError("the scheduler is closed: make a new one")
+            self._inbox.put(rendering)
         return rendering
 
     @property
@@ -228,7 +230,8 @@ class MusicScheduler:
         except BaseException as error:
             self._failure = error
         finally:
-            self._closed = True
+            with self._entrance:
+                self._closed = True
             self._end(self._failure)
             self._opened.set()
 
