@@ -23,7 +23,7 @@ def test_greedy_is_the_same_as_on_the_cpu(directory):
     np.testing.assert_allclose(ours.samples, theirs.samples, atol=1e-3)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16", "int8", "int4"])
 def test_same_seed_same_audio(directory, precision):
     music = MusicGen.from_pretrained(directory, "cuda", precision)
     first, second = (music.generate("harp", 0.5, 3, prompt=tone(duration_seconds=0.2)) for _ in range(2))
@@ -66,8 +66,9 @@ def test_an_engine_is_kept_for_the_next_piece(music):
     assert engine.graphs.num_recorded == recorded
 
 
+@pytest.mark.parametrize("steps", [3, 12])  # int8: few rows have a kernel of their own
 @pytest.mark.parametrize("precision", ["int8", "int4"])
-def test_quantised_weights_agree_with_the_cpu(directory, precision):
+def test_quantised_weights_agree_with_the_cpu(directory, precision, steps):
     """The same integers and scales; sums in another order, in bfloat16."""
     import torch
 
@@ -75,7 +76,7 @@ def test_quantised_weights_agree_with_the_cpu(directory, precision):
 
     cpu, gpu = (MusicGen.from_pretrained(directory, device, precision).lm for device in ("cpu", "cuda"))
     draw = torch.Generator().manual_seed(0)
-    sequence = torch.randint(0, cpu.config.codebook_size, (2, cpu.config.num_codebooks, 12), generator=draw)
+    sequence = torch.randint(0, cpu.config.codebook_size, (2, cpu.config.num_codebooks, steps), generator=draw)
     cross = torch.randn(2, 5, cpu.config.dim, generator=draw)
     with torch.no_grad():
         ours = cpu(sequence, FusedConditions(cross=cross))
