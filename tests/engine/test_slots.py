@@ -136,6 +136,30 @@ def test_runs_on_a_grid_do_not_hear_who_was_there_before(lm: LM) -> None:
     assert all(torch.equal(one, other) for one, other in zip(again, fresh, strict=True))
 
 
+def test_what_overflowed_is_gone_with_its_piece(lm: LM) -> None:
+    """Weights of zero do not help against NaN: every place of the rows is poisoned, then taken by others."""
+    slots = grid(lm, 2)
+    finish(slots, [MIXED[1], MIXED[3]])
+    assert slots.grid is not None
+    for layer in (*slots.grid.cache.layers, *slots.grid.sources):
+        layer.keys.fill_(float("nan"))
+        layer.values.fill_(float("nan"))
+    slots.open(0, MIXED[0])
+    slots.prepare(0)
+    slots.step([0])  # slot 1 computes on what is left there, and writes it
+    slots.open(1, MIXED[1])
+    slots.step([0])
+    slots.prepare(1)
+    made: dict[int, Tensor] = {}
+    while len(made) < 2:
+        ready = slots.ready
+        for i, step in zip(ready, slots.step(ready), strict=True):
+            if step == MIXED[i].last:
+                made[i] = slots.close(i)
+    expected = finish(grid(lm, 2), MIXED[:2])
+    assert all(torch.equal(made[i], one) for i, one in enumerate(expected))
+
+
 def test_a_slot_that_is_free_for_long_stays_where_it_is(lm: LM) -> None:
     """All slots of a grid are computed at every step: one that went on counting would leave its memory."""
     slots = grid(lm, 2, steps=40)
@@ -168,9 +192,13 @@ class Recorder:
         slots = self.slots()
         grid = slots.grid
         assert grid is not None
-        assert grid.bias_rows is not None
+        assert grid.bias_rows is not None and grid.source_bias is not None
         held = [slots.sequence, slots._writes, slots._uniforms, slots._at, slots._moves, grid.positions, grid.active]
-        held += [grid.bias_rows, *(tensor for layer in (*grid.cache.layers, *grid.sources) for tensor in layer)]
+        held += [
+            grid.bias_rows,
+            grid.source_bias,
+            *(tensor for layer in (*grid.cache.layers, *grid.sources) for tensor in layer),
+        ]
         return [tensor.data_ptr() for tensor in held]
 
 

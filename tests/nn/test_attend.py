@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cadenza.nn.attend import _written_out, attend, attend_one
+from cadenza.nn.attend import _written_out, attend, attend_biased, attend_one
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,33 @@ def test_one_query_has_the_same_bits_in_any_company(dtype: torch.dtype) -> None:
             torch.testing.assert_close(alone.float(), expected, atol=atol, rtol=1e-5)
     finally:
         torch.set_num_threads(before)
+
+
+def biased_inputs(width: int, length: int) -> tuple[torch.Tensor, ...]:
+    draw = torch.Generator().manual_seed(0)
+    query = torch.randn(3, 2, 1, width, generator=draw)
+    keys, values = (torch.randn(3, 2, length, width, generator=draw) for _ in range(2))
+    hidden = torch.arange(length) > torch.tensor([0, 5, length - 1])[:, None]
+    return query, keys, values, torch.zeros(3, length).masked_fill(hidden, float("-inf"))[:, None, None]
+
+
+def test_a_bias_of_minus_infinity_is_a_mask() -> None:
+    query, keys, values, bias = biased_inputs(8, 64)
+    expected = attend(query, keys, values, bias == 0)
+    torch.testing.assert_close(attend_biased(query, keys, values, bias), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("width", [64, 6])  # 6: no kernel of its own
+def test_a_longer_context_that_is_hidden_changes_no_bit_on_cuda(dtype: torch.dtype, width: int) -> None:
+    query, keys, values, bias = (tensor.cuda().to(dtype) for tensor in biased_inputs(width, 128))
+    short = attend_biased(query, keys, values, bias)
+    expected = F.scaled_dot_product_attention(*(tensor.float() for tensor in (query, keys, values, bias)))
+    torch.testing.assert_close(short.float(), expected, atol=1e-5 if dtype == torch.float32 else 0.02, rtol=1e-3)
+    if width % 8:
+        return
+    more = torch.zeros(3, 2, 1024 - 128, width, device="cuda", dtype=dtype)
+    hidden = torch.full((3, 1, 1, 1024 - 128), float("-inf"), device="cuda", dtype=dtype)
+    keys, values = (torch.cat((tensor, more), 2) for tensor in (keys, values))
+    assert torch.equal(attend_biased(query, keys, values, torch.cat((bias, hidden), 3)), short)

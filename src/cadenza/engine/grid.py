@@ -1,16 +1,16 @@
 """A fixed grid of cache rows, one step of all of them at once, at the same addresses every time.
 
 In: rows that are filled and emptied one group at a time. Out: a `StepCache` whose step is the same list of kernels for
-any content, as a CUDA graph demands: positions and masks are tensors, what a row does not hold is masked, and a row
+any content, as a CUDA graph demands: positions and biases are tensors, what a row does not hold is hidden, and a row
 without a sequence computes on what is left there and writes into a last step that no sequence uses.
 """
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from cadenza.engine.cache import KVCache, allocate_layer
-from cadenza.nn.attend import attend
+from cadenza.nn.attend import attend_biased
 from cadenza.nn.attention import KeysValues
 
 SOURCE_BLOCK = 16
@@ -36,13 +36,18 @@ class Grid:
         self.step_index = torch.arange(cache.max_steps, device=device)
         self.bias_rows: Float[Tensor, "b M D"] | None = None
         self.sources: list[KeysValues] = []
-        self.source_mask: Bool[Tensor, "R L"] | None = None
+        self.source_bias: Float[Tensor, "R 1 1 L"] | None = None
         self.context = cache.max_steps
         self.changed = False
-        self._seen: Bool[Tensor, "R 1 1 M"] | None = None
+        self.step_bias: Float[Tensor, "R 1 1 M"] | None = None
 
     def lane(self, rows: slice) -> KVCache:
-        """An empty cache over these rows' memory."""
+        """An empty cache over these rows' memory.
+
+        Zeros: what a row does not hold gets a weight of zero, which does not help against NaN that a piece left there.
+        """
+        for layer in self.cache.layers:
+            layer.keys[rows], layer.values[rows] = 0, 0
         return KVCache([KeysValues(layer.keys[rows], layer.values[rows]) for layer in self.cache.layers])
 
     def admit(self, rows: slice, lane: KVCache) -> None:
@@ -52,6 +57,8 @@ class Grid:
         if lane.sources:
             self._take_sources(rows, lane)
         assert bool(lane.sources) == bool(self.sources), "some conditions have a cross-attention source, some have none"
+        for layer in self.cache.layers:  # steps went on in between, and wrote there
+            layer.keys[rows, :, self.unused], layer.values[rows, :, self.unused] = 0, 0
         self.positions[rows] = lane.length
         self.active[rows] = 1
 
@@ -63,7 +70,8 @@ class Grid:
     def begin(self, context: int) -> None:
         """Before a step: attention reads the first `context` steps of each row, of which it sees those it holds."""
         self.context = context
-        self._seen = (self.step_index[None, :context] <= self.positions[:, None])[:, None, None]
+        ahead = self.step_index[:context] > self.positions[:, None]
+        self.step_bias = self._hiding(ahead)[:, None, None]
 
     # ---- what a decoder asks for -----------------------------------------------------------------------------------
 
@@ -78,6 +86,10 @@ class Grid:
     def advance(self, steps: int) -> None:
         self.positions += self.active
 
+    def _hiding(self, hidden: Tensor) -> Tensor:
+        """What is added to scores, in their dtype."""
+        return torch.zeros_like(hidden, dtype=self.cache.layers[0].keys.dtype).masked_fill(hidden, float("-inf"))
+
     # ---- room ------------------------------------------------------------------------------------------------------
 
     def _take_bias(self, rows: slice, bias: Float[Tensor, "b M D"]) -> None:
@@ -91,14 +103,15 @@ class Grid:
 
     def _take_sources(self, rows: slice, lane: KVCache) -> None:
         length = lane.sources[0].keys.shape[2]
-        if self.source_mask is None or self.source_mask.shape[1] < length:
+        if self.source_bias is None or self.source_bias.shape[3] < length:
             self._grow_sources(lane, -(-length // SOURCE_BLOCK) * SOURCE_BLOCK)
-        assert self.source_mask is not None
+        assert self.source_bias is not None
         for held, new in zip(self.sources, lane.sources, strict=True):
+            held.keys[rows], held.values[rows] = 0, 0
             held.keys[rows, :, :length] = new.keys.to(held.keys.dtype)
             held.values[rows, :, :length] = new.values.to(held.values.dtype)
-        self.source_mask[rows] = False
-        self.source_mask[rows, :length] = True if lane.source_mask is None else lane.source_mask
+        self.source_bias[rows] = float("-inf")
+        self.source_bias[rows, 0, 0, :length] = 0 if lane.source_mask is None else self._hiding(~lane.source_mask)
 
     def _grow_sources(self, lane: KVCache, length: int) -> None:
         rows = len(self.positions)
@@ -106,15 +119,15 @@ class Grid:
         dtype = self.cache.layers[0].keys.dtype
         grown = [allocate_layer((rows, heads, length, width), self.device, dtype) for _ in lane.sources]
         # A row that nobody uses sees something finite, for attention over nothing is not a number.
-        mask = torch.ones(rows, length, dtype=torch.bool, device=self.device)
-        if self.source_mask is not None:
-            before = self.source_mask.shape[1]
+        bias = torch.zeros(rows, 1, 1, length, dtype=dtype, device=self.device)
+        if self.source_bias is not None:
+            before = self.source_bias.shape[3]
             for old, new in zip(self.sources, grown, strict=True):
                 new.keys[:, :, :before] = old.keys
                 new.values[:, :, :before] = old.values
-            mask[:, before:] = False
-            mask[:, :before] = self.source_mask
-        self.sources, self.source_mask, self.changed = grown, mask, True
+            bias[..., before:] = float("-inf")
+            bias[..., :before] = self.source_bias
+        self.sources, self.source_bias, self.changed = grown, bias, True
 
 
 class GridMemory:
@@ -134,9 +147,10 @@ class GridMemory:
         grid, held = self.grid, self.grid.cache.layers[self.index]
         held.keys[grid.row_index, :, grid.positions] = keys[:, :, 0]
         held.values[grid.row_index, :, grid.positions] = values[:, :, 0]
-        return attend(query, held.keys[:, :, : grid.context], held.values[:, :, : grid.context], grid._seen)
+        assert grid.step_bias is not None
+        return attend_biased(query, held.keys[:, :, : grid.context], held.values[:, :, : grid.context], grid.step_bias)
 
     def attend_source(self, query: Float[Tensor, "R H 1 E"]) -> Float[Tensor, "R H 1 E"]:
-        source, mask = self.grid.sources[self.index], self.grid.source_mask
-        assert mask is not None
-        return attend(query, source.keys, source.values, mask[:, None, None, :])
+        source, bias = self.grid.sources[self.index], self.grid.source_bias
+        assert bias is not None
+        return attend_biased(query, source.keys, source.values, bias)

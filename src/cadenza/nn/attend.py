@@ -1,10 +1,11 @@
 """Scaled dot-product attention, by the fastest route for the machine at hand.
 
 In: queries `[B, H, S, E]`, keys and values `[B, H, M, E]`. Out: `[B, H, S, E]`. PyTorch's fused kernel serves all cases
-but two, both on a CPU. Its backward pass in bf16 is slow: there the products are written out, in blocks of rows that
-skip what the causal mask hides (measured at B 16, H 6, S 500, E 64, forward and backward: 84 ms against 229 ms). And
-for the single query of decoding it reads bf16 at 5 GB/s: there `attend_one` makes two batched products (24 layers of 16
-heads, 512 steps, two rows, one core: 9 ms against 38).
+but three. On CUDA `attend_biased` names the kernel, for rows that must not depend on their company. On a CPU the
+backward pass in bf16 is slow: there the products are written out, in blocks of rows that skip what the mask hides
+(measured at B 16, H 6, S 500, E 64, forward and backward: 84 ms against 229 ms). And for the single query of decoding a
+CPU reads bf16 at 5 GB/s: there `attend_one` makes two batched products (24 layers of 16 heads, 512 steps, two rows, one
+core: 9 ms against 38).
 """
 
 import torch
@@ -53,6 +54,28 @@ def attend_one(
     batch, heads, _, width = query.shape
     scores = torch.baddbmm(bias, query.reshape(batch * heads, 1, width), keys, alpha=width**-0.5)
     return torch.bmm(scores.softmax(-1), values).view(batch, heads, 1, width)
+
+
+def attend_biased(
+    query: Float[Tensor, "B H S E"],
+    keys: Float[Tensor, "B H M E"],
+    values: Float[Tensor, "B H M E"],
+    bias: Float[Tensor, "B 1 S M"],
+) -> Float[Tensor, "B H S E"]:
+    """`softmax(q k^T / sqrt(E) + bias) v`, by a kernel that does not depend on M; bias in the dtype of the rest.
+
+    Left to itself PyTorch may choose another kernel for another M, and what a row gets would depend on its company.
+    The memory-efficient one takes keys in blocks of one size, and a block that is hidden changes no bit. It reads heads
+    and bias in pieces of 16 bytes.
+    """
+    piece = 16 // query.element_size()
+    if query.is_cuda and query.shape[3] % piece == 0 and bias.shape[3] % piece == 0:
+        shape = (*query.shape[:3], keys.shape[2])
+        result: Tensor = torch.ops.aten._scaled_dot_product_efficient_attention(
+            query, keys, values, bias.expand(shape), False
+        )[0]
+        return result
+    return F.scaled_dot_product_attention(query, keys, values, bias)
 
 
 def _written_out(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
