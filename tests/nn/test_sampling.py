@@ -126,6 +126,44 @@ def test_extreme_draws_never_choose_an_impossible_entry() -> None:
     assert choose(p, edges).tolist() == [100, 200]
 
 
+def test_the_order_of_summing_decides_nothing() -> None:
+    """A scan in a tree may let a cumulative float fall by its last bit; sums of whole numbers are the same anyhow."""
+    draw = torch.Generator().manual_seed(0)
+    p = torch.rand(64, 2048, generator=draw)
+    p[:, 1::2] = 0
+    uniform = uniforms(list(range(64)), 0, 1, 1)[:, 0, 0]
+    chosen = choose(p, uniform)
+    assert (p.gather(1, chosen[:, None]) > 0).all()
+    exact = p.double().cumsum(-1)
+    at = exact.gather(1, chosen[:, None])[:, 0]
+    # Weights are rounded to 2^-24 of the largest: 2048 of them, off by sqrt(2048) of that.
+    assert ((at - uniform * exact[:, -1]) > -1e-5).all()
+    assert ((at - p.gather(1, chosen[:, None])[:, 0] - uniform * exact[:, -1]) < 1e-5).all()
+
+
+def test_a_full_codebook_of_equal_weights_does_not_overflow() -> None:
+    edges = torch.tensor([0.5 / 2**23, 0.5, 1 - 0.5 / 2**23])
+    assert choose(torch.ones(3, 2**16), edges).tolist() == [0, 2**15, 2**16 - 1]
+
+
+def test_weights_that_are_not_numbers_choose_within_the_codebook() -> None:
+    p = torch.full((2, 16), float("nan"))
+    chosen = choose(p, torch.tensor([0.1, 0.9]))
+    assert ((chosen >= 0) & (chosen < 16)).all()
+
+
+def test_few_kinds_of_steps_for_many_values_of_top_k() -> None:
+    logits = torch.randn(1, 4, 300, generator=torch.Generator().manual_seed(0))
+    kinds = set()
+    for k in range(1, 300, 7):
+        choice = one(top_k=k, size=300)
+        kinds.add(choice.largest_k)
+        exact = choice._replace(largest_k=k)
+        assert torch.equal(probabilities(logits, choice), probabilities(logits, exact))
+    assert kinds == {1, 8, 16, 32, 64, 128, 256, 300}
+    assert one(top_k=0).largest_k == 0
+
+
 def test_temperature_sharpens_and_zero_is_greedy() -> None:
     logits = torch.randn(1, 4, 64, generator=torch.Generator().manual_seed(0))
     best, low = logits.argmax(-1), torch.full((1, 4), 0.3)

@@ -70,6 +70,7 @@ class Choice(NamedTuple):
     """0: off; wins over `top_k`."""
     greedy: Bool[Tensor, "B"]
     largest_k: int = 0
+    """What `top_k` is looked for in: at least the largest of them. Few values, for each is a kind of step."""
     any_top_p: bool = False
     any_greedy: bool = False
     all_greedy: bool = False
@@ -98,11 +99,16 @@ class Choice(NamedTuple):
             torch.tensor(ks, device=device),
             torch.tensor(ps, dtype=torch.float32, device=device),
             torch.tensor(greedies, device=device),
-            largest_k=max((row[1] for row in sampled), default=0),
+            largest_k=_power_of_two(max((row[1] for row in sampled), default=0), codebook_size),
             any_top_p=any(row[2] > 0 for row in sampled),
             any_greedy=any(greedies),
             all_greedy=all(greedies),
         )
+
+
+def _power_of_two(number: int, most: int) -> int:
+    """The next power of two, or `most`; 0 stays 0."""
+    return min(1 << (number - 1).bit_length(), most) if number else 0
 
 
 def probabilities(logits: Float[Tensor, "B *shape V"], choice: Choice) -> Float[Tensor, "B *shape V"]:
@@ -130,12 +136,17 @@ def probabilities(logits: Float[Tensor, "B *shape V"], choice: Choice) -> Float[
 
 
 def choose(p: Float[Tensor, "*shape V"], uniform: Float[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
-    """The entry where the cumulative weight first reaches `uniform` times the total (inversion of the distribution).
+    """The first entry where the cumulative weight exceeds `uniform` times the total (inversion of the distribution).
 
-    Weights need not sum to 1; an entry of weight 0 is never chosen.
+    Weights need not sum to 1; an entry of weight 0 is never chosen. That holds for whole numbers alone, whose sums are
+    the same in any order: a device that adds in a tree gives cumulative floats that do not always grow. Weights count
+    to 2^23 and up to 2^16 are summed, `uniform` is a multiple of 2^-24 (see `uniforms`): products stay below 2^63.
     """
-    cumulative = p.cumsum(-1)
-    return torch.searchsorted(cumulative, uniform[..., None] * cumulative[..., -1:]).squeeze(-1)
+    weights = (p * (2**23 / p.amax(-1, keepdim=True))).round().long()
+    cumulative = weights.cumsum(-1)
+    passed = ((uniform * 2**24).long()[..., None] * cumulative[..., -1:]) >> 24
+    # Weights that are not numbers must not lead out of the codebook: on CUDA that would end the device for all.
+    return torch.searchsorted(cumulative, passed, right=True).squeeze(-1).clamp(max=p.shape[-1] - 1)
 
 
 def sample(
