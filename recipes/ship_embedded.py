@@ -35,6 +35,7 @@ def main() -> None:
         licence="MIT; what you make with it is yours",
         max_duration_seconds=window,
         generation=GenerationConfig(duration=10.0, extend_stride=window / 2, **settings),
+        cpu_precision="int8",  # 0.0002 nats per code worse, a third faster (benchmarks/results/quantization_*.md)
     )
     with atomic_directory(options.out) as folder:
         music.codec.save_pretrained(folder / "codec", torch.float16)  # type: ignore[operator]

@@ -142,13 +142,15 @@ class LayerMemory:
         if steps == 1 and ahead is not None:
             seen = whole_blocks(end)
             turned_keys, turned_values = self.cache._turned[self.index]
+            query = query.to(turned_keys.dtype)
             return attend_one(query, turned_keys[:, :, :seen], turned_values[:, :seen], ahead[:, :, :seen])
         if start == 0:  # the new steps are all there is, contiguous as projected
             return attend(query, keys, values, causal=steps > 1)
         mask = None
         if steps > 1:
             mask = torch.ones(steps, end, dtype=torch.bool, device=query.device).tril(start)
-        return attend(query, held.keys[:, :, :end].contiguous(), held.values[:, :, :end], mask)
+        keys, values = held.keys[:, :, :end].contiguous(), held.values[:, :, :end]
+        return attend(query.to(keys.dtype), keys, values, mask)
 
     def attend_source(self, query: Float[Tensor, "B H s E"]) -> Float[Tensor, "B H s E"]:
         cache = self.cache

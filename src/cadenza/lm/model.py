@@ -50,6 +50,8 @@ class InterleavedConfig(Config):
         return interleaved_positions(length, dim, self.period, self.offset, device)
 
 
+_NARROW = 512
+
 PositionalConfig = Annotated[SinusoidalConfig | InterleavedConfig, Field(discriminator="kind")]
 
 
@@ -167,9 +169,10 @@ class LM(nn.Module, Pretrained):
     def _new_cache(self, batch: int, max_steps: int, device: torch.device) -> KVCache:
         config = self.config
         head_dim = config.dim // config.num_heads
-        return KVCache.allocate(
-            batch, max_steps, config.num_layers, config.num_heads, head_dim, device, self.compute_dtype
-        )
+        # On a CPU products in bfloat16 start slowly; where keys and values are few that weighs more than their size.
+        narrow = config.dim <= _NARROW and self.device.type == "cpu"
+        dtype = torch.float32 if narrow else self.compute_dtype
+        return KVCache.allocate(batch, max_steps, config.num_layers, config.num_heads, head_dim, device, dtype)
 
     def prefill(self, cache: KVCache, conditions: FusedConditions | None) -> None:
         """Project the cross-attention source once, run the prefix, and lay out what is added to each step's input."""

@@ -51,6 +51,9 @@ class MusicGenConfig(Config):
     melody_condition: str | None = Field(None, description="the condition that hears a melody; None: there is none")
     max_duration_seconds: float = Field(30.0, gt=0, description="longest piece seen at once, seconds")
     generation: GenerationConfig = Field(GenerationConfig(), description="settings used where none are given")
+    cpu_precision: Literal["fp32", "bf16", "int8", "int4"] | None = Field(
+        None, description="what a CPU plays it in unless told otherwise; None: as stored, else fp32"
+    )
 
 
 class MusicGen:
@@ -200,7 +203,8 @@ class MusicGen:
         place = choose_device(device)
         beside = companion_device(place)
         config = read_config(MusicGenConfig, directory / "config.json")
-        precision = choose_precision(precision or stored_kind(directory / "lm"), place)
+        usual = config.cpu_precision if place.type == "cpu" else None
+        precision = choose_precision(precision or stored_kind(directory / "lm") or usual, place)
         dtype = PRECISIONS[precision]
         kind = next((kind for kind in KINDS if kind == precision), None)
         codec = EnCodec.from_pretrained(directory / "codec", beside, torch.float32)
