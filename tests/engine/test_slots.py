@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cadenza.conditioning.fuser import FusedConditions
-from cadenza.engine.graphs import Graphs
+from cadenza.engine.graphs import MOST_RECORDED, Graphs
 from cadenza.engine.slots import Run, Settings, Slots
 from cadenza.lm.guidance import GuidedConditions, predictions
 from cadenza.lm.model import LM, LMConfig
@@ -206,7 +206,7 @@ def test_recorded_steps_are_plain_steps(lm: LM) -> None:
     """Twin of CUDA graphs. The recorded function is bound to the tensors of its first selection: were they replaced
     rather than written into, the replays would go on with the old ones."""
     recorder = Recorder(lambda: slots)
-    graphs = Graphs(recorder)
+    graphs = Graphs(recorder, object)
     slots = grid(lm, 3, graphs)
     plain = grid(lm, 3)
     for members in ([0, 1, 5], [2, 3, 4], [4, 8, 6], [0, 1, 5]):
@@ -222,7 +222,7 @@ def test_a_kind_of_step_is_recorded_at_its_second_time() -> None:
         log.append("record")
         return lambda: log.append("replay")
 
-    graphs = Graphs(record)
+    graphs = Graphs(record, object)
     for _ in range(3):
         graphs.run("a", lambda: log.append("plain"))
     assert log == ["plain", "record", "replay", "replay"]
@@ -240,13 +240,67 @@ def test_a_kind_of_step_is_met_by_each_thread_before_it_records() -> None:
         log.append("record")
         return lambda: log.append("replay")
 
-    graphs = Graphs(record)
+    graphs = Graphs(record, object)
     thread = threading.Thread(target=graphs.run, args=("a", lambda: log.append("plain")))
     thread.start()
     thread.join()
     for _ in range(2):
         graphs.run("a", lambda: log.append("plain"))
     assert log == ["plain", "plain", "record", "replay"]
+
+
+def test_recordings_share_memory_and_the_least_used_makes_room() -> None:
+    pools: list[Any] = []
+    log: list[str] = []
+
+    def record(step: Callable[[], None], pool: Any) -> Callable[[], None]:
+        pools.append(pool)
+        return lambda: log.append("replay")
+
+    graphs = Graphs(record, object)
+    for kind in range(MOST_RECORDED):
+        graphs.run(kind, lambda: None)
+        graphs.run(kind, lambda: None)
+    graphs.run(0, lambda: None)
+    for _ in range(2):
+        graphs.run("new", lambda: None)
+    assert graphs.num_recorded == MOST_RECORDED
+    assert len(set(map(id, pools))) == 1
+    before = len(pools)
+    graphs.run(0, lambda: None)
+    assert len(pools) == before
+    graphs.run(1, lambda: None)
+    assert len(pools) == before + 1
+    graphs.forget()
+    for _ in range(2):
+        graphs.run(2, lambda: None)
+    assert pools[-1] is not pools[0]  # CUDA's allocator has ended the pool with its last recording
+
+
+def test_where_recording_fails_steps_stay_plain(lm: LM, caplog: pytest.LogCaptureFixture) -> None:
+    tried: list[int] = []
+
+    def record(step: Callable[[], None], pool: Any) -> Callable[[], None]:
+        tried.append(1)
+        raise RuntimeError("operation not permitted when stream is capturing\nsome more")
+
+    made = finish(grid(lm, 3, Graphs(record, object)), MIXED[:3])
+    assert all(torch.equal(one, other) for one, other in zip(made, finish(grid(lm, 3), MIXED[:3]), strict=True))
+    assert len(tried) == 1
+    assert [message for message in caplog.messages if "recorded" in message] == [
+        "steps cannot be recorded here, generation is slower: operation not permitted when stream is capturing"
+    ]
+
+
+def test_too_little_memory_to_record_is_no_reason_to_be_slow_for_ever() -> None:
+    def record(step: Callable[[], None], pool: Any) -> Callable[[], None]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    graphs = Graphs(record, object)
+    graphs.run("a", lambda: None)
+    for _ in range(2):
+        with pytest.raises(torch.OutOfMemoryError):
+            graphs.run("a", lambda: None)
 
 
 def test_a_long_beginning_is_fed_in_parts(lm: LM, monkeypatch: pytest.MonkeyPatch) -> None:
