@@ -66,7 +66,7 @@ def test_an_engine_is_kept_for_the_next_piece(music):
     assert engine.graphs.num_recorded == recorded
 
 
-@pytest.mark.parametrize("steps", [3, 12])  # int8: few rows have a kernel of their own
+@pytest.mark.parametrize("steps", [3, 12])
 @pytest.mark.parametrize("precision", ["int8", "int4"])
 def test_quantised_weights_agree_with_the_cpu(directory, precision, steps):
     """The same integers and scales; sums in another order, in bfloat16."""

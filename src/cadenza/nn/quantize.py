@@ -30,8 +30,6 @@ _CHUNK = 2**18
 _GIVEN_BACK = 2**23 + 1
 """Numbers that memory for codes of 4 bytes has room for, used or not: the C library gives blocks over 32 MB back at
 once, smaller ones it may keep in pieces between what stays (500 MB after 24 layers)."""
-_FEW_ROWS = 16
-"""Rows up to which CUDA's int8 kernel is used: it makes one output value per warp, and shares nothing among rows."""
 
 
 class Quantized(NamedTuple):
@@ -170,24 +168,24 @@ class Dequantized(NamedTuple):
 
 
 class Int8Packed(NamedTuple):
-    """The canonical order is that of the kernels, on a CPU and on CUDA."""
+    """The canonical order is that of the CPU's kernel.
+
+    On CUDA a plain product with the integers, which saves memory and no time: PyTorch's kernel there makes one output
+    value per thread and reads scattered bytes.
+    """
 
     weight: Quantized
-    scale: Tensor
-    """[O]; bf16 on a CPU, float32 on CUDA: as the kernel wants it."""
 
     @classmethod
     def pack(cls, weight: Quantized) -> "Int8Packed":
-        if weight.values.is_cuda:
-            return cls(weight, weight.scale.float())
-        return cls(weight._replace(values=_aligned(weight.values)), weight.scale)
+        return cls(weight._replace(values=_aligned(weight.values)))
 
     def __call__(self, x: Float[Tensor, "M I"]) -> Float[Tensor, "M O"]:
-        values = self.weight.values
+        values, scale = self.weight.values, self.weight.scale
         x = _padded(x, values.shape[1])
-        if x.is_cuda and len(x) > _FEW_ROWS:
-            return F.linear(x, values.to(x.dtype)) * self.weight.scale
-        return torch._weight_int8pack_mm(_aligned(x), values, self.scale)
+        if x.is_cuda:
+            return F.linear(x, values.to(x.dtype)) * scale
+        return torch._weight_int8pack_mm(_aligned(x), values, scale)
 
     def canonical(self) -> Quantized:
         return self.weight
