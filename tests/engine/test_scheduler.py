@@ -1,5 +1,6 @@
 """Continuous batching: who comes, goes, fails or waits changes nothing for the others."""
 
+import weakref
 from collections import deque
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from cadenza.engine.scheduler import Scheduler
 from cadenza.engine.slots import Lane, Run, Settings, Slots
+from cadenza.errors import UserError
 from cadenza.lm.model import LM, LMConfig
 
 
@@ -157,7 +159,7 @@ def test_a_step_that_fails_ends_those_who_were_in_it_and_no_more(lm: LM) -> None
 
         def step(self, *arguments: Any) -> Tensor:
             if self.broken:
-                raise RuntimeError("out of memory")
+                raise RuntimeError("broken")
             return lm.step(*arguments)
 
     decoder = Faulty()
@@ -172,8 +174,61 @@ def test_a_step_that_fails_ends_those_who_were_in_it_and_no_more(lm: LM) -> None
     decoder.broken = False
     while two.step():
         pass
-    assert [str(job.end[0]) for job in jobs] == ["out of memory", "out of memory", "None"]
+    assert [str(job.end[0]) for job in jobs] == ["broken", "broken", "None"]
     assert same(jobs[2].made, alone(lm, 3))
+
+
+@pytest.mark.parametrize("where", ["feed", "step"])
+def test_a_shortage_of_memory_is_one_line_and_holds_nothing(lm: LM, where: str) -> None:
+    """The trace of torch's error would keep the tensors of the work that failed."""
+    held: list[weakref.ref[Tensor]] = []
+
+    class Hungry:
+        fails = False
+
+        def __getattr__(self, name: str) -> Any:
+            work = getattr(lm, name)
+
+            def hungry(*arguments: Any) -> Any:
+                if self.fails:
+                    large = torch.zeros(3)
+                    held.append(weakref.ref(large))
+                    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+                return work(*arguments)
+
+            return hungry if name == where else work
+
+    decoder = Hungry()
+    one = scheduler(decoder, 1)
+    jobs = [Work(1, given=3), Work(2, given=3)]
+    for job in jobs:
+        one.submit(job)
+    decoder.fails = True
+    while not jobs[0].end:
+        one.step()
+    decoder.fails = False
+    while one.step():
+        pass
+    (error,) = jobs[0].end
+    assert isinstance(error, UserError)
+    assert str(error).startswith("a piece: cpu has too little memory (the last piece: 2.1 GB): ask for")
+    assert [reference() for reference in held] == [None]
+    assert same(jobs[1].made, alone(lm, 2, (8,), 3))
+
+
+def test_a_job_hears_of_its_end_even_from_a_lost_device(lm: LM, monkeypatch: pytest.MonkeyPatch) -> None:
+    two = scheduler(lm, 2)
+    jobs = [Work(1), Work(2), Work(3)]
+    for job in jobs:
+        two.submit(job)
+    two.step()
+
+    def lost(index: int) -> Tensor:
+        raise RuntimeError("device lost")
+
+    monkeypatch.setattr(two.slots, "close", lost)
+    two.close()
+    assert [str(job.end[0]) for job in jobs] == ["device lost", "device lost", "None"]
 
 
 def test_closing_ends_everybody(lm: LM) -> None:

@@ -5,11 +5,13 @@ nothing to do; `submit` may be called from any. A job that fails or is cancelled
 """
 
 from collections import deque
+from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Int
 from torch import Tensor
 
+from cadenza.engine.memory import orderly_shortage
 from cadenza.engine.slots import Run, Slots
 
 
@@ -63,7 +65,8 @@ class Scheduler:
         if not moving:
             return prepared
         try:
-            reached = self.slots.step(moving)
+            with self._orderly(len(moving)):
+                reached = self.slots.step(moving)
         except Exception as error:  # what the step has changed is unknown: none of them can go on
             for index in moving:
                 self._end(index, error)
@@ -98,13 +101,15 @@ class Scheduler:
     def _start(self, index: int, job: Job) -> bool:
         """Open the job's next run in a free slot; False if there was none, or it failed."""
         try:
-            run = job.next_run()
-            if run is None:
-                job.ended(None)
-                return False
-            self.slots.open(index, run)
+            with self._orderly():
+                run = job.next_run()
+                if run is not None:
+                    self.slots.open(index, run)
         except Exception as error:
             job.ended(error)
+            return False
+        if run is None:
+            job.ended(None)
             return False
         self._jobs[index] = job
         return True
@@ -113,7 +118,8 @@ class Scheduler:
         """Feed one part of one job's beginning, so that the others wait no longer than that."""
         for index in self.slots.preparing:
             try:
-                self.slots.prepare(index)
+                with self._orderly():
+                    self.slots.prepare(index)
             except Exception as error:
                 self._end(index, error)
             return True
@@ -122,7 +128,8 @@ class Scheduler:
     def _report(self, index: int, reached: int) -> None:
         job, run = self._jobs[index], self.slots.run_of(index)
         try:
-            job.stepped(self.slots.sequence[index, :, : run.sequence.shape[1]], reached)
+            with self._orderly():
+                job.stepped(self.slots.sequence[index, :, : run.sequence.shape[1]], reached)
         except Exception as error:
             self._end(index, error)
             return
@@ -131,5 +138,13 @@ class Scheduler:
             self._start(index, self._jobs.pop(index))
 
     def _end(self, index: int, error: BaseException | None) -> None:
-        self.slots.close(index)
-        self._jobs.pop(index).ended(error)
+        job = self._jobs.pop(index)
+        try:
+            self.slots.close(index)
+        except Exception as broken:  # a lost device: the job hears of it all the same, and so do those after it
+            error = error or broken
+        job.ended(error)
+
+    def _orderly(self, count: int = 1) -> AbstractContextManager[None]:
+        """Around what these jobs do: short of memory, they get one line for a person, and give back what they held."""
+        return orderly_shortage(self.slots.device, f"{count} pieces at once" if count > 1 else "a piece")

@@ -205,15 +205,13 @@ class Slots:
     def close(self, index: int) -> Int[Tensor, "K S"]:
         """Empty a slot; returns its sequence as far as it is filled."""
         slot = self._taken(index)
-        steps = slot.run.sequence.shape[1]
-        sequence = self.sequence[index, :, :steps].clone() if slot.is_ready else slot.run.sequence
+        self._slots[index] = self._selection = None  # first of all: a device may be lost at what follows
         if self.grid is not None:
             self.grid.release(slice(index * self.rows, (index + 1) * self.rows))
         self._writes[index] = False
         self._at[index] = self._moves[index] = 0  # a grid goes on computing it: it must not run off its end
-        self._slots[index] = None
-        self._selection = None
-        return sequence
+        steps = slot.run.sequence.shape[1]
+        return self.sequence[index, :, :steps].clone() if slot.is_ready else slot.run.sequence
 
     def run_of(self, index: int) -> Run:
         return self._taken(index).run
