@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from cadenza.conditioning.fuser import FusedConditions
+from cadenza.engine.scheduler import Scheduler
 from cadenza.errors import UserError
-from cadenza.lm.generate import Frames, GenerationConfig, generate_codes
+from cadenza.lm.generate import CodesJob, Frames, GenerationConfig, generate_codes, new_slots
 from cadenza.lm.guidance import GuidedConditions
 from cadenza.lm.model import LM, LMConfig
 from cadenza.lm.patterns import (
@@ -96,6 +97,28 @@ def test_frames_stream_in_order_as_they_complete() -> None:
     assert [part.first for part in rest] == list(range(1, 9))
     assert calls[-1] == (12, 12)
     assert torch.equal(torch.cat([part.codes for part in (first, *rest)], -1), run(lm, 9, [1]))
+
+
+@pytest.mark.parametrize("steps", [3, 4, 10, 20])
+def test_who_is_cancelled_keeps_what_is_complete(steps: int) -> None:
+    """Frames are put out four at a time; the last complete ones must not be lost. Windows of 12 in a piece of 20."""
+    lm = tiny()
+    heard = GuidedConditions(*conditions(1))
+    windows = plan_windows(20, 12, 8)
+    whole = run(lm, 20, [1], windows=windows)[0]
+    job = CodesJob(lm, SAMPLED, 20, 1, windows, lambda window: heard, emit_every=4)
+    scheduler = Scheduler(new_slots(lm, 1, *job.needs()))
+    scheduler.submit(job)
+    while job.steps_done < steps:
+        scheduler.step()
+    job.is_cancelled = True
+    scheduler.step()
+    assert job.is_done
+    codes = torch.cat([part.codes for part in job.frames], -1) if job.frames else whole[:, :0]
+    # Three steps of delay in each window; the first has 15 steps, the second goes on from 4 frames.
+    complete = max(0, steps - 3) if steps < 15 else 12 + max(0, steps - 15 - 3)
+    assert torch.equal(codes, whole[:, :complete])
+    assert [part.first for part in job.frames] == list(range(0, complete, 4))
 
 
 def test_a_seed_gives_the_same_music_in_any_batch() -> None:

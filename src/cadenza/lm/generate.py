@@ -109,6 +109,8 @@ class CodesJob:
         self.is_done = False
         self.error: BaseException | None = None
         self._window: Window | None = None
+        self._ready: tuple[Tensor, int] | None = None
+        """The sequence of the window under way, and how many frames of it are complete."""
 
     def needs(self) -> tuple[int, int]:
         """Rows, and steps of a cache, that its largest run takes."""
@@ -127,7 +129,7 @@ class CodesJob:
         length, context = window.end - window.start, window.begin - window.start
         self._index = index = lm.pattern.index(length, device=lm.device)
         self._complete: list[int] = index.complete.tolist()
-        self._emitted = context
+        self._emitted, self._ready = context, None
         sequence, _ = lm.pattern.build(self.codes[None, :, window.start : window.end], lm.config.special_token)
         writes = (index.frame_of >= context) & (index.frame_of < length)
         draws = None
@@ -158,22 +160,31 @@ class CodesJob:
 
     @torch.no_grad()
     def stepped(self, sequence: Int[Tensor, "K S"], step: int) -> None:
-        window = self._window
-        assert window is not None
+        assert self._window is not None
         self.steps_done += 1
         ready = self._complete[step]
-        at_end = ready == window.end - window.start
-        if ready - self._emitted < (1 if at_end else self.emit_every):
-            return
+        self._ready = sequence, ready
+        at_end = ready == self._window.end - self._window.start
+        if ready - self._emitted >= (1 if at_end else self.emit_every):
+            self._emit(sequence, ready)
+
+    @torch.no_grad()
+    def ended(self, error: BaseException | None) -> None:
+        """Who is cancelled keeps all frames that are complete."""
+        if error is None and self._ready is not None and self._ready[1] > self._emitted:
+            self._emit(*self._ready)
+        self._ready = None
+        self.error = error
+        self.is_done = True
+
+    def _emit(self, sequence: Int[Tensor, "K S"], ready: int) -> None:
+        window = self._window
+        assert window is not None
         new = sequence.gather(1, self._index.step_of[:, self._emitted : ready])
         first = window.start + self._emitted
         self.codes[:, first : window.start + ready] = new
         self.frames.append(Frames(self.first_frame + first, new))
         self._emitted = ready
-
-    def ended(self, error: BaseException | None) -> None:
-        self.error = error
-        self.is_done = True
 
     @torch.no_grad()
     def _predictions(self, window: Window) -> Predictions:
