@@ -5,6 +5,7 @@ import torch
 import transformers
 from torch import nn
 
+from cadenza.codec.base import exactly
 from cadenza.codec.encodec import EnCodec, EnCodecConfig
 from cadenza.codec.seanet import SEANetConfig
 from cadenza.codec.spectral import SpectralConfig
@@ -228,3 +229,47 @@ def test_what_cannot_be_is_said():
         codec.decode_step(torch.zeros(1, 2, 1, dtype=torch.int64), codec.new_decode_state(), last=True)
     with pytest.raises(UserError, match="decoder's 4: make them equal"):
         EnCodec(EnCodecConfig(encoder=SEANetConfig(ratios=(4, 2)), decoder=SEANetConfig(ratios=(2, 2))))
+
+
+def cudnn_settings():
+    cudnn = torch.backends.cudnn
+    return cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, cudnn.deterministic, cudnn.benchmark
+
+
+def test_on_cuda_a_codec_works_in_float32_and_leaves_settings_as_they_were():
+    before = cudnn_settings()
+    with exactly(torch.device("cuda")):
+        assert cudnn_settings() == ("ieee", "ieee", True, False)
+    assert cudnn_settings() == before != ("ieee", "ieee", True, False)
+    with exactly(torch.device("cpu")):
+        assert cudnn_settings() == before
+
+
+@pytest.mark.parametrize("work", ["encode", "decode", "decode_step"])
+def test_all_that_a_codec_does_is_exact(monkeypatch, work):
+    """Whatever the device: each convolution is looked at while it works."""
+    codec, seen = tiny(), []
+    monkeypatch.setattr("cadenza.codec.encodec.exactly", lambda device: exactly(torch.device("cuda")))
+    for layer in (codec.encoder, codec.decoder):
+        for module in layer.modules():
+            module.register_forward_pre_hook(lambda *_: seen.append(cudnn_settings()[0]))
+    decode = codec.quantizer.decode  # a streamed decoder calls no hooks
+    monkeypatch.setattr(codec.quantizer, "decode", lambda codes: seen.append(cudnn_settings()[0]) or decode(codes))
+    codes = torch.randint(0, 32, (1, 4, 6))
+    if work == "encode":
+        codec.encode(torch.randn(1, 1, 400))
+    elif work == "decode":
+        codec.decode(codes)
+    else:
+        codec.decode_step(codes, codec.new_decode_state(), last=True)
+    assert set(seen) == {"ieee"}
+
+
+@pytest.mark.gpu
+def test_on_cuda_sound_is_that_of_the_cpu_to_float32():
+    codec = tiny()
+    codes = torch.randint(0, 32, (2, 4, 50))
+    expected = codec.decode(codes)
+    found = codec.cuda().decode(codes.cuda()).cpu()
+    # TensorFloat-32 keeps 10 bits and is off by 1e-3
+    torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.abs().max()), rtol=0)

@@ -1,10 +1,40 @@
 """The interface of every codec: audio `[B, C, N]` to codes `[B, K, T]` and back, at once or piece by piece."""
 
+import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+_CUDNN = threading.Lock()
+"""cuDNN's settings are those of the process: who changes them is alone until they are as they were."""
+
+
+@contextmanager
+def exactly(device: torch.device) -> Iterator[None]:
+    """Around a codec's work, which is float32 and the same twice: on CUDA torch lets convolutions and LSTMs round to
+    TensorFloat-32 (10 bits), and sum in any order."""
+    if device.type != "cuda":
+        yield
+        return
+    cudnn: Any = torch.backends.cudnn  # made of properties that its type does not tell
+    with _CUDNN:
+        before = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, cudnn.deterministic, cudnn.benchmark
+        try:
+            _set_cudnn("ieee", "ieee", True, False)
+            yield
+        finally:
+            _set_cudnn(*before)
+
+
+def _set_cudnn(conv: str, rnn: str, deterministic: bool, benchmark: bool) -> None:
+    cudnn: Any = torch.backends.cudnn
+    cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = conv, rnn
+    cudnn.deterministic, cudnn.benchmark = deterministic, benchmark
 
 
 class Codes(NamedTuple):

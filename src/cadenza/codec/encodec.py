@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from cadenza.checkpoint import Config, Pretrained
-from cadenza.codec.base import Codec, Codes
+from cadenza.codec.base import Codec, Codes, exactly
 from cadenza.codec.quantize import ResidualQuantizer
 from cadenza.codec.seanet import SEANetConfig, SEANetDecoder, SEANetEncoder
 from cadenza.codec.spectral import SpectralConfig, SpectralDecoder, SpectralEncoder
@@ -126,16 +126,18 @@ class EnCodec(Codec, Pretrained):
         for start in range(0, audio.shape[-1], self._segment_stride or audio.shape[-1]):
             piece = audio[..., start : start + self._segment_samples] if self._segment_samples else audio
             piece, scale = self._normalize(piece)
-            codes.append(self.quantizer.encode(self.encoder(piece), self.num_codebooks))
+            with exactly(audio.device):
+                codes.append(self.quantizer.encode(self.encoder(piece), self.num_codebooks))
             scales.append(scale)
         joined = torch.cat(codes, dim=-1)
         return Codes(joined, torch.cat(scales, dim=1) if self.config.renormalize else None)
 
     @torch.no_grad()
     def decode(self, codes: Int[Tensor, "B K T"], scale: Float[Tensor, "B G"] | None = None) -> Float[Tensor, "B C N"]:
-        if self.config.segment_seconds:
-            return self._decode_segments(codes, scale)
-        audio = self.decoder(self.quantizer.decode(codes))
+        with exactly(codes.device):
+            if self.config.segment_seconds:
+                return self._decode_segments(codes, scale)
+            audio = self.decoder(self.quantizer.decode(codes))
         return audio if scale is None else audio * scale[:, None]
 
     @torch.no_grad()
@@ -155,7 +157,8 @@ class EnCodec(Codec, Pretrained):
             raise UserError(
                 "a codec of separate segments (48 kHz) cannot decode step by step: use decode for the whole"
             )
-        return self.decoder.stream(self.quantizer.decode(codes), state, last)
+        with exactly(codes.device):
+            return self.decoder.stream(self.quantizer.decode(codes), state, last)
 
     def forward_train(self, audio: Float[Tensor, "B C N"], generator: torch.Generator | None = None) -> EncodecTraining:
         """Encode, quantise with gradients, decode; codebooks learn in train mode. `N` is a multiple of the hop."""
