@@ -244,8 +244,7 @@ def test_the_hash_of_a_large_file_is_noted_until_it_changes(
 MEASURE = """
     import re, sys, torch
     from pathlib import Path
-    from cadenza import checkpoint
-from cadenza.checkpoint import Config, Pretrained
+    from cadenza.checkpoint import Config, Pretrained
     from torch import nn
 
     class WideConfig(Config):
