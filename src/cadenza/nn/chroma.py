@@ -1,0 +1,79 @@
+"""Chromagrams: which of the twelve pitch classes sound, frame by frame.
+
+In: waveforms `[B, N]`. Out: `[B, T, C]`, T = 1 + N // hop; class 0 is C. The measure that MusicGen's melody models were
+trained with (Copet et al. 2023, section 3.2): a power spectrogram folded into pitch classes by Gaussian filters (Ellis
+2007, "Chroma feature analysis and synthesis", as in librosa's chroma filter bank), each frame divided by its largest.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+_LOWEST_A = 27.5
+"""Hz: octaves are counted from here."""
+_CENTRE_OCTAVE, _OCTAVE_WIDTH = 5.0, 2.0
+"""Frequencies count by a Gaussian around octave 5 (880 Hz), so that neither rumble nor hiss decides."""
+_FLOOR = 1e-6
+"""Frames whose largest value is below this stay as small as they are, instead of being raised to 1."""
+
+
+def chroma_filters(num_chroma: int, n_fft: int, sample_rate: int) -> Float[Tensor, "C F"]:
+    """Weights from the bins of a transform to pitch classes.
+
+    A bin at pitch p (in classes above A) counts for class c by `exp(-2 d^2 / w^2)`: d is the distance on the circle, w
+    the width of the bin, at least one class. Every bin's weights have length 1, then the octave's weight.
+    """
+    frequencies = torch.arange(1, n_fft, dtype=torch.float64) * sample_rate / n_fft
+    pitches = num_chroma * torch.log2(frequencies / _LOWEST_A)
+    pitches = torch.cat([pitches[:1] - 1.5 * num_chroma, pitches])  # 0 Hz has no pitch: far below the first bin
+    widths = F.pad(pitches.diff().clamp_min(1.0), (0, 1), value=1.0)
+    distance = pitches - torch.arange(num_chroma, dtype=torch.float64)[:, None]
+    half = round(num_chroma / 2)
+    distance = torch.remainder(distance + half, num_chroma) - half
+    weights = F.normalize(torch.exp(-2 * (distance / widths).square()), dim=0)
+    weights *= torch.exp(-0.5 * ((pitches / num_chroma - _CENTRE_OCTAVE) / _OCTAVE_WIDTH).square())
+    weights = weights.roll(-3 * (num_chroma // 12), dims=0)  # from A to C as the first
+    return weights[:, : 1 + n_fft // 2].float()
+
+
+class Chromagram(nn.Module):
+    """`filters |STFT|^2`, divided by its maximum in every frame. Frame t is centred at sample `t * hop`."""
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, sample_rate: int = 32000, n_fft: int = 16384, hop: int = 4096, num_chroma: int = 12) -> None:
+        super().__init__()
+        self.sample_rate, self.n_fft, self.hop, self.num_chroma = sample_rate, n_fft, hop, num_chroma
+        self.reset_buffers()
+
+    def reset_buffers(self) -> None:
+        """Compute the constants: at construction, and again after a meta-device build."""
+        window = torch.hann_window(self.n_fft)
+        self.register_buffer("window", window / window.square().sum().sqrt(), persistent=False)
+        filters = chroma_filters(self.num_chroma, self.n_fft, self.sample_rate)
+        self.register_buffer("filters", filters, persistent=False)
+
+    @property
+    def frame_rate(self) -> float:
+        return self.sample_rate / self.hop
+
+    def num_frames(self, num_samples: int) -> int:
+        return 1 + max(num_samples, self.n_fft) // self.hop
+
+    def forward(self, wave: Float[Tensor, "B N"]) -> Float[Tensor, "B T C"]:
+        """Silent frames are all 0. A wave shorter than the window is padded with zeros on both sides to be as long."""
+        missing = max(0, self.n_fft - wave.shape[1])
+        wave = F.pad(wave, (missing // 2, missing - missing // 2))
+        spectrum = torch.stft(
+            wave, self.n_fft, self.hop, window=self.window, center=True, pad_mode="reflect", return_complex=True
+        )
+        power = spectrum.real.square() + spectrum.imag.square()
+        chroma = torch.einsum("cf,bft->btc", self.filters, power)
+        return F.normalize(chroma, p=float("inf"), dim=2, eps=_FLOOR)
+
+
+def strongest(chroma: Float[Tensor, "*B C"]) -> Float[Tensor, "*B C"]:
+    """One-hot: the strongest class of every frame, the first of equals (so silence is class 0)."""
+    return F.one_hot(chroma.argmax(-1), chroma.shape[-1]).to(chroma.dtype)

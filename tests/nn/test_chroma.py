@@ -1,0 +1,65 @@
+"""Chromagrams against the reference's own output, and tones whose class is known."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from cadenza.nn.chroma import Chromagram, chroma_filters, strongest
+
+ORACLE = Path(__file__).parents[1] / "parity" / "musicgen_melody_tiny" / "io.safetensors"
+NAMES = "C C# D D# E F F# G G# A A# B".split()
+
+
+@pytest.fixture(scope="module")
+def chromagram() -> Chromagram:
+    return Chromagram()
+
+
+def tone(hz: float, seconds: float = 1.0, rate: int = 32000) -> torch.Tensor:
+    return (
+        0.5 * torch.sin(2 * math.pi * hz * torch.arange(int(seconds * rate), dtype=torch.float64) / rate).float()[None]
+    )
+
+
+def test_equals_the_reference(chromagram: Chromagram) -> None:
+    expected = load_file(ORACLE)
+    chroma = chromagram(expected["melody_wav_0"])
+    torch.testing.assert_close(chroma, expected["chroma_soft"], rtol=1e-5, atol=1e-6)
+    assert torch.equal(strongest(chroma), expected["chroma_argmax"])
+
+
+@pytest.mark.parametrize("octave", range(2, 8))
+def test_a_tone_is_its_pitch_class(chromagram: Chromagram, octave: int) -> None:
+    for i, name in enumerate(NAMES):
+        hz = 440.0 * 2 ** ((i - 9) / 12 + octave - 4)
+        heard = strongest(chromagram(tone(hz)))[0, 2:-2].argmax(-1)
+        assert (heard == i).all(), f"{name}{octave} at {hz:.1f} Hz is heard as {NAMES[int(heard.mode().values)]}"
+
+
+def test_every_bin_of_an_octave_counts_once() -> None:
+    """Folding keeps a bin's weight whatever class it lies in: the length of its column is the octave's weight alone."""
+    filters = chroma_filters(12, 16384, 32000)
+    frequencies = torch.arange(8193, dtype=torch.float64)[1:] * 32000 / 16384
+    octave = torch.log2(frequencies / 27.5)
+    expected = torch.exp(-0.5 * ((octave - 5) / 2) ** 2)
+    torch.testing.assert_close(filters[:, 1:].double().norm(dim=0), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_loudness_does_not_matter(chromagram: Chromagram) -> None:
+    wave = torch.randn(1, 40000, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(chromagram(wave), chromagram(0.01 * wave))
+
+
+def test_frames(chromagram: Chromagram) -> None:
+    for samples in (1, 4096, 16384, 16385, 32000, 32000 * 30):
+        assert chromagram(torch.randn(2, samples)).shape == (2, chromagram.num_frames(samples), 12)
+    assert chromagram.num_frames(32000 * 30) == 235
+
+
+def test_silence_is_nothing_and_its_strongest_class_the_first(chromagram: Chromagram) -> None:
+    chroma = chromagram(torch.zeros(1, 20000))
+    assert not chroma.any()
+    assert (strongest(chroma).argmax(-1) == 0).all()
