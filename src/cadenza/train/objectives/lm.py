@@ -22,8 +22,9 @@ from cadenza.codec.encodec import EnCodec
 from cadenza.conditioning.fuser import FusedConditions
 from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
 from cadenza.conditioning.t5 import T5Config, T5Encoder, TextTokenizer
-from cadenza.conditioning.text import TextConfig, TextEncoder, drop_words
+from cadenza.conditioning.text import TextConfig, TextEncoder
 from cadenza.data.batches import Batch
+from cadenza.data.captions import drop_words
 from cadenza.lm.model import LM, LMConfig
 from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
 from cadenza.train.objective import Loss, Phase, Turn
