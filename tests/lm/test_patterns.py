@@ -16,6 +16,7 @@ from cadenza.lm.patterns import (
     MusicLMConfig,
     ParallelConfig,
     PatternConfig,
+    stereo_pattern,
 )
 
 PARITY = Path(__file__).parents[1] / "parity"
@@ -25,9 +26,9 @@ PATTERNS: dict[str, tuple[PatternConfig, int]] = {
     "delay_0123": (DelayConfig(), 4),
     "delay_0123_flatten_first_1": (DelayConfig(delays=(0, 1, 2, 3), flatten_first=1), 4),
     "delay_empty_initial_2": (DelayConfig(empty_initial=2), 4),
-    "partial_delay_0111": (DelayConfig(delays=(0, 1, 1, 1)), 4),
-    "stereo_delay": (DelayConfig(delays=(0, 0, 1, 1, 2, 2, 3, 3)), 8),
-    "stereo_partial_delay": (DelayConfig(delays=(0, 0, 1, 1, 1, 1, 1, 1)), 8),
+    "partial_delay_0111": (DelayConfig.partial(4), 4),
+    "stereo_delay": (DelayConfig.stereo(8), 8),
+    "stereo_partial_delay": (DelayConfig.stereo_partial(8), 8),
     "parallel": (ParallelConfig(), 4),
     "flatten": (FlattenConfig(), 4),
     "partial_flatten_0112": (FlattenConfig(flattening=(0, 1, 1, 2)), 4),
@@ -111,6 +112,34 @@ def test_frames_are_complete_when_their_last_codebook_is() -> None:
 def test_first_step_of_a_continuation() -> None:
     assert CodebookPattern(DelayConfig(), 4).first_step(20, 7) == 8
     assert CodebookPattern(FlattenConfig(), 4).first_step(20, 7) == 29
+
+
+def test_named_patterns() -> None:
+    assert DelayConfig.partial(4) == DelayConfig(delays=(0, 1, 1, 1))
+    assert DelayConfig.stereo(8) == DelayConfig(delays=(0, 0, 1, 1, 2, 2, 3, 3))
+    assert DelayConfig.stereo_partial(8) == DelayConfig(delays=(0, 0, 1, 1, 1, 1, 1, 1))
+    assert FlattenConfig.partial(4) == FlattenConfig(flattening=(0, 1, 1, 1))
+    for odd in (0, 1, 7):
+        with pytest.raises(UserError, match=f"{odd} codebooks are no stereo"):
+            DelayConfig.stereo(odd)
+
+
+@pytest.mark.parametrize("frames", [1, 6])
+def test_in_stereo_both_channels_take_the_steps_of_mono(named: tuple[str, CodebookPattern], frames: int) -> None:
+    _, mono = named
+    if isinstance(mono.config, CoarseFirstConfig):
+        with pytest.raises(UserError, match="coarse_first pattern has no stereo form"):
+            stereo_pattern(mono.config, mono.num_codebooks)
+        return
+    stereo = CodebookPattern(stereo_pattern(mono.config, mono.num_codebooks), 2 * mono.num_codebooks)
+    step_of = stereo.index(frames).step_of
+    one_by_one = isinstance(mono.config, MusicLMConfig) or getattr(mono.config, "flatten_first", 0)
+    if one_by_one:  # left and right are no exception
+        assert bool((step_of[0::2] < step_of[1::2]).any())
+        assert bool((step_of[0::2] <= step_of[1::2]).all())
+    else:
+        assert torch.equal(step_of[0::2], mono.index(frames).step_of)
+        assert torch.equal(step_of[1::2], step_of[0::2])
 
 
 @pytest.mark.parametrize(

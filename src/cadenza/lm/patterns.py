@@ -5,11 +5,12 @@ pattern is data: its layout lists, for each step, the coordinates (timestep, cod
 builds and reverts from the layout alone. Copet et al. (2023, "Simple and controllable music generation", section 2.2);
 coarse first: Borsos et al. (2023, AudioLM); groups: Agostinelli et al. (2023, MusicLM).
 
-Stereo needs no pattern of its own: left and right of a mono codec interleave as 2K codebooks, and stereo delay is a
-delay of `[0, 0, 1, 1, ...]`.
+Stereo needs no pattern of its own: left and right of a mono codec interleave as 2K codebooks, and what a mono pattern
+says of a codebook holds for both of its channels: stereo delay is a delay of `[0, 0, 1, 1, ...]` (`stereo_pattern`).
 """
 
 import functools
+from collections.abc import Iterable
 from typing import Annotated, Literal, NamedTuple
 
 import torch
@@ -32,6 +33,21 @@ class DelayConfig(Config):
     delays: tuple[int, ...] | None = Field(None, description="steps of delay per codebook, ascending; None: 0 .. K-1")
     flatten_first: int = Field(0, ge=0, description="timesteps at the start that are emitted one codebook per step")
     empty_initial: int = Field(0, description="further empty steps at the start; negative: not even the first one")
+
+    @classmethod
+    def partial(cls, num_codebooks: int) -> "DelayConfig":
+        """Partial delay: all codebooks but the first run one step behind it, `[0, 1, 1, 1]`."""
+        return cls(delays=_one_then_rest(num_codebooks))
+
+    @classmethod
+    def stereo(cls, num_codebooks: int) -> "DelayConfig":
+        """Stereo delay, `num_codebooks` of both channels together: `[0, 0, 1, 1, 2, 2, 3, 3]` for 8."""
+        return cls(delays=_twice(range(_per_channel(num_codebooks))))
+
+    @classmethod
+    def stereo_partial(cls, num_codebooks: int) -> "DelayConfig":
+        """Stereo partial delay, `num_codebooks` of both channels together: `[0, 0, 1, 1, 1, 1, 1, 1]` for 8."""
+        return cls(delays=_twice(_one_then_rest(_per_channel(num_codebooks))))
 
     def layout(self, num_codebooks: int, num_frames: int) -> Layout:
         delays = self.delays or tuple(range(num_codebooks))
@@ -62,6 +78,11 @@ class FlattenConfig(Config):
     kind: Literal["unroll"] = "unroll"
     flattening: tuple[int, ...] | None = Field(None, description="inner step per codebook, ascending; None: 0 .. K-1")
     delays: tuple[int, ...] | None = Field(None, description="delay in timesteps per codebook, ascending; None: none")
+
+    @classmethod
+    def partial(cls, num_codebooks: int) -> "FlattenConfig":
+        """Partial flattening: the first codebook alone, then the others together, `[0, 1, 1, 1]`."""
+        return cls(flattening=_one_then_rest(num_codebooks))
 
     def layout(self, num_codebooks: int, num_frames: int) -> Layout:
         flattening = self.flattening or tuple(range(num_codebooks))
@@ -111,6 +132,26 @@ class MusicLMConfig(Config):
 PatternConfig = Annotated[
     DelayConfig | ParallelConfig | FlattenConfig | CoarseFirstConfig | MusicLMConfig, Field(discriminator="kind")
 ]
+
+
+def stereo_pattern(mono: PatternConfig, num_codebooks: int) -> PatternConfig:
+    """The pattern of left and right in turn, `2 * num_codebooks` streams, that treats both as `mono` treats one.
+
+    Raises UserError for coarse first, whose first part has room for one codebook only.
+    """
+    if isinstance(mono, CoarseFirstConfig):
+        raise UserError(
+            "a coarse_first pattern has no stereo form: its first part holds one codebook, stereo needs two"
+        )
+    changes: dict[str, object] = {}
+    if isinstance(mono, DelayConfig):
+        changes["delays"] = _twice(mono.delays or range(num_codebooks))
+    elif isinstance(mono, FlattenConfig):
+        changes["flattening"] = _twice(mono.flattening or range(num_codebooks))
+        changes["delays"] = mono.delays and _twice(mono.delays)
+    elif isinstance(mono, MusicLMConfig):
+        changes["group_by"] = 2 * mono.group_by
+    return mono.model_copy(update=changes)
 
 
 class PatternIndex(NamedTuple):
@@ -188,6 +229,20 @@ class CodebookPattern:
         if not bool(present.all()):
             picked = picked.masked_fill(~present[None, :, :, None], fill)
         return picked, present
+
+
+def _twice(values: Iterable[int]) -> tuple[int, ...]:
+    return tuple(value for value in values for _ in range(2))
+
+
+def _one_then_rest(num_codebooks: int) -> tuple[int, ...]:
+    return tuple(min(k, 1) for k in range(num_codebooks))
+
+
+def _per_channel(num_codebooks: int) -> int:
+    if num_codebooks < 2 or num_codebooks % 2:
+        raise UserError(f"{num_codebooks} codebooks are no stereo: left and right have the same number, give it twice")
+    return num_codebooks // 2
 
 
 def _initial_steps(empty_initial: int) -> Layout:
