@@ -52,27 +52,30 @@ class StemSeparator(Protocol):
 def find_separator(choice: SeparatorChoice = "auto") -> StemSeparator | None:
     """The separator that `choice` asks for. None: the whole recording is followed.
 
-    "auto" is Demucs where it is installed and its weights are here or can be downloaded (84 MB, once), else None and
-    one notice. "demucs" raises UserError, with the remedy, instead.
+    "auto" is Demucs where it is installed and its weights are here or can be downloaded (84 MB, once), else None; this
+    is decided, and said, once per process. "demucs" raises UserError, with the remedy, instead.
     """
     if choice == "none":
         return None
+    return demucs_separator() if choice == "demucs" else _automatic()
+
+
+@functools.cache
+def _automatic() -> StemSeparator | None:
     try:
         return demucs_separator()
     except UserError as error:
-        if choice == "demucs":
-            raise
-        _notice(f"the melody is taken from the whole recording, drums and bass included: {error}")
+        log.warning("the melody is taken from the whole recording, drums and bass included: %s", error)
         return None
 
 
 def demucs_separator(weights: str | Path | None = None) -> "DemucsSeparator":
     """Demucs with a file of weights such as those on the Hub; None: `htdemucs`, from the cache or downloaded.
 
-    Raises UserError, with the remedy, where the package or the weights are missing.
+    One per file and process. Raises UserError, with the remedy, where the package or the weights are missing.
     """
     _demucs()
-    return DemucsSeparator(_find_weights() if weights is None else Path(weights))
+    return _separator(_find_weights() if weights is None else Path(weights))
 
 
 class DemucsSeparator:
@@ -80,7 +83,7 @@ class DemucsSeparator:
 
     The settings are those that MusicGen uses (its pieces and their overlap of a quarter), but for one: MusicGen shifts
     the sound by a random part of half a second, so that the same melody is never quite the same; here nothing is
-    shifted (which costs at most the last 0.2 dB of separation). Takes about 2 MB of main memory per second of sound.
+    shifted, which costs up to 0.2 dB of separation by its authors' count. Takes about 2 MB of main memory per second of sound.
     """
 
     def __init__(self, weights: Path) -> None:
@@ -106,6 +109,11 @@ class DemucsSeparator:
         result = torch.zeros(1, wave.shape[1])  # twice resampled may be a sample shorter
         result[:, : found.shape[1]] = found
         return result.to(wave.device, wave.dtype)
+
+
+@functools.cache
+def _separator(weights: Path) -> DemucsSeparator:
+    return DemucsSeparator(weights)
 
 
 def _melody(model: Any, sound: Audio, device: torch.device) -> Audio:
@@ -180,9 +188,3 @@ def _fraction(value: dict[str, Any]) -> Any:
     if value.get("_type") == "fraction":
         return Fraction(value["numerator"], value["denominator"])
     return value
-
-
-@functools.cache
-def _notice(text: str) -> None:
-    """Say it once: the reason is the same for every melody of a process."""
-    log.warning("%s", text)
