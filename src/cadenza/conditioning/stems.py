@@ -83,7 +83,7 @@ class DemucsSeparator:
 
     The settings are those that MusicGen uses (its pieces and their overlap of a quarter), but for one: MusicGen shifts
     the sound by a random part of half a second, so that the same melody is never quite the same; here nothing is
-    shifted, which costs up to 0.2 dB of separation by its authors' count. Takes about 2 MB of main memory per second of sound.
+    shifted, which costs up to 0.2 dB of separation by its authors' count. Takes about 2 MB of main memory per second.
     """
 
     def __init__(self, weights: Path) -> None:
