@@ -9,7 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from cadenza.audio import Audio
 from cadenza.conditioning.base import Condition
+from cadenza.conditioning.chroma import ChromaConditioner
 from cadenza.conditioning.fuser import FusedConditions, fuse
 from cadenza.conditioning.provider import ConditionProvider, Prepared
 from cadenza.conditioning.text import TextEncoder
@@ -27,30 +29,46 @@ class Oracle(NamedTuple):
     expected: dict[str, Tensor]
 
     def prepared(self) -> Prepared:
-        return self.provider.prepare([{"description": text} for text in self.texts])
+        items: list[dict[str, object]] = [{"description": text} for text in self.texts]
+        if "self_wav" in self.provider.config.conditioners:
+            # The reference collates the batch: all recordings as long as the longest, then one chromagram each.
+            waves = [self.expected[f"melody_wav_{i}"] for i in range(len(items))]
+            longest = max(wave.shape[1] for wave in waves)
+            for item, wave in zip(items, waves, strict=True):
+                padded = torch.nn.functional.pad(wave, (0, longest - wave.shape[1]))
+                item["self_wav"] = Audio(padded.numpy(), 32000)
+        return self.provider.prepare(items)
 
     @torch.no_grad()
     def conditions(self) -> FusedConditions:
-        """Both prompts; the melody condition as the reference gave it, projected."""
-        return self._fused(self.prepared(), self.expected.get("condition.self_wav"))
+        """Both prompts, and the melody of both recordings."""
+        return fuse(self.by_name(), self.provider.config.fuser)
+
+    @torch.no_grad()
+    def by_name(self) -> dict[str, Condition]:
+        prepared, conditions = self.prepared(), {}
+        for name, condition in self.provider.conditions(prepared).items():
+            if name == "self_wav":
+                # Without `match_len_on_eval` the reference zeroes what lies behind the end of a recording.
+                mask = self.expected["condition.self_wav.mask"].bool()
+                condition = Condition(condition.embedding * mask[..., None], mask)
+            conditions[name] = condition
+        return conditions
 
     @torch.no_grad()
     def null(self, batch: int = 2) -> FusedConditions:
-        """Everything dropped. The melody's null is silence of one analysis window: five frames, masked."""
-        return self._fused(self.provider.null(batch), torch.zeros(batch, 5, self.lm.config.dim))
-
-    def _fused(self, prepared: Prepared, melody: Tensor | None) -> FusedConditions:
-        conditions = self.provider.conditions(prepared)
-        if "self_wav" in conditions:
-            assert melody is not None
-            conditions["self_wav"] = Condition(melody, torch.ones(melody.shape[:2], dtype=torch.bool))
-        return fuse(conditions, self.provider.config.fuser)
+        """Everything dropped."""
+        return self.provider(self.provider.null(batch))
 
 
 @functools.cache
 def oracle(name: str) -> Oracle:
     folder = PARITY / f"musicgen_{name}_tiny"
     checkpoint = read_lm(folder / "state_dict.bin")
+    provider = checkpoint.conditioning
+    for part in provider.children():
+        if isinstance(part, ChromaConditioner):  # as the file says; the reference's loader overrules it (trap 7)
+            part.config = part.config.model_copy(update={"length": None})
     checkpoint.conditioning.attach_text_encoder(TextEncoder.from_pretrained(PARITY / "t5_tiny"))
     texts = json.loads((folder / "prompts.json").read_text())["texts"]
     return Oracle(checkpoint.lm.eval(), checkpoint.conditioning.eval(), texts, load_file(folder / "io.safetensors"))

@@ -8,11 +8,12 @@ from torch import nn
 
 from cadenza.codec.encodec import EnCodec, EnCodecConfig
 from cadenza.codec.seanet import SEANetConfig
-from cadenza.conditioning.embedding import EmbeddingConfig
+from cadenza.conditioning.chroma import ChromaConfig
 from cadenza.conditioning.fuser import FuserConfig
 from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
 from cadenza.conditioning.text import TextConfig
 from cadenza.convert import names as tables
+from cadenza.convert.audiocraft_conditions import condition_names
 from cadenza.convert.names import Names, gather, scatter, weight_norm_names
 from cadenza.errors import CheckpointError
 from cadenza.lm.model import LM, LMConfig
@@ -52,7 +53,7 @@ def published(size: str, num_codebooks: int, melody: bool) -> tuple[LM, Conditio
     conditioners = {"description": TextConfig()}
     fuser = FuserConfig(cross=("description",))
     if melody:
-        conditioners = {"self_wav": EmbeddingConfig(dim=12), **conditioners}
+        conditioners = {"self_wav": ChromaConfig(), **conditioners}
         fuser = FuserConfig(prepend=("self_wav", "description"))
     with torch.device("meta"):
         return LM(config), ConditionProvider(ConditioningConfig(dim=dim, conditioners=conditioners, fuser=fuser))
@@ -109,7 +110,7 @@ def foreign(module: nn.Module, names: Names) -> Shapes:
 @pytest.mark.parametrize(("size", "num_codebooks", "melody"), PARAMETERS)
 def test_language_models_have_the_official_tensors(size: str, num_codebooks: int, melody: bool) -> None:
     lm, provider = published(size, num_codebooks, melody)
-    shapes = foreign(lm, tables.audiocraft_lm(lm)) | foreign(provider, tables.audiocraft_conditioning(provider))
+    shapes = foreign(lm, tables.audiocraft_lm(lm)) | foreign(provider, condition_names(provider))
     assert shapes == audiocraft_file(size, num_codebooks, melody)
     total = sum(torch.Size(shape).numel() for shape in shapes.values())
     assert total == PARAMETERS[size, num_codebooks, melody]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from cadenza.conditioning.embedding import EmbeddingConfig
+from cadenza.conditioning.chroma import ChromaConfig
 from cadenza.conditioning.fuser import FusedConditions, FuserConfig
 from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
 from cadenza.conditioning.text import TextConfig
@@ -75,7 +75,7 @@ def test_parameter_counts_of_musicgen(size: str, melody: bool, num_codebooks: in
     if melody:
         conditioning = ConditioningConfig(
             dim=dim,
-            conditioners={"description": TextConfig(), "self_wav": EmbeddingConfig(dim=12)},
+            conditioners={"description": TextConfig(), "self_wav": ChromaConfig()},
             fuser=FuserConfig(prepend=("self_wav", "description")),
         )
     assert count(config, conditioning) == expected

@@ -63,3 +63,11 @@ def test_silence_is_nothing_and_its_strongest_class_the_first(chromagram: Chroma
     chroma = chromagram(torch.zeros(1, 20000))
     assert not chroma.any()
     assert (strongest(chroma).argmax(-1) == 0).all()
+
+
+def test_quiet_frames_can_be_left_empty(chromagram: Chromagram) -> None:
+    wave = torch.cat([tone(440.0, 2), 0.003 * tone(523.25, 2)], dim=1)  # 50 dB quieter
+    kept, cut = chromagram(wave), chromagram(wave, quiet_db=40.0)
+    assert (strongest(kept)[0, -8:].argmax(-1) == 0).all()  # C, however quiet
+    assert not strongest(cut, keep_silence=True)[0, -8:].any()
+    assert torch.equal(strongest(cut, keep_silence=True)[0, :12], strongest(kept)[0, :12])

@@ -7,11 +7,13 @@ two parts: `prepare` runs the expensive, frozen part per item and gives features
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+from cadenza.errors import UserError
 
 Features = Float[Tensor, "_ E"]
 """What `prepare` makes of one value: a sequence of vectors, before projection."""
@@ -33,10 +35,15 @@ class Conditioner(nn.Module, ABC):
     """
 
     output_projection: nn.Module
+    accepts: ClassVar[str]
+    """What it takes, in words."""
 
     @abstractmethod
     def prepare(self, values: Sequence[object]) -> list[Features | None]:
-        """Features per value, without gradient. Raises UserError for a value it cannot read."""
+        """Features per value, without gradient: of a raw value, of None, or a tensor of features computed elsewhere.
+
+        Raises UserError for a value it cannot read.
+        """
 
     def null(self) -> Features | None:
         """Features of a dropped value; None is the zero vector."""
@@ -68,6 +75,17 @@ class Conditioner(nn.Module, ABC):
         """Device and precision of the projection."""
         parameter = next(self.output_projection.parameters())
         return parameter.device, parameter.dtype
+
+
+def given_features(value: Tensor, dim: int, accepts: str) -> Features:
+    """Features that were computed elsewhere, checked: `[L, E]`, finite, L at least 1. Raises UserError."""
+    if value.ndim != 2 or value.shape[1] != dim or not value.shape[0]:
+        raise UserError(f"a tensor {list(value.shape)} is no condition: give [length, {dim}], or {accepts}")
+    if not value.is_floating_point() or not torch.isfinite(value).all():
+        raise UserError(
+            "the tensor of a condition holds NaN, infinity or whole numbers: compute it again from valid input"
+        )
+    return value
 
 
 def output_projection(feature_dim: int, dim: int, num_layers: int) -> nn.Module:

@@ -6,12 +6,11 @@ In: a tensor `[L, E]` per item, or None. Out: a `Condition`.
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from cadenza.checkpoint import Config
-from cadenza.conditioning.base import Conditioner, Features, output_projection
+from cadenza.conditioning.base import Conditioner, Features, given_features, output_projection
 from cadenza.errors import UserError
 
 
@@ -26,6 +25,8 @@ class EmbeddingConfig(Config):
 class EmbeddingConditioner(Conditioner):
     """`Linear(values)`, zero where a value is missing."""
 
+    accepts = "a tensor of vectors"
+
     def __init__(self, config: EmbeddingConfig, dim: int) -> None:
         super().__init__()
         self.config = config
@@ -37,15 +38,11 @@ class EmbeddingConditioner(Conditioner):
 
     def prepare(self, values: Sequence[object]) -> list[Features | None]:
         """The values themselves, checked."""
-        features: list[Features | None] = []
-        for value in values:
-            if value is None:
-                features.append(self.null())
-                continue
-            if not isinstance(value, Tensor) or value.ndim != 2 or value.shape[1] != self.config.dim:
-                found = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
-                raise UserError(f"an embedding is a tensor [length, {self.config.dim}], not {found}")
-            if not torch.isfinite(value).all():
-                raise UserError("an embedding holds NaN or infinity: compute it again from valid input")
-            features.append(value)
-        return features
+        return [self.null() if value is None else self._checked(value) for value in values]
+
+    def _checked(self, value: object) -> Features:
+        if not isinstance(value, Tensor):
+            raise UserError(
+                f"a {type(value).__name__} is no condition: give {self.accepts} [length, {self.config.dim}]"
+            )
+        return given_features(value, self.config.dim, self.accepts)

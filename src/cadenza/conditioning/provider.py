@@ -14,12 +14,13 @@ from torch import nn
 
 from cadenza.checkpoint import Config, Pretrained
 from cadenza.conditioning.base import Condition, Conditioner, Features
+from cadenza.conditioning.chroma import ChromaConditioner, ChromaConfig
 from cadenza.conditioning.embedding import EmbeddingConditioner, EmbeddingConfig
 from cadenza.conditioning.fuser import FusedConditions, FuserConfig, fuse
 from cadenza.conditioning.text import TextConditioner, TextConfig, TextEncoder
 from cadenza.errors import UserError
 
-ConditionerConfig = Annotated[TextConfig | EmbeddingConfig, Field(discriminator="kind")]
+ConditionerConfig = Annotated[TextConfig | ChromaConfig | EmbeddingConfig, Field(discriminator="kind")]
 
 Prepared = dict[str, list[Features | None]]
 """Features per condition and item: what is expensive, done. Rows can be cached, dropped and mixed freely."""
@@ -49,9 +50,13 @@ class ConditionProvider(nn.Module, Pretrained):
 
     def conditioner(self, name: str) -> Conditioner:
         if name not in self.config.conditioners:
-            known = ", ".join(sorted(self.config.conditioners))
-            raise UserError(f"this model has no condition {name!r}: it listens to {known}")
+            raise UserError(f"this model has no condition {name!r}: it listens to {self.accepts}")
         return cast(Conditioner, self.get_submodule(name))
+
+    @property
+    def accepts(self) -> str:
+        """The conditions and what each takes, in words."""
+        return ", ".join(f"{name}: {self.conditioner(name).accepts}" for name in sorted(self.config.conditioners))
 
     # ---- values to conditions ---------------------------------------------------------------------------------
 
@@ -131,9 +136,11 @@ class ConditionProvider(nn.Module, Pretrained):
                 encoder.save_pretrained(Path(directory) / folder, dtype)
 
 
-def _build(config: TextConfig | EmbeddingConfig, dim: int) -> Conditioner:
+def _build(config: ConditionerConfig, dim: int) -> Conditioner:
     match config:
         case TextConfig():
             return TextConditioner(config, dim)
+        case ChromaConfig():
+            return ChromaConditioner(config, dim)
         case EmbeddingConfig():
             return EmbeddingConditioner(config, dim)

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from cadenza.checkpoint import WEIGHTS_FILE, Config, RestingWeights
-from cadenza.conditioning.base import Condition, Conditioner, Features, output_projection
+from cadenza.conditioning.base import Condition, Conditioner, Features, given_features, output_projection
 from cadenza.conditioning.t5 import T5Encoder, TextTokenizer
 from cadenza.errors import UserError
 
@@ -66,6 +66,8 @@ class TextConfig(Config):
 class TextConditioner(Conditioner):
     """`Linear(T5(text))`, zero for padding and for empty sentences."""
 
+    accepts = "a sentence"
+
     def __init__(self, config: TextConfig, dim: int) -> None:
         super().__init__()
         self.config = config
@@ -80,10 +82,11 @@ class TextConditioner(Conditioner):
     @torch.no_grad()
     def prepare(self, values: Sequence[object]) -> list[Features | None]:
         """Encode the distinct sentences once, each to `[tokens, E]`."""
-        texts = [self._text(value) for value in values]
+        given = [given_features(v, self.config.dim, self.accepts) if isinstance(v, Tensor) else None for v in values]
+        texts = [None if isinstance(value, Tensor) else self._text(value) for value in values]
         distinct = list(dict.fromkeys(text for text in texts if text is not None))
         if not distinct:
-            return [None] * len(texts)
+            return given
         if self.encoder is None:
             raise UserError(f"no text encoder: put one into the folder {self.config.encoder!r} beside the weights")
         if not self.config.truncate:
@@ -96,7 +99,7 @@ class TextConditioner(Conditioner):
         encoded = dict(zip(distinct, self.encoder.encode(distinct, self.config.max_tokens), strict=True))
         if self.encoder.weights is not None:
             self.encoder.weights.rest()
-        return [None if text is None else encoded[text] for text in texts]
+        return [tensor if text is None else encoded[text] for text, tensor in zip(texts, given, strict=True)]
 
     def forward(self, features: Sequence[Features | None], min_length: int = 1) -> Condition:
         return super().forward(features, max(min_length, self.config.pad_to or 1))

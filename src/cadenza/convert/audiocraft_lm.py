@@ -1,32 +1,33 @@
 """MusicGen's language model and its conditions in audiocraft's `state_dict.bin`.
 
 In: the file. Out: an `LM` and a `ConditionProvider` (without its frozen text encoder, which such a file only names);
-and back. The melody model's chromagram arrives as an embedding of 12 numbers a frame, computed elsewhere.
+and back.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from cadenza.checkpoint import parse_config
-from cadenza.conditioning.embedding import EmbeddingConfig
 from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
-from cadenza.conditioning.text import TextConfig
 from cadenza.convert.assemble import assemble, reading, require
 from cadenza.convert.audiocraft_codec import save_checkpoint
-from cadenza.convert.names import audiocraft_conditioning, audiocraft_lm, scatter
+from cadenza.convert.audiocraft_conditions import (
+    CONDITIONERS,
+    buffers_of,
+    condition_names,
+    read_conditions,
+    write_conditions,
+)
+from cadenza.convert.names import audiocraft_lm, scatter
 from cadenza.convert.settings import Settings
 from cadenza.convert.unpickle import read_pickle
 from cadenza.errors import CheckpointError, UserError
 from cadenza.lm.model import LM, LMConfig, SinusoidalConfig
 from cadenza.lm.patterns import CoarseFirstConfig, DelayConfig, FlattenConfig, MusicLMConfig, ParallelConfig
 
-_CONDITIONERS = "condition_provider.conditioners."
-_WINDOW = ".chroma.spec.window"
-_CHROMA = {"sample_rate": 32000, "n_chroma": 12, "radix2_exp": 14, "argmax": True}
 _PATTERN_SETTINGS: dict[str, tuple[str, ...]] = {
     "delay": ("delays", "flatten_first", "empty_initial"),
     "parallel": ("empty_initial",),
@@ -62,13 +63,12 @@ def read_lm(path: str | Path) -> LMCheckpoint:
     if not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise CheckpointError(f"{path} is a training checkpoint: export it with audiocraft first")
     settings = Settings.parse(content.get("xp.cfg"), path)
-    state = _without_windows(state, path)
-    conditions = {name: tensor for name, tensor in state.items() if name.startswith(_CONDITIONERS)}
-    model = {name: tensor for name, tensor in state.items() if not name.startswith(_CONDITIONERS)}
+    conditions = {name: tensor for name, tensor in state.items() if name.startswith(CONDITIONERS)}
+    model = {name: tensor for name, tensor in state.items() if not name.startswith(CONDITIONERS)}
     with reading(path):
         require({"lm_model": settings.get("lm_model", "transformer_lm")}, {"lm_model": "transformer_lm"}, path)
         config = _lm_config(settings, path)
-        conditioning, encoders = _conditioning_config(settings, config.dim, conditions, path)
+        conditioning = read_conditions(settings, config.dim, conditions, path)
         stereo = settings.get("interleave_stereo_codebooks")
         if stereo and stereo.get("use"):
             require(stereo, {"per_timestep": False}, path)
@@ -76,8 +76,8 @@ def read_lm(path: str | Path) -> LMCheckpoint:
         guidance = float(settings.get("classifier_free_guidance.inference_coef", 3.0))
     return LMCheckpoint(
         assemble(LM, config, audiocraft_lm, model, path),
-        assemble(ConditionProvider, conditioning, audiocraft_conditioning, conditions, path),
-        encoders[0] if encoders else None,
+        assemble(ConditionProvider, conditioning.config, condition_names, conditioning.state, path),
+        conditioning.text_encoder,
         settings.get("compression_model_n_q"),
         None if stereo is None else bool(stereo.get("use")),
         max_duration,
@@ -89,10 +89,7 @@ def write_lm(path: str | Path, checkpoint: LMCheckpoint, sample_rate: int, chann
     """Write `state_dict.bin`. Raises UserError for what audiocraft cannot express."""
     lm, provider = checkpoint.lm, checkpoint.conditioning
     _check_expressible(lm.config, provider.config)
-    state = scatter(audiocraft_conditioning(provider), provider.state_dict())
-    for name, part in provider.config.conditioners.items():
-        if isinstance(part, EmbeddingConfig):
-            state[f"{_CONDITIONERS}{name}{_WINDOW}"] = torch.hann_window(2 ** _CHROMA["radix2_exp"])
+    state = scatter(condition_names(provider), provider.state_dict()) | buffers_of(provider.config)
     state |= scatter(audiocraft_lm(lm), lm.state_dict())
     settings = _settings(checkpoint, sample_rate, channels)
     save_checkpoint(path, {name: tensor.clone() for name, tensor in state.items()}, settings)
@@ -153,62 +150,6 @@ def _pattern(settings: Settings, source: str | Path) -> dict[str, Any]:
         known = ", ".join(_PATTERN_SETTINGS)
         raise CheckpointError(f"{source}: codebook pattern {kind!r} is unknown, the known ones are {known}")
     return {"kind": kind, **{key: own[key] for key in _PATTERN_SETTINGS[kind] if own.get(key) is not None}}
-
-
-def _conditioning_config(
-    settings: Settings, dim: int, state: Mapping[str, Tensor], source: str | Path
-) -> tuple[ConditioningConfig, list[str]]:
-    """The configuration, and the names of the text encoders."""
-    parts: dict[str, dict[str, Any]] = {}
-    encoders = []
-    conditioners = {name: part for name, part in (settings.get("conditioners") or {}).items() if name != "args"}
-    for name, part in conditioners.items():
-        kind = part.get("model")
-        own = part.get(kind) or {}
-        projection = state.get(f"{_CONDITIONERS}{name}.output_proj.weight")
-        width = projection.shape[-1] if projection is not None else None
-        if kind == "t5":
-            require(own, {"finetune": False, "normalize_text": False}, source)
-            encoders.append(str(own["name"]))
-            parts[name] = {"kind": "text", "dim": width or 768}
-        elif kind == "chroma_stem":
-            require(own, _CHROMA, source)
-            parts[name] = {"kind": "embedding", "dim": width or _CHROMA["n_chroma"]}
-        else:
-            raise CheckpointError(
-                f"{source}: its condition {name!r} is of kind {kind!r}, which is not supported: "
-                "convert a text or melody model instead"
-            )
-    if len(set(encoders)) > 1:
-        raise CheckpointError(f"{source}: it needs several text encoders ({', '.join(encoders)}), one is supported")
-    value = {"dim": dim, "conditioners": parts, "fuser": _fuser(settings, parts, source)}
-    return parse_config(ConditioningConfig, value, source), encoders
-
-
-def _fuser(settings: Settings, parts: Mapping[str, Mapping[str, Any]], source: str | Path) -> dict[str, Any]:
-    """Conditions are visited text first, and each one prepended stands in front of the former: so chroma, then text."""
-    fuser = settings.get("fuser") or {}
-    require(fuser, {"cross_attention_pos_emb": False, "input_interpolate": []}, source)
-    visited = sorted(parts, key=lambda name: parts[name]["kind"] != "text")  # stable: text conditions first
-    lists = {mode: set(fuser.get(mode) or ()) for mode in ("cross", "prepend", "sum")}
-    return {
-        "cross": [name for name in visited if name in lists["cross"]],
-        "prepend": [name for name in reversed(visited) if name in lists["prepend"]],
-        "sum": [name for name in visited if name in lists["sum"]],
-        "mask_padding": False,
-    }
-
-
-def _without_windows(state: Mapping[str, Tensor], source: str | Path) -> dict[str, Tensor]:
-    """Leave out the melody extractor's analysis window, which is no weight: a Hann window as long as its FFT."""
-    kept = {}
-    for name, tensor in state.items():
-        if not name.endswith(_WINDOW):
-            kept[name] = tensor
-        # Stored in 16 bits it is a rounded one.
-        elif not torch.allclose(tensor.float(), torch.hann_window(tensor.numel()), atol=1e-2):
-            raise CheckpointError(f"{source}: {name} is not a Hann window: this melody extractor is not supported")
-    return kept
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------------
@@ -282,18 +223,7 @@ def _settings(checkpoint: LMCheckpoint, sample_rate: int, channels: int) -> dict
         },
         "classifier_free_guidance": {"training_dropout": 0.3, "inference_coef": checkpoint.guidance},
         "attribute_dropout": {},
-        "fuser": {
-            "cross_attention_pos_emb": False,
-            "cross_attention_pos_emb_scale": 1,
-            "sum": list(conditioning.fuser.sum),
-            "prepend": list(conditioning.fuser.prepend),
-            "cross": list(conditioning.fuser.cross),
-            "input_interpolate": [],
-        },
-        "conditioners": {
-            name: _conditioner_settings(part, checkpoint.text_encoder)
-            for name, part in conditioning.conditioners.items()
-        },
+        **write_conditions(conditioning, checkpoint.text_encoder),
     }
 
 
@@ -314,15 +244,3 @@ def _pattern_settings(config: LMConfig) -> dict[str, Any]:
         case MusicLMConfig():
             own = {"group_by": pattern.group_by}
     return {"modeling": pattern.kind, pattern.kind: own}
-
-
-def _conditioner_settings(part: TextConfig | EmbeddingConfig, text_encoder: str | None) -> dict[str, Any]:
-    if isinstance(part, TextConfig):
-        own = {"name": text_encoder, "finetune": False, "word_dropout": 0.0, "normalize_text": False}
-        return {"model": "t5", "t5": own}
-    if part.dim != _CHROMA["n_chroma"]:
-        raise UserError(
-            f"audiocraft has no condition of {part.dim} given numbers: only a chromagram of 12 can be exported"
-        )
-    own = {**_CHROMA, "match_len_on_eval": False, "eval_wavs": None, "n_eval_wavs": 100, "cache_path": None}
-    return {"model": "chroma_stem", "chroma_stem": own}

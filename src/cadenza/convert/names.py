@@ -52,7 +52,7 @@ def transformers_codec(codec: EnCodec) -> Names:
     }
 
 
-_AUDIOCRAFT_LAYER = {
+AUDIOCRAFT_LAYER = {
     "self_attention.in_projection.weight": ("self_attn.in_proj_weight",),
     "self_attention.in_projection.bias": ("self_attn.in_proj_bias",),
     "self_attention.out_projection": ("self_attn.out_proj",),
@@ -81,7 +81,7 @@ _TRANSFORMERS_LAYER = {
 def audiocraft_lm(lm: nn.Module) -> Names:
     """Names in `state_dict.bin`."""
     top = {"embeddings": "emb", "heads": "linears", "out_norm": "out_norm"}
-    return _lm_names(lm, top, "transformer.layers", _AUDIOCRAFT_LAYER)
+    return _lm_names(lm, top, "transformer.layers", AUDIOCRAFT_LAYER)
 
 
 def transformers_lm(lm: nn.Module) -> Names:
@@ -105,14 +105,6 @@ def _lm_names(lm: nn.Module, top: Mapping[str, str], layers: str, layer: Mapping
         else:
             names[name] = tuple(f"{layers}.{index}.{foreign}.{leaf}" for foreign in layer[part])
     return names
-
-
-def audiocraft_conditioning(provider: nn.Module) -> Names:
-    """`description.output_projection.weight` -> `condition_provider.conditioners.description.output_proj.weight`."""
-    return {
-        name: (f"condition_provider.conditioners.{name.replace('.output_projection.', '.output_proj.')}",)
-        for name in provider.state_dict()
-    }
 
 
 # ---- moving tensors --------------------------------------------------------------------------------------------------

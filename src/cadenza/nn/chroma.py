@@ -62,8 +62,11 @@ class Chromagram(nn.Module):
     def num_frames(self, num_samples: int) -> int:
         return 1 + max(num_samples, self.n_fft) // self.hop
 
-    def forward(self, wave: Float[Tensor, "B N"]) -> Float[Tensor, "B T C"]:
-        """Silent frames are all 0. A wave shorter than the window is padded with zeros on both sides to be as long."""
+    def forward(self, wave: Float[Tensor, "B N"], quiet_db: float | None = None) -> Float[Tensor, "B T C"]:
+        """Silent frames are all 0, and frames that are `quiet_db` below the loudest of their wave if that is given.
+
+        A wave shorter than the window is padded with zeros on both sides to be as long.
+        """
         missing = max(0, self.n_fft - wave.shape[1])
         wave = F.pad(wave, (missing // 2, missing - missing // 2))
         spectrum = torch.stft(
@@ -71,9 +74,16 @@ class Chromagram(nn.Module):
         )
         power = spectrum.real.square() + spectrum.imag.square()
         chroma = torch.einsum("cf,bft->btc", self.filters, power)
+        if quiet_db is not None:
+            energy = chroma.sum(2, keepdim=True)
+            chroma = chroma * (energy > energy.amax(1, keepdim=True) * 10 ** (-quiet_db / 10))
         return F.normalize(chroma, p=float("inf"), dim=2, eps=_FLOOR)
 
 
-def strongest(chroma: Float[Tensor, "*B C"]) -> Float[Tensor, "*B C"]:
-    """One-hot: the strongest class of every frame, the first of equals (so silence is class 0)."""
-    return F.one_hot(chroma.argmax(-1), chroma.shape[-1]).to(chroma.dtype)
+def strongest(chroma: Float[Tensor, "*B C"], keep_silence: bool = False) -> Float[Tensor, "*B C"]:
+    """One-hot: the strongest class of every frame, the first of equals.
+
+    So silence is class 0, as in MusicGen, unless `keep_silence`: then frames of zeros stay zeros.
+    """
+    chosen = F.one_hot(chroma.argmax(-1), chroma.shape[-1]).to(chroma.dtype)
+    return chosen * (chroma > 0).any(-1, keepdim=True) if keep_silence else chosen
