@@ -12,14 +12,6 @@ from cadenza.errors import UserError
 from cadenza.lm.generate import CodesJob, Frames, GenerationConfig, generate_codes, new_slots
 from cadenza.lm.guidance import GuidedConditions
 from cadenza.lm.model import LM, LMConfig
-from cadenza.lm.patterns import (
-    CoarseFirstConfig,
-    DelayConfig,
-    FlattenConfig,
-    MusicLMConfig,
-    ParallelConfig,
-    PatternConfig,
-)
 from cadenza.lm.windows import Window, plan_windows
 
 TINY = LMConfig(codebook_size=32, dim=24, num_layers=2, num_heads=3, feed_forward_dim=48)
@@ -27,8 +19,8 @@ SAMPLED = GenerationConfig(top_k=12)
 GREEDY = GenerationConfig(greedy=True)
 
 
-def tiny(pattern: PatternConfig = TINY.pattern) -> LM:
-    lm = LM(TINY.model_copy(update={"pattern": pattern})).eval()
+def tiny() -> LM:
+    lm = LM(TINY).eval()
     lm.initialize(torch.Generator().manual_seed(3))
     for embedding in lm.embeddings:
         embedding.weight.data *= 3  # so that what was chosen decides what comes next
@@ -49,42 +41,6 @@ def run(
     parts = list(generate_codes(lm, *conditions(len(seeds)), config, frames, seeds, prompt_codes=prompt, **kw))
     codes = [part.codes for part in parts]
     return torch.cat(codes if prompt is None else [prompt, *codes], dim=-1)
-
-
-PATTERNS: list[PatternConfig] = [
-    DelayConfig(),
-    DelayConfig(delays=(0, 1, 1, 1), flatten_first=2),
-    DelayConfig(empty_initial=2),
-    ParallelConfig(),
-    FlattenConfig(),
-    FlattenConfig(flattening=(0, 1, 1, 1), delays=(0, 3, 3, 3)),
-    CoarseFirstConfig(delays=(0, 1, 2)),
-    MusicLMConfig(),
-]
-
-
-@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.kind)
-def test_greedy_choices_are_the_models_best(pattern: PatternConfig) -> None:
-    """Fed back teacher forced, the model predicts exactly what it generated, whatever the pattern."""
-    lm = tiny(pattern)
-    codes = run(lm, 11, [0, 0], GREEDY.model_copy(update={"guidance": 1.0}))
-    sequence, _ = lm.pattern.build(codes, TINY.special_token)
-    with torch.no_grad():
-        logits, mask = lm.pattern.revert_logits(lm(sequence, conditions(2)[0]), 11)
-    assert bool(mask.all())
-    assert torch.equal(logits.argmax(-1), codes)
-
-
-@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.kind)
-def test_a_prompt_is_kept_and_continued(pattern: PatternConfig) -> None:
-    lm = tiny(pattern)
-    whole = run(lm, 11, [5, 6])
-    continued = run(lm, 11, [5, 6], prompt=whole[:, :, :4])
-    assert torch.equal(continued[:, :, :4], whole[:, :, :4])
-    if (
-        pattern.kind != "coarse_first"
-    ):  # there the fine codes of the prompt come late, and the coarse ones depend on none
-        assert torch.equal(continued, whole)  # draws are named by their frame: the rest is what it would have been
 
 
 def test_frames_stream_in_order_as_they_complete() -> None:
