@@ -1,5 +1,6 @@
 """A tiny CLAP with random weights, as a folder that transformers wrote: shared by the tests of several rooms."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ DIM = 16
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def write_tiny_clap(directory: Path, seed: int = 0, **audio: Any) -> Path:
-    """Towers that transformers made and saved, and a tokenizer with one token per letter or run of spaces."""
+def write_tiny_clap(directory: Path, text: Mapping[str, Any] | None = None) -> Path:
+    """Towers that transformers made and saved, and a tokenizer with one token per letter or run of spaces.
+
+    `text` changes settings of the text tower.
+    """
     from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
-    torch.manual_seed(seed)
-    small = {"hidden_size": 32, "num_attention_heads": [2, 2, 4], "projection_dim": DIM}
+    torch.manual_seed(0)
     config = ClapConfig(
         text_config={
             "vocab_size": 40,
@@ -24,10 +27,15 @@ def write_tiny_clap(directory: Path, seed: int = 0, **audio: Any) -> Path:
             "num_hidden_layers": 2,
             "num_attention_heads": 4,
             "max_position_embeddings": 90,
+            **(text or {}),
         },
-        audio_config=small
-        | {"patch_embeds_hidden_size": 8, "depths": [1, 1, 1], "num_hidden_layers": 3, "spec_size": 256}
-        | audio,
+        audio_config={
+            "hidden_size": 32,
+            "patch_embeds_hidden_size": 8,
+            "depths": [1, 1, 1],
+            "num_attention_heads": [2, 2, 4],
+            "num_hidden_layers": 3,
+        },
         projection_dim=DIM,
     )
     model = ClapModel(config).eval()

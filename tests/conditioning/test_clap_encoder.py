@@ -166,5 +166,5 @@ def test_weights_that_do_not_fit_are_named(folder: Path, tmp_path: Path) -> None
 def test_without_transformers_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = ClapEncoder.from_pretrained(folder)
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(UserError, match='pip install "transformers>=5.0"'):
+    with pytest.raises(UserError, match=r'pip install "transformers>=5\.0"'):
         encoder.encode_text(TEXTS, 77)
