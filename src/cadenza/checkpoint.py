@@ -48,7 +48,7 @@ class Pretrained:
     The class names its configuration in `config_class` and keeps it in `self.config`. Building on the meta device
     leaves every tensor empty, so state must live in parameters and buffers. A (sub)module that registers
     *non-persistent* buffers defines `reset_buffers()`, which registers them anew from its configuration; loading calls
-    it on the target device.
+    it on the target device. A submodule with a true `float32_weights` is loaded in float32 whatever `dtype` says.
     """
 
     config_class: ClassVar[type[Config]]
@@ -160,9 +160,10 @@ def load_weights(
     # One mapping per tensor: pages that were touched stay resident until it is closed, and would be a second copy of
     # what is converted here, or packed later.
     state: dict[str, Tensor] = {}
+    exact = tuple(f"{name}." for name, part in module.named_modules() if getattr(part, "float32_weights", False))
     for name in expected:
         tensor = read_weights(path, (name,))[name]
-        state[name] = tensor.to(device, _kind(name, tensor, dtype))
+        state[name] = tensor.to(device, _kind(name, tensor, torch.float32 if name.startswith(exact) else dtype))
     assign_weights(module, state, path, device, dtype)
 
 
