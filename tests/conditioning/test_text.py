@@ -1,12 +1,11 @@
-"""Text conditions: the reference's embeddings, empty sentences, limits, word dropout."""
+"""Text conditions: the reference's embeddings, empty sentences, limits, normalisation."""
 
-import random
 from pathlib import Path
 
 import pytest
 import torch
 
-from cadenza.conditioning.text import TextConditioner, TextConfig, TextEncoder, drop_words
+from cadenza.conditioning.text import TextConditioner, TextConfig, TextEncoder
 from cadenza.errors import UserError
 from musicgen_oracles import NAMES, oracle
 
@@ -103,11 +102,11 @@ def test_two_linear_layers() -> None:
     }
 
 
-def test_words_are_dropped_one_by_one() -> None:
-    words = " ".join(map(str, range(2000)))
-    kept = drop_words(words, 0.3, random.Random(1)).split(" ")
-    assert 1300 < len(kept) < 1500  # five standard deviations around 1400
-    assert [word for word in words.split(" ") if word in set(kept)] == kept
-    assert drop_words(words, 0.0, random.Random(1)) == words
-    assert drop_words(words, 1.0, random.Random(1)) == ""
-    assert drop_words(words, 0.3, random.Random(1)) == drop_words(words, 0.3, random.Random(1))
+@torch.no_grad()
+def test_normalised_text() -> None:
+    """Sentences with the same meaningful words are one; a sentence of stop words says nothing."""
+    part = conditioner(normalize=True)
+    slow, other, nothing = part.prepare(["the slow sad pianos, playing", "Slow sad piano play!", "to the"])
+    assert torch.equal(slow, other)
+    assert nothing is None
+    assert torch.equal(slow, conditioner().prepare(["slow sad piano play"])[0])

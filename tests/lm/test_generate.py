@@ -12,6 +12,7 @@ from cadenza.errors import UserError
 from cadenza.lm.generate import CodesJob, Frames, GenerationConfig, generate_codes, new_slots
 from cadenza.lm.guidance import GuidedConditions
 from cadenza.lm.model import LM, LMConfig
+from cadenza.lm.patterns import ParallelConfig, PatternConfig
 from cadenza.lm.windows import Window, plan_windows
 
 TINY = LMConfig(codebook_size=32, dim=24, num_layers=2, num_heads=3, feed_forward_dim=48)
@@ -19,8 +20,8 @@ SAMPLED = GenerationConfig(top_k=12)
 GREEDY = GenerationConfig(greedy=True)
 
 
-def tiny() -> LM:
-    lm = LM(TINY).eval()
+def tiny(pattern: PatternConfig = TINY.pattern) -> LM:
+    lm = LM(TINY.model_copy(update={"pattern": pattern})).eval()
     lm.initialize(torch.Generator().manual_seed(3))
     for embedding in lm.embeddings:
         embedding.weight.data *= 3  # so that what was chosen decides what comes next

@@ -5,7 +5,6 @@ encoder belongs to no state dict of ours: it is frozen, has its own folder, and 
 precision.
 """
 
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from cadenza.checkpoint import WEIGHTS_FILE, Config, RestingWeights
 from cadenza.conditioning.base import Condition, Conditioner, Features, given_features, output_projection
+from cadenza.conditioning.normalize import normalize_text
 from cadenza.conditioning.t5 import T5Encoder, TextTokenizer
 from cadenza.errors import UserError
 
@@ -61,6 +61,7 @@ class TextConfig(Config):
     max_tokens: int = Field(512, ge=1, description="longest sentence accepted, tokens, `</s>` included")
     truncate: bool = Field(False, description="cut longer sentences instead of refusing them")
     pad_to: int | None = Field(None, ge=1, description="pad every batch to this many tokens; None: to its longest")
+    normalize: bool = Field(False, description="leave out stop words and use base forms (needs the extra `text`)")
 
 
 class TextConditioner(Conditioner):
@@ -83,7 +84,7 @@ class TextConditioner(Conditioner):
     def prepare(self, values: Sequence[object]) -> list[Features | None]:
         """Encode the distinct sentences once, each to `[tokens, E]`."""
         given = [given_features(v, self.config.dim, self.accepts) if isinstance(v, Tensor) else None for v in values]
-        texts = [None if isinstance(value, Tensor) else self._text(value) for value in values]
+        texts = [None if isinstance(value, Tensor) else self.sentence(value) for value in values]
         distinct = list(dict.fromkeys(text for text in texts if text is not None))
         if not distinct:
             return given
@@ -104,15 +105,11 @@ class TextConditioner(Conditioner):
     def forward(self, features: Sequence[Features | None], min_length: int = 1) -> Condition:
         return super().forward(features, max(min_length, self.config.pad_to or 1))
 
-    @staticmethod
-    def _text(value: object) -> str | None:
+    def sentence(self, value: object) -> str | None:
+        """What the encoder reads of a value; None if there is nothing to read. Raises UserError if it is no text."""
         if value is None:
             return None
         if not isinstance(value, str):
             raise UserError(f"a text is a string, not {type(value).__name__}")
-        return value if value.strip() else None
-
-
-def drop_words(text: str, probability: float, generator: random.Random) -> str:
-    """The text without some of its space-separated words, each dropped with `probability` (training only)."""
-    return " ".join(word for word in text.split(" ") if generator.random() >= probability)
+        text = normalize_text(value) if self.config.normalize else value
+        return text if text.strip() else None
