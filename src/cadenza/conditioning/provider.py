@@ -13,14 +13,18 @@ from pydantic import Field
 from torch import nn
 
 from cadenza.checkpoint import Config, Pretrained
+from cadenza.codec.base import Codec
 from cadenza.conditioning.base import Condition, Conditioner, Features
 from cadenza.conditioning.chroma import ChromaConditioner, ChromaConfig
+from cadenza.conditioning.clap import ClapConditioner, ClapConfig
 from cadenza.conditioning.embedding import EmbeddingConditioner, EmbeddingConfig
 from cadenza.conditioning.fuser import FusedConditions, FuserConfig, fuse
+from cadenza.conditioning.mert import Mert
+from cadenza.conditioning.style import StyleConditioner, StyleConfig
 from cadenza.conditioning.text import TextConditioner, TextConfig, TextEncoder
 from cadenza.errors import UserError
 
-ConditionerConfig = Annotated[TextConfig | ChromaConfig | EmbeddingConfig, Field(discriminator="kind")]
+ConditionerConfig = Annotated[TextConfig | ClapConfig | ChromaConfig | EmbeddingConfig, Field(discriminator="kind")]
 
 Prepared = dict[str, list[Features | None]]
 """Features per condition and item: what is expensive, done. Rows can be cached, dropped and mixed freely."""
@@ -105,6 +109,21 @@ class ConditionProvider(nn.Module, Pretrained):
                 raise UserError(f"the text encoder is {width} wide, the model expects {conditioner.config.dim}")
             conditioner.encoder = encoder
 
+    def attach_style_encoder(self, encoder: Mert) -> None:
+        """Give `encoder` to the style conditioners that hear by it."""
+        for conditioner in self.style_conditioners:
+            conditioner.attach(encoder)
+
+    def attach_codec(self, codec: Codec) -> None:
+        """Give the model's codec to the style conditioners that hear by it."""
+        for conditioner in self.style_conditioners:
+            conditioner.attach(codec)
+
+    @property
+    def style_conditioners(self) -> list[StyleConditioner]:
+        parts = (self.conditioner(name) for name in self.config.conditioners)
+        return [part for part in parts if isinstance(part, StyleConditioner)]
+
     def _text_conditioners(self, folder: str) -> list[TextConditioner]:
         parts = (self.conditioner(name) for name in self.config.conditioners)
         return [part for part in parts if isinstance(part, TextConditioner) and part.config.encoder == folder]
@@ -125,6 +144,11 @@ class ConditionProvider(nn.Module, Pretrained):
         for folder in provider._encoder_folders():
             if (Path(directory) / folder).is_dir():
                 provider.attach_text_encoder(TextEncoder.from_pretrained(Path(directory) / folder, device), folder)
+        for conditioner in provider.style_conditioners:
+            conditioner.load_encoder(directory)
+        for part in provider.children():
+            if isinstance(part, ClapConditioner):
+                part.load_encoder(directory, device)
         return provider
 
     def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None) -> None:
@@ -134,13 +158,22 @@ class ConditionProvider(nn.Module, Pretrained):
             encoder = self._text_conditioners(folder)[0].encoder
             if encoder is not None:
                 encoder.save_pretrained(Path(directory) / folder, dtype)
+        for conditioner in self.style_conditioners:
+            conditioner.save_encoder(directory, dtype)
+        for part in self.children():
+            if isinstance(part, ClapConditioner):
+                part.save_encoder(directory, dtype)
 
 
 def _build(config: ConditionerConfig, dim: int) -> Conditioner:
     match config:
         case TextConfig():
             return TextConditioner(config, dim)
+        case ClapConfig():
+            return ClapConditioner(config, dim)
         case ChromaConfig():
             return ChromaConditioner(config, dim)
+        case StyleConfig():
+            return StyleConditioner(config, dim)
         case EmbeddingConfig():
             return EmbeddingConditioner(config, dim)

@@ -41,8 +41,8 @@ def read_clap(own: Mapping[str, Any], state: Mapping[str, Tensor], source: str |
     }
 
 
-def write_clap(config: ClapConfig, name: str) -> dict[str, Any]:
-    """Settings of the condition `name`. audiocraft will look for the towers of its own configuration.
+def write_clap(config: ClapConfig) -> dict[str, Any]:
+    """Settings of the condition. audiocraft will look for the towers of its own configuration.
 
     Raises UserError for what it cannot express.
     """
@@ -58,7 +58,7 @@ def write_clap(config: ClapConfig, name: str) -> dict[str, Any]:
         "max_audio_length": config.window_seconds,
         "audio_stride": config.stride_seconds,
         "dim": config.dim,
-        "attribute": name,
+        "attribute": "description",
         "normalize": config.normalize,
         "quantize": config.quantize,
         "n_q": config.num_codebooks,

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from cadenza.checkpoint import parse_config
 from cadenza.conditioning.chroma import ChromaConfig
+from cadenza.conditioning.clap import ClapConfig
 from cadenza.conditioning.provider import ConditionerConfig, ConditioningConfig, ConditionProvider
 from cadenza.conditioning.text import TextConfig
 from cadenza.convert.assemble import require
+from cadenza.convert.audiocraft_clap import read_clap, rename_clap, write_clap
 from cadenza.convert.names import Names
 from cadenza.convert.settings import Settings
 from cadenza.errors import CheckpointError, UserError
@@ -141,10 +143,11 @@ def buffers_of(config: ConditioningConfig) -> dict[str, Tensor]:
 
 
 def _fuser(settings: Settings, parts: Mapping[str, Mapping[str, Any]], source: str | Path) -> dict[str, Any]:
-    """Conditions are visited text first, and each one prepended stands in front of the former: so chroma, then text."""
+    """Conditions are visited text first, sound next, then what is both (CLAP), and each one prepended stands in front
+    of the former: so chroma, then text."""
     fuser = settings.get("fuser") or {}
     require(fuser, {"cross_attention_pos_emb": False, "input_interpolate": []}, source)
-    visited = sorted(parts, key=lambda name: parts[name]["kind"] != "text")  # stable: text conditions first
+    visited = sorted(parts, key=lambda name: {"text": 0, "clap": 2}.get(parts[name]["kind"], 1))  # stable
     lists = {mode: set(fuser.get(mode) or ()) for mode in ("cross", "prepend", "sum")}
     return {
         "cross": [name for name in visited if name in lists["cross"]],
@@ -158,12 +161,12 @@ def _fuser(settings: Settings, parts: Mapping[str, Mapping[str, Any]], source: s
 
 
 def _read_t5(foreign: Foreign) -> dict[str, Any]:
-    require(foreign.own, {"finetune": False, "normalize_text": False}, foreign.source)
-    return {"kind": "text", "dim": foreign.width or 768}
+    require(foreign.own, {"finetune": False}, foreign.source)
+    return {"kind": "text", "dim": foreign.width or 768, "normalize": bool(foreign.own.get("normalize_text"))}
 
 
 def _write_t5(config: TextConfig, text_encoder: str | None) -> dict[str, Any]:
-    return {"name": text_encoder, "finetune": False, "word_dropout": 0.0, "normalize_text": False}
+    return {"name": text_encoder, "finetune": False, "word_dropout": 0.0, "normalize_text": config.normalize}
 
 
 # ---- melody ----------------------------------------------------------------------------------------------------------
@@ -177,7 +180,9 @@ def _read_chroma(foreign: Foreign) -> dict[str, Any]:
     window = foreign.state.get(_WINDOW.removeprefix("."))
     # Stored in 16 bits it is a rounded one.
     if window is not None and not torch.allclose(window.float(), torch.hann_window(window.numel()), atol=1e-2):
-        raise CheckpointError(f"{foreign.source}: its analysis window is not a Hann window: this melody extractor is not supported")
+        raise CheckpointError(
+            f"{foreign.source}: its analysis window is not a Hann window: this melody extractor is not supported"
+        )
     hop = 2**exponent // 4
     frames = 1 + int(foreign.segment_seconds * rate) // hop
     return {
@@ -221,5 +226,11 @@ KINDS = {
         _write_chroma,
         ChromaConfig,
         constants=lambda config: {_WINDOW.removeprefix("."): torch.hann_window(config.n_fft)},
+    ),
+    "clap": Kind(
+        lambda foreign: read_clap(foreign.own, foreign.state, foreign.source),
+        lambda config, _: write_clap(config),
+        ClapConfig,
+        rename_clap,
     ),
 }
