@@ -24,7 +24,9 @@ from cadenza.conditioning.style import StyleConditioner, StyleConfig
 from cadenza.conditioning.text import TextConditioner, TextConfig, TextEncoder
 from cadenza.errors import UserError
 
-ConditionerConfig = Annotated[TextConfig | ClapConfig | ChromaConfig | EmbeddingConfig, Field(discriminator="kind")]
+ConditionerConfig = Annotated[
+    TextConfig | ClapConfig | ChromaConfig | StyleConfig | EmbeddingConfig, Field(discriminator="kind")
+]
 
 Prepared = dict[str, list[Features | None]]
 """Features per condition and item: what is expensive, done. Rows can be cached, dropped and mixed freely."""
@@ -110,19 +112,16 @@ class ConditionProvider(nn.Module, Pretrained):
             conditioner.encoder = encoder
 
     def attach_style_encoder(self, encoder: Mert) -> None:
-        """Give `encoder` to the style conditioners that hear by it."""
-        for conditioner in self.style_conditioners:
-            conditioner.attach(encoder)
+        """Give MERT to the style conditioners that hear by it."""
+        for part in self.children():
+            if isinstance(part, StyleConditioner):
+                part.attach(encoder)
 
     def attach_codec(self, codec: Codec) -> None:
         """Give the model's codec to the style conditioners that hear by it."""
-        for conditioner in self.style_conditioners:
-            conditioner.attach(codec)
-
-    @property
-    def style_conditioners(self) -> list[StyleConditioner]:
-        parts = (self.conditioner(name) for name in self.config.conditioners)
-        return [part for part in parts if isinstance(part, StyleConditioner)]
+        for part in self.children():
+            if isinstance(part, StyleConditioner):
+                part.attach(codec)
 
     def _text_conditioners(self, folder: str) -> list[TextConditioner]:
         parts = (self.conditioner(name) for name in self.config.conditioners)
@@ -144,11 +143,11 @@ class ConditionProvider(nn.Module, Pretrained):
         for folder in provider._encoder_folders():
             if (Path(directory) / folder).is_dir():
                 provider.attach_text_encoder(TextEncoder.from_pretrained(Path(directory) / folder, device), folder)
-        for conditioner in provider.style_conditioners:
-            conditioner.load_encoder(directory)
         for part in provider.children():
             if isinstance(part, ClapConditioner):
                 part.load_encoder(directory, device)
+            if isinstance(part, StyleConditioner):
+                part.load_encoder(directory)
         return provider
 
     def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None) -> None:
@@ -158,10 +157,8 @@ class ConditionProvider(nn.Module, Pretrained):
             encoder = self._text_conditioners(folder)[0].encoder
             if encoder is not None:
                 encoder.save_pretrained(Path(directory) / folder, dtype)
-        for conditioner in self.style_conditioners:
-            conditioner.save_encoder(directory, dtype)
         for part in self.children():
-            if isinstance(part, ClapConditioner):
+            if isinstance(part, ClapConditioner | StyleConditioner):
                 part.save_encoder(directory, dtype)
 
 

@@ -12,6 +12,7 @@ pass its mood, all six almost its notes.
 import math
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -25,6 +26,7 @@ from cadenza.codec.base import Codec
 from cadenza.codec.quantize import ResidualQuantizer
 from cadenza.codec.stereo import StereoCodec
 from cadenza.conditioning.base import Condition, Conditioner, Features, given_features, output_projection
+from cadenza.conditioning.mert import Mert
 from cadenza.errors import UserError
 from cadenza.nn.positional import sinusoidal_positions
 from cadenza.nn.transformer import TransformerLayer
@@ -92,11 +94,10 @@ class CodecExtractor(NamedTuple):
 
     @torch.no_grad()
     def extract(self, excerpt: Audio, device: torch.device) -> Float[Tensor, "T F"]:
-        """Codes, as numbers; of a stereo codec, those of the mean of both channels."""
-        codec = self.codec.mono if isinstance(self.codec, StereoCodec) else self.codec
-        wave = excerpt.with_channels(codec.channels).resample(codec.sample_rate)
-        samples = torch.from_numpy(wave.samples[None]).to(next(codec.parameters()).device)
-        return codec.encode(samples).codes[0, : self.num_codebooks].T.to(device, torch.float32)
+        """Codes, as numbers."""
+        wave = excerpt.with_channels(self.codec.channels).resample(self.codec.sample_rate)
+        samples = torch.from_numpy(wave.samples[None]).to(next(self.codec.parameters()).device)
+        return self.codec.encode(samples).codes[0, : self.num_codebooks].T.to(device, torch.float32)
 
 
 class StyleBottleneck(nn.Module):
@@ -206,7 +207,7 @@ class StyleConditioner(Conditioner):
             raise UserError(
                 f"no style encoder: put MERT into the folder {self.config.encoder!r} beside the weights"
                 if self.config.extractor == "mert"
-                else "no style encoder: hand the codec over (`attach_codec`)"
+                else "nothing hears the style: hand the codec over (`ConditionProvider.attach_codec`)"
             )
         device, _ = self.parameters_like()
         extracted = self.extractor.extract(excerpt, device)
@@ -254,3 +255,35 @@ class StyleConditioner(Conditioner):
         if not isinstance(style.seed, int) or style.seed < 0:
             raise UserError(f"seed {style.seed!r:.40}: choose a whole number from 0 on")
         return int(random.Random(style.seed).random() * (room + 1))
+
+    # ---- what hears --------------------------------------------------------------------------------------------------
+
+    def attach(self, extractor: Mert | Codec) -> None:
+        """Hear by MERT, or by the model's codec, as the configuration says; the other is not needed. UserError if it
+        does not fit.
+        """
+        config = self.config
+        if isinstance(extractor, Mert) and config.extractor == "mert":
+            if extractor.config.dim != config.extractor_dim:
+                found = extractor.config.dim
+                raise UserError(f"the style encoder is {found} wide, the model expects {config.extractor_dim}")
+            self.extractor = extractor
+        elif isinstance(extractor, Codec) and config.extractor == "encodec":
+            mono = extractor.mono if isinstance(extractor, StereoCodec) else extractor
+            if mono.num_codebooks < config.codec_codebooks or mono.codebook_size != config.codec_codebook_size:
+                raise UserError(
+                    f"the codec has {mono.num_codebooks} codebooks of {mono.codebook_size}, the style condition hears "
+                    f"{config.codec_codebooks} of {config.codec_codebook_size}"
+                )
+            self.extractor = CodecExtractor(mono, config.codec_codebooks)
+
+    def load_encoder(self, directory: str | Path) -> None:
+        """Take MERT from its folder in `directory`, if it is there: without it, vectors still work."""
+        folder = Path(directory) / self.config.encoder
+        if self.config.extractor == "mert" and folder.is_dir():
+            self.attach(Mert.from_pretrained(folder))
+
+    def save_encoder(self, directory: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write MERT, if there is one, into its folder in `directory`."""
+        if isinstance(self.extractor, Mert):
+            self.extractor.save_pretrained(Path(directory) / self.config.encoder, dtype)

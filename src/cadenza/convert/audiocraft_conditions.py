@@ -15,9 +15,11 @@ from cadenza.checkpoint import parse_config
 from cadenza.conditioning.chroma import ChromaConfig
 from cadenza.conditioning.clap import ClapConfig
 from cadenza.conditioning.provider import ConditionerConfig, ConditioningConfig, ConditionProvider
+from cadenza.conditioning.style import StyleConfig
 from cadenza.conditioning.text import TextConfig
 from cadenza.convert.assemble import require
 from cadenza.convert.audiocraft_clap import read_clap, rename_clap, write_clap
+from cadenza.convert.audiocraft_style import read_style, rename_style, write_style
 from cadenza.convert.names import Names
 from cadenza.convert.settings import Settings
 from cadenza.errors import CheckpointError, UserError
@@ -232,5 +234,11 @@ KINDS = {
         lambda config, _: write_clap(config),
         ClapConfig,
         rename_clap,
+    ),
+    "style": Kind(
+        lambda foreign: read_style(foreign.own, foreign.state, foreign.source),
+        lambda config, _: write_style(config),
+        StyleConfig,
+        rename_style,
     ),
 }
