@@ -16,7 +16,8 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -28,6 +29,7 @@ from cadenza.evaluate.chroma import Chroma, chroma_similarity, measure_chroma
 from cadenza.evaluate.intervals import Interval, mean_interval
 from first_model import through_codec
 from hum import Tune, hum, tunes
+from takes import keep
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
@@ -128,14 +130,9 @@ def make(
         heard = Audio.read(hum(tune).write(folder / f"{number:02d}_tune.wav", loudness_lufs=None))
         took = {}
         for kind, melody in (("with", heard), ("without", None)):
-            path = folder / f"{number:02d}_{kind}.flac"
             asked = {"text": prompt, "seed": number, "duration": duration, "tune": fingerprint(melody)}
-            if not (resume and path.exists() and Audio.read(path).metadata.get("asked") == asked):
-                began = time.perf_counter()
-                audio = model.generate(prompt, duration=duration, seed=number, melody=melody)
-                record = {"asked": asked, "seconds_to_make": time.perf_counter() - began}
-                replace(audio, metadata=record).write(path, loudness_lufs=None)
-            took[kind] = Audio.read(path)
+            call = partial(model.generate, prompt, duration=duration, seed=number, melody=melody)
+            took[kind] = keep(folder / f"{number:02d}_{kind}.flac", asked, call, resume)
         seconds = tuple(float(took[kind].metadata["seconds_to_make"]) for kind in ("with", "without"))
         measured = (measure_chroma(audio) for audio in (heard, took["with"], took["without"], through(heard)))
         row = Row(prompt, tune, *measured, (seconds[0], seconds[1]))
