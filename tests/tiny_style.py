@@ -33,9 +33,9 @@ def random_weights(module: nn.Module, seed: int = 0) -> dict[str, Tensor]:
     return state
 
 
-def tiny_mert(seed: int = 0) -> Mert:
-    weights = random_weights(_hubert(MERT_CONFIG), seed)
-    return Mert(MERT_CONFIG, {_file_name(name): tensor for name, tensor in weights.items()})
+def tiny_mert(seed: int = 0, config: MertConfig = MERT_CONFIG) -> Mert:
+    weights = random_weights(_hubert(config), seed)
+    return Mert(config, {_file_name(name): tensor for name, tensor in weights.items()})
 
 
 def tiny_style(config: StyleConfig = STYLE_CONFIG, dim: int = 8, seed: int = 0) -> StyleConditioner:

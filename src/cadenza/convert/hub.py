@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cadenza.checkpoint import CONFIG_FILE, WEIGHTS_FILE, read_json
 from cadenza.convert.audiocraft import CODEC_FILE, LM_FILE, Part
+from cadenza.convert.audiocraft_style import PICKLED_WEIGHTS
 from cadenza.convert.official import ENCODERS
 from cadenza.errors import CadenzaError, CheckpointError
 
@@ -27,7 +28,7 @@ def find_musicgen(repository: str) -> Path:
 
 
 def find_part(name: str, part: Part) -> Path:
-    """The directory (or file) of a text encoder or codec that a checkpoint names: a local path, or a repository."""
+    """The directory (or file) of an encoder or codec that a checkpoint names: a local path, or a repository."""
     local = Path(name)
     if local.exists():
         return local
@@ -36,7 +37,7 @@ def find_part(name: str, part: Part) -> Path:
         raise CheckpointError(
             f"the checkpoint needs the model {name!r}, which is neither a path nor a repository's name"
         )
-    return _find(repository, (part,))
+    return _find(repository, ("style encoder", "style encoder, pickled") if part == "style encoder" else (part,))
 
 
 _FORMATS: dict[str, tuple[str, ...]] = {
@@ -44,8 +45,10 @@ _FORMATS: dict[str, tuple[str, ...]] = {
     "transformers": (CONFIG_FILE, WEIGHTS_FILE, "tokenizer.json"),
     "text encoder": (CONFIG_FILE, WEIGHTS_FILE, "tokenizer.json"),
     "codec": (CONFIG_FILE, WEIGHTS_FILE),
+    "style encoder": (CONFIG_FILE, WEIGHTS_FILE),
+    "style encoder, pickled": (CONFIG_FILE, PICKLED_WEIGHTS),
 }
-_OPTIONAL = ("generation_config.json",)
+_OPTIONAL = ("generation_config.json", "preprocessor_config.json")
 
 
 def _find(repository: str, formats: Iterable[str]) -> Path:

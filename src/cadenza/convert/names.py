@@ -124,7 +124,8 @@ def scatter(names: Names, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The foreign state dict of ours."""
     result: dict[str, Tensor] = {}
     for name, pieces in names.items():
-        result |= zip(pieces, state[name].chunk(len(pieces)), strict=True)
+        parts = (state[name],) if len(pieces) == 1 else state[name].chunk(len(pieces))  # a counter is no vector
+        result |= zip(pieces, parts, strict=True)
     return result
 
 
