@@ -1,4 +1,4 @@
-"""`cadenza convert` to another library's files and back gives the same music."""
+"""`cadenza convert` to another library's files and back gives the same music; to fewer bits, to stereo."""
 
 import numpy as np
 import pytest
@@ -36,6 +36,26 @@ def test_fewer_bits(cadenza, model, precision):
         assert words in result.err
 
 
+def test_stereo_start(cadenza, model):
+    result = cadenza("convert", model, "stereo", "--stereo-start")
+    assert (result.code, result.out) == (0, "stereo: cadenza, stereo start\n")
+    assert cadenza("convert", model, "other", "--stereo-start", "--to", "audiocraft").code == 0
+    assert cadenza("generate", "x", "--seed", 1, "--duration", 0.3, "-o", "a.wav", "--model", "stereo").code == 0
+    audio = Audio.read("a.wav")
+    assert audio.samples.shape == (2, 9600)
+    assert not np.array_equal(*audio.samples)
+    for arguments, words in (
+        (("stereo", "x"), "tiny (stereo start) is in stereo already"),
+        ((f"{model}/codec", "x"), "is a codec, which both channels share: give the directory of a whole model"),
+        ((model, "x", "--precision", "int8"), "weights of int8 cannot be: leave one away"),
+        ((model, "stereo"), "exists already"),
+        (("nope", "x"), "no model 'nope'"),
+    ):
+        result = cadenza("convert", *arguments, "--stereo-start")
+        assert (result.code, result.err.count("\n")) == (2, 1), result.err
+        assert words in result.err
+
+
 def test_bad_input(cadenza, model, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("")
@@ -43,7 +63,7 @@ def test_bad_input(cadenza, model, tmp_path):
         ((model, "x", "--to", "onnx"), "unknown format 'onnx': use cadenza, audiocraft, transformers"),
         ((model, "full", "--to", "cadenza"), "exists already"),
         (("nope", "x", "--to", "cadenza"), "no model 'nope'"),
-        ((model, "x"), "Missing option '--to'"),
+        ((model, "x"), "missing option --to: give one of cadenza, audiocraft, transformers"),
     ):
         result = cadenza("convert", *arguments)
         assert (result.code, result.err.count("\n")) == (2, 1), result.err

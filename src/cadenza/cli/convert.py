@@ -1,4 +1,4 @@
-"""`cadenza convert`: models from one library's files to another's."""
+"""`cadenza convert`: models from one library's files to another's, into fewer bits, or into stereo."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,24 +12,39 @@ from cadenza.errors import UserError
 def convert(
     source: Annotated[str, typer.Argument(metavar="SRC", help="A model: directory, file or Hub name.")],
     target: Annotated[Path, typer.Argument(metavar="DST", help="A new directory.")],
-    form: Annotated[str, typer.Option("--to", metavar="FORMAT", help="cadenza, audiocraft or transformers.")],
+    form: Annotated[
+        str | None, typer.Option("--to", metavar="FORMAT", help="cadenza, audiocraft or transformers.")
+    ] = None,
     precision: Annotated[
         str | None, typer.Option(metavar="P", help="int8 or int4: quantise the language model (--to cadenza).")
     ] = None,
+    stereo_start: Annotated[
+        bool, typer.Option("--stereo-start", help="Make of a mono model what the training of a stereo one begins with.")
+    ] = False,
 ) -> None:
-    """Write a model (or a codec) in the files of another library, or in fewer bits."""
+    """Write a model (or a codec) in the files of another library, in fewer bits, or as the start of a stereo model."""
     show_notices()
     from cadenza.convert.formats import FORMATS, identify, read_codec, read_model, write_codec, write_model
+    from cadenza.convert.stereo import stereo_start as start_of
     from cadenza.loading import find_model, load
 
+    if form is None:
+        if not (stereo_start or precision):
+            raise UserError(f"missing option --to: give one of {', '.join(FORMATS)}")
+        form = "cadenza"
     if form not in FORMATS:
         raise UserError(f"unknown format {form!r}: use {', '.join(FORMATS)}")
+    if stereo_start and precision is not None:
+        raise UserError(f"a stereo start is there to be trained, and weights of {precision} cannot be: leave one away")
     path = Path(source)
     if path.exists() and identify(path)[1] == "codec":
         if precision is not None:
             raise UserError(f"{path} is a codec, which has no weights of {precision}: leave --precision away")
+        if stereo_start:
+            raise UserError(f"{path} is a codec, which both channels share: give the directory of a whole model")
         write_codec(read_codec(path), target, form)
     else:
         model = read_model(path) if path.exists() else load(find_model(source), "cpu", "fp32")
-        write_model(model, target, form, precision)
-    print(f"{target}: {form}" if precision is None else f"{target}: {form}, {precision}")
+        write_model(start_of(model) if stereo_start else model, target, form, precision)
+    notes = [form, *([precision] if precision else []), *(["stereo start"] if stereo_start else [])]
+    print(f"{target}: {', '.join(notes)}")
