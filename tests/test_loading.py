@@ -351,6 +351,6 @@ def test_the_cache_is_where_the_platform_keeps_caches(monkeypatch: pytest.Monkey
 def test_the_published_models_are_all_there() -> None:
     sizes = {"small", "medium", "large", "melody", "melody-large", "style"}
     stereo = {"stereo-small", "stereo-medium", "stereo-large", "stereo-melody", "stereo-melody-large"}
-    assert MODELS.keys() == {f"facebook/musicgen-{name}" for name in sizes | stereo}
+    assert MODELS.keys() == {f"facebook/musicgen-{name}" for name in sizes | stereo} | {"facebook/audiogen-medium"}
     assert all((model.channels == 2) == ("stereo" in name) for name, model in MODELS.items())
     assert all("NC" in model.licence for model in MODELS.values())

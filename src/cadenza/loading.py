@@ -22,8 +22,11 @@ from cadenza.pipelines.musicgen import MusicGen
 from cadenza.pipelines.placement import choose_device, choose_precision, companion_device
 
 ASSETS = Path(__file__).parent / "assets"
-CONVERSION = 1
-"""Raised whenever converted directories change, so that older ones in a cache are made again."""
+CONVERSION = 2
+"""Raised whenever converted directories change, so that older ones in a cache are made again.
+
+2: melody models listen to recordings; before, to a chromagram computed elsewhere.
+"""
 
 log = logging.getLogger("cadenza")
 

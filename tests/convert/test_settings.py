@@ -63,6 +63,7 @@ def settings() -> Settings:
         ("name", "model-2048-1"),
         ("chosen", 8),
         ("escaped", "${not.a.reference}"),
+        ("dora", {"dir": "/checkpoint/${oc.env:USER}/x"}),
     ],
 )
 def test_references_are_followed(settings: Settings, path: str, value: Any) -> None:
@@ -82,7 +83,7 @@ def test_what_is_not_asked_for_may_be_unresolvable(settings: Settings) -> None:
     ("path", "message"),
     [
         ("user", "user depends on .*oc.env:USER.*not looked up"),
-        ("dora", "dora.dir depends on .*oc.env:USER"),
+        ("dora.dir", "dora.dir depends on .*oc.env:USER"),
         ("run", "run depends on .*python:"),
         ("loop", "refers to itself"),
         ("lost", "refers to no.such.key, which is not there"),

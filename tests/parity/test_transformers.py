@@ -17,39 +17,7 @@ from cadenza.convert.transformers import read_musicgen, write_musicgen, write_te
 from cadenza.errors import CheckpointError, UserError
 from cadenza.lm.patterns import ParallelConfig
 from cadenza.pipelines.musicgen import MusicGen
-
-T5 = Path(__file__).parent / "t5_tiny"
-TEXTS = ["happy rock song with guitar and drums", "slow sad piano melody"]
-FRAMES = 12
-# Float32 sums in another order; measured 7e-6 on logits of size 7 and 3e-7 on audio of size 0.5.
-CLOSE = {"atol": 3e-5, "rtol": 1e-5}
-
-CODECS: dict[str, dict[str, Any]] = {
-    "24 kHz": {"num_filters": 4, "hidden_size": 16, "codebook_size": 32, "target_bandwidths": [1.5, 3.0]},
-    "32 kHz": {
-        "sampling_rate": 32000,
-        "target_bandwidths": [1.2],
-        "num_filters": 4,
-        "upsampling_ratios": [8, 5, 4, 4],
-        "codebook_size": 64,
-        "hidden_size": 16,
-        "use_causal_conv": False,
-        "use_conv_shortcut": False,
-    },
-    "48 kHz": {
-        "sampling_rate": 48000,
-        "audio_channels": 2,
-        "normalize": True,
-        "chunk_length_s": 0.1,
-        "overlap": 0.01,
-        "num_filters": 4,
-        "hidden_size": 16,
-        "codebook_size": 32,
-        "norm_type": "time_group_norm",
-        "use_causal_conv": False,
-        "target_bandwidths": [1.5, 3.0],
-    },
-}
+from transformers_models import CLOSE, CODECS, FRAMES, T5, TEXTS, random_codec, random_musicgen, their_audio, tokens
 
 
 @pytest.fixture(autouse=True)
@@ -58,56 +26,6 @@ def quiet() -> None:
 
     transformers.logging.set_verbosity_error()  # it warns that its own special token is beyond the vocabulary
     transformers.utils.logging.disable_progress_bar()
-
-
-def random_codec(kind: str) -> Any:
-    from transformers import EncodecConfig, EncodecModel
-
-    torch.manual_seed(0)
-    codec = EncodecModel(EncodecConfig(**CODECS[kind])).eval()
-    for layer in codec.quantizer.layers:
-        layer.codebook.embed.normal_()
-    return codec
-
-
-def random_musicgen(stereo: bool) -> Any:
-    from transformers import MusicgenConfig, MusicgenDecoderConfig, MusicgenForConditionalGeneration, T5EncoderModel
-
-    torch.manual_seed(0)
-    text, codec = T5EncoderModel.from_pretrained(T5), random_codec("32 kHz")
-    decoder = MusicgenDecoderConfig(
-        vocab_size=64,
-        num_hidden_layers=2,
-        ffn_dim=64,
-        num_attention_heads=4,
-        hidden_size=32,
-        num_codebooks=8 if stereo else 4,
-        audio_channels=2 if stereo else 1,
-        pad_token_id=64,
-        bos_token_id=64,
-        dropout=0.0,
-        initializer_factor=0.3,
-    )
-    config = MusicgenConfig(
-        text_encoder=text.config.to_dict(), audio_encoder=codec.config.to_dict(), decoder=decoder.to_dict()
-    )
-    model = MusicgenForConditionalGeneration(config).eval()
-    model.text_encoder.load_state_dict(text.state_dict())
-    model.audio_encoder.load_state_dict(codec.state_dict())
-    for key in ("decoder_start_token_id", "pad_token_id", "bos_token_id"):
-        setattr(model.generation_config, key, 64)
-    return model
-
-
-def tokens() -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(T5)(TEXTS, padding=True, return_tensors="pt")
-
-
-def their_audio(model: Any, batch: Any, **settings: Any) -> torch.Tensor:
-    # The start step is given; the last codebook ends three steps after the first.
-    return model.generate(**batch, do_sample=False, max_new_tokens=FRAMES + 3, **settings)
 
 
 def conditions_of(model: MusicGen) -> Any:
@@ -190,45 +108,6 @@ def test_musicgen_agrees_and_goes_back(stereo: bool, tmp_path: Path) -> None:
     # Without settings of the caller's: start token, guidance and length come from the written generation_config.json.
     assert torch.equal(their_audio(again, processed), expected)
     assert again.generation_config.max_length == 1504  # 30 s
-
-
-@torch.no_grad()
-def test_melody_models_agree_on_given_conditions(tmp_path: Path) -> None:
-    from transformers import (
-        AutoTokenizer,
-        MusicgenMelodyConfig,
-        MusicgenMelodyDecoderConfig,
-        MusicgenMelodyForConditionalGeneration,
-    )
-
-    text_model = random_musicgen(False)
-    decoder = {**text_model.config.decoder.to_dict(), "model_type": "musicgen_melody_decoder"}
-    decoder = MusicgenMelodyDecoderConfig(
-        **{key: value for key, value in decoder.items() if key in MusicgenMelodyDecoderConfig().to_dict()}
-    )
-    config = MusicgenMelodyConfig(
-        text_encoder=text_model.config.text_encoder.to_dict(),
-        audio_encoder=text_model.config.audio_encoder.to_dict(),
-        decoder=decoder.to_dict(),
-        chroma_length=6,
-    )
-    torch.manual_seed(1)
-    theirs = MusicgenMelodyForConditionalGeneration(config).eval()
-    theirs.save_pretrained(tmp_path)
-    AutoTokenizer.from_pretrained(T5).save_pretrained(tmp_path)
-    ours = read_musicgen(tmp_path)
-    batch = tokens()
-    chroma = torch.nn.functional.one_hot(torch.randint(0, 12, (2, 6)), 12).float()
-    sequence, _ = ours.lm.pattern.build(torch.randint(0, 64, (2, 4, 9)), 64)
-    expected = theirs(**batch, input_features=chroma, decoder_input_ids=sequence.flatten(0, 1)).logits
-    expected = expected.view(2, 4, -1, 64)[:, :, -sequence.shape[2] :]
-
-    prepared = ours.conditioning.prepare(
-        [{"description": text, "self_wav": row} for text, row in zip(TEXTS, chroma, strict=True)]
-    )
-    torch.testing.assert_close(ours.lm(sequence, ours.conditioning(prepared)), expected, **CLOSE)
-    with pytest.raises(UserError, match="only condition must be a text"):
-        write_musicgen(ours, tmp_path / "back")
 
 
 @torch.no_grad()

@@ -90,7 +90,7 @@ class ChromaConditioner(Conditioner):
     @torch.no_grad()
     def prepare(self, values: Sequence[object]) -> list[Features | None]:
         """The chromagram of each recording, whole: `window` cuts what a model sees of it."""
-        return [None if value is None else self._features(value) for value in values]
+        return [self.null() if value is None else self._features(value) for value in values]
 
     def _features(self, value: object) -> Features:
         if isinstance(value, Tensor):
@@ -112,7 +112,9 @@ class ChromaConditioner(Conditioner):
         audio, config = melody.audio, self.config
         seconds, least = audio.duration_seconds, config.hop / config.sample_rate
         if seconds < least:
-            raise UserError(f"the melody lasts {seconds:.4f} s ({audio.num_samples} samples): give at least {least:g} s")
+            raise UserError(
+                f"the melody lasts {seconds:.4f} s ({audio.num_samples} samples): give at least {least:g} s"
+            )
         if not audio.samples.any():
             raise UserError(f"the melody is silent for {seconds:g} s: give a recording that sounds")
         from cadenza.conditioning.stems import find_separator

@@ -1,4 +1,4 @@
-"""The published models of the MusicGen family, as data (reference: Meta's model cards).
+"""The published models of the MusicGen family and of AudioGen, as data (reference: Meta's model cards).
 
 In: a name as on the Hugging Face Hub. Out: what kind of model it is and what its weights may be used for.
 """
@@ -30,6 +30,7 @@ MODELS = {
     "facebook/musicgen-stereo-melody": Official("text, melody", "1.5B", 2),
     "facebook/musicgen-stereo-melody-large": Official("text, melody", "3.3B", 2),
     "facebook/musicgen-style": Official("text, style", "1.5B"),
+    "facebook/audiogen-medium": Official("text", "1.5B"),
 }
 
 CODECS = ("facebook/encodec_24khz", "facebook/encodec_32khz", "facebook/encodec_48khz")

@@ -6,7 +6,9 @@ In: parts, or a `MusicGen`. Out: a codec that fits the language model; the parts
 from cadenza.codec.base import Codec
 from cadenza.codec.encodec import EnCodec
 from cadenza.codec.stereo import StereoCodec
-from cadenza.conditioning.text import TextConditioner, TextEncoder
+from cadenza.conditioning.chroma import ChromaConfig
+from cadenza.conditioning.provider import ConditioningConfig
+from cadenza.conditioning.text import TextConditioner, TextConfig, TextEncoder
 from cadenza.errors import CheckpointError, UserError
 from cadenza.pipelines.musicgen import MusicGen
 
@@ -42,3 +44,15 @@ def text_encoder(model: MusicGen) -> TextEncoder | None:
     """The frozen encoder of the text condition."""
     conditioner = model.conditioning.conditioner(model.config.text_condition)
     return conditioner.encoder if isinstance(conditioner, TextConditioner) else None
+
+
+def roles(config: ConditioningConfig) -> dict[str, str]:
+    """Which condition hears the prompt and which the melody, as fields of a `MusicGenConfig`; none for a part that the
+    model does not listen to.
+    """
+    fields = {TextConfig: "text_condition", ChromaConfig: "melody_condition"}
+    found: dict[str, str] = {}
+    for name, part in config.conditioners.items():
+        if type(part) in fields:
+            found.setdefault(fields[type(part)], name)
+    return found

@@ -2,7 +2,7 @@
 
 In: the YAML text. Out: plain values, each resolved when it is asked for. Only references to other keys are followed
 (absolute, or relative with leading dots, as in OmegaConf); a resolver such as `${oc.env:USER}` is never called: a value
-that truly depends on one is refused by name.
+that is asked for and depends on one is refused by name; in a whole tree, it stays as it is written.
 """
 
 import re
@@ -17,6 +17,10 @@ from cadenza.errors import CheckpointError
 _INNERMOST = re.compile(r"(?<!\\)\$\{([^${}]*)\}")
 _MISSING = "???"
 _MAX_CHARACTERS = 2_000_000  # the official files hold about 20,000
+
+
+class _NotLookedUp(CheckpointError):
+    """A value depends on a resolver."""
 
 
 class Settings:
@@ -79,9 +83,9 @@ class Settings:
 
     def _resolve(self, value: Any, place: tuple[str, ...], trail: tuple[str, ...]) -> Any:
         if isinstance(value, dict):
-            return {key: self._resolve(part, (*place, str(key)), trail) for key, part in value.items()}
+            return {key: self._inside(part, (*place, str(key)), trail) for key, part in value.items()}
         if isinstance(value, list):
-            return [self._resolve(part, (*place, str(index)), trail) for index, part in enumerate(value)]
+            return [self._inside(part, (*place, str(index)), trail) for index, part in enumerate(value)]
         if not isinstance(value, str):
             return value
         while (match := _INNERMOST.search(value)) is not None:
@@ -91,13 +95,20 @@ class Settings:
             value = f"{value[: match.start()]}{found}{value[match.end() :]}"
         return value.replace("\\${", "${")
 
+    def _inside(self, value: Any, place: tuple[str, ...], trail: tuple[str, ...]) -> Any:
+        """A part of a tree. Most of a tree is looked at by nobody, such as the paths of those who trained."""
+        try:
+            return self._resolve(value, place, trail)
+        except _NotLookedUp:
+            return value
+
     def _follow(self, reference: str, place: tuple[str, ...], trail: tuple[str, ...]) -> Any:
         """The value that `${reference}`, standing at `place`, means."""
         where = ".".join(place)
         if reference in trail:
             raise CheckpointError(f"{self._source}: in its xp.cfg, {where} refers to itself through ${{{reference}}}")
         if ":" in reference or not reference:
-            raise CheckpointError(
+            raise _NotLookedUp(
                 f"{self._source}: in its xp.cfg, {where} depends on ${{{reference}}}, which is not looked up"
             )
         dots = len(reference) - len(reference.lstrip("."))

@@ -1,7 +1,7 @@
 """MusicGen in the directories of `transformers`.
 
 In: a directory of `MusicgenForConditionalGeneration` or `MusicgenMelodyForConditionalGeneration`. Out: a `MusicGen`;
-and, for text models, back to a directory that `transformers` loads, processor included.
+and back to a directory that `transformers` loads, processor included.
 
 There, padding is masked out of cross-attention, and generation can only follow the delay pattern.
 """
@@ -16,18 +16,25 @@ from torch import Tensor
 from cadenza.checkpoint import CONFIG_FILE, WEIGHTS_FILE, parse_config, read_json, write_json
 from cadenza.checkpoint import write_weights as write_tensors
 from cadenza.codec.stereo import StereoCodec
-from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
 from cadenza.conditioning.t5 import TIED_EMBEDDING, T5Config, T5Encoder, TextTokenizer
-from cadenza.conditioning.text import TextConfig, TextEncoder
+from cadenza.conditioning.text import TextEncoder
 from cadenza.convert.assemble import assemble, reading, require
 from cadenza.convert.names import Names, scatter, transformers_codec, transformers_lm
-from cadenza.convert.parts import fit_codec, mono_codec, text_encoder
+from cadenza.convert.parts import fit_codec, mono_codec, roles, text_encoder
 from cadenza.convert.transformers_codec import (
     PREPROCESSOR_FILE,
     codec_from,
     codec_settings,
     preprocessor_settings,
     read_state,
+)
+from cadenza.convert.transformers_conditions import (
+    extractor_settings,
+    melody_of,
+    melody_settings,
+    projection_names,
+    read_conditions,
+    reasons_against,
 )
 from cadenza.errors import CheckpointError, UserError
 from cadenza.files import atomic_directory
@@ -37,8 +44,6 @@ from cadenza.lm.patterns import DelayConfig
 from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
 
 MODEL_TYPES = ("musicgen", "musicgen_melody")
-_TEXT, _MELODY = "description", "self_wav"
-_PROJECTIONS = {_TEXT: "enc_to_dec_proj.", _MELODY: "audio_enc_to_dec_proj."}
 _OLD_POSITIONS = "model.decoder.embed_positions.weights"  # a table that some files hold and none needs
 
 _DECODER_DEFAULTS: dict[str, Any] = {
@@ -90,9 +95,8 @@ def read_musicgen(directory: str | Path, name: str = "unnamed", licence: str = "
     text_section = _section(settings, "text_encoder", directory)
     require(text_section, {"model_type": "t5"}, directory)
     encoder = _read_text_encoder({**_T5_DEFAULTS, **text_section}, _part(state, "text_encoder."), directory)
-    widths = {_MELODY: settings.get("num_chroma", 12)} if melody else {}
-    widths[_TEXT] = encoder.model.config.dim
-    conditioning = _conditioning(widths, lm_config.dim, state, directory)
+    with reading(directory):
+        conditioning = read_conditions(settings, encoder.model.config.dim, lm_config.dim, state, directory)
     conditioning.attach_text_encoder(encoder)
     stereo = decoder["audio_channels"] == 2
     guidance = 3.0
@@ -100,13 +104,17 @@ def read_musicgen(directory: str | Path, name: str = "unnamed", licence: str = "
         with reading(directory):
             guidance = float(read_json(directory / "generation_config.json").get("guidance_scale") or guidance)
     config = MusicGenConfig(
-        name=name, licence=licence, stereo=stereo, text_condition=_TEXT, generation=GenerationConfig(guidance=guidance)
+        name=name,
+        licence=licence,
+        stereo=stereo,
+        generation=GenerationConfig(guidance=guidance),
+        **roles(conditioning.config),
     )
     return MusicGen(fit_codec(codec, lm_config.num_codebooks, stereo, directory), lm, conditioning, config)
 
 
 def write_musicgen(model: MusicGen, directory: str | Path) -> None:
-    """Write a directory for `MusicgenForConditionalGeneration` and its processor.
+    """Write a directory for `MusicgenForConditionalGeneration`, or its melody form, and its processor.
 
     Raises UserError for what `transformers` cannot express.
     """
@@ -121,15 +129,21 @@ def write_musicgen(model: MusicGen, directory: str | Path) -> None:
         for name, tensor in scatter(transformers_codec(codec), codec.state_dict()).items()
     }
     state |= {f"decoder.{name}": tensor for name, tensor in scatter(transformers_lm(lm), lm.state_dict()).items()}
-    state |= scatter(_projection_names(provider), provider.state_dict())
+    state |= scatter(projection_names(provider), provider.state_dict())
+    melody = melody_of(provider.config)
+    preprocessor = (
+        preprocessor_settings(codec.config, model.codec.channels, "left")
+        if melody is None
+        else extractor_settings(melody, model.config.max_duration_seconds)
+    )
     with atomic_directory(directory) as temporary:
         # One precision for all parts, or loading would guess one of them for the whole.
         write_tensors(temporary / WEIGHTS_FILE, state, torch.float32)
         write_json(temporary / CONFIG_FILE, _settings(model, encoder))
         write_json(temporary / "generation_config.json", _generation_settings(model))
-        preprocessor = preprocessor_settings(codec.config, model.codec.channels, "left")
-        write_json(temporary / PREPROCESSOR_FILE, {**preprocessor, "processor_class": "MusicgenProcessor"})
-        write_tokenizer(encoder.tokenizer, temporary, "MusicgenProcessor")
+        processor = "MusicgenProcessor" if melody is None else "MusicgenMelodyProcessor"
+        write_json(temporary / PREPROCESSOR_FILE, {**preprocessor, "processor_class": processor})
+        write_tokenizer(encoder.tokenizer, temporary, processor)
 
 
 def write_text_encoder(encoder: TextEncoder, directory: str | Path) -> None:
@@ -205,27 +219,6 @@ def _own_names(module: torch.nn.Module) -> Names:
     return {name: (name,) for name in module.state_dict()}
 
 
-def _conditioning(widths: Mapping[str, int], dim: int, state: Mapping[str, Tensor], source: Path) -> ConditionProvider:
-    """Projections of the conditions; a text encoder as wide as the decoder has none, which is the identity."""
-    parts = {name: {"kind": "text" if name == _TEXT else "embedding", "dim": width} for name, width in widths.items()}
-    fuser = {"prepend": list(widths)} if _MELODY in widths else {"cross": list(widths)}
-    value = {"dim": dim, "conditioners": parts, "fuser": {**fuser, "mask_padding": True}}
-    config = parse_config(ConditioningConfig, value, source)
-    projections = {name: tensor for name, tensor in state.items() if name.startswith(tuple(_PROJECTIONS.values()))}
-    prefix = _PROJECTIONS[_TEXT]
-    if widths[_TEXT] == dim and f"{prefix}weight" not in projections:
-        projections |= {f"{prefix}weight": torch.eye(dim), f"{prefix}bias": torch.zeros(dim)}
-    return assemble(ConditionProvider, config, _projection_names, projections, source)
-
-
-def _projection_names(provider: ConditionProvider) -> Names:
-    names: Names = {}
-    for name in provider.state_dict():
-        condition, _, leaf = name.partition(".output_projection.")
-        names[name] = (f"{_PROJECTIONS[condition]}{leaf}",)
-    return names
-
-
 # ---- writing ---------------------------------------------------------------------------------------------------------
 
 
@@ -234,18 +227,11 @@ def _check_expressible(model: MusicGen) -> None:
     stereo = isinstance(model.codec, StereoCodec)
     delays = tuple(k // 2 if stereo else k for k in range(lm.num_codebooks))
     pattern = lm.pattern
-    text = conditioning.conditioners.get(_TEXT)
     positional = lm.positional
     reasons = {
-        "its only condition must be a text, 'description', by cross-attention": (
-            list(conditioning.conditioners) != [_TEXT]
-            or not isinstance(text, TextConfig)
-            or conditioning.fuser.cross != (_TEXT,)
-        ),
+        **reasons_against(conditioning),
+        "its cross-attention has nothing to listen to": lm.cross_attention == (melody_of(conditioning) is not None),
         "its text encoder is missing": text_encoder(model) is None,
-        "its text encoder is as wide as its language model": text is not None and text.dim == conditioning.dim,
-        "its text projection has two layers": text is not None and text.projection_layers != 1,
-        "its text is padded to a fixed length": isinstance(text, TextConfig) and text.pad_to is not None,
         "its norms come after the blocks": not lm.norm_first or not lm.final_norm,
         "it has biases": lm.attention_bias or lm.feed_forward_bias or lm.head_bias,
         f"it has {lm.num_special_tokens} special tokens": lm.num_special_tokens != 1,
@@ -260,16 +246,19 @@ def _check_expressible(model: MusicGen) -> None:
 
 
 def _settings(model: MusicGen, encoder: TextEncoder) -> dict[str, Any]:
-    lm = model.lm.config
+    lm, melody = model.lm.config, melody_of(model.conditioning.config)
+    kind = "Musicgen" if melody is None else "MusicgenMelody"
+    model_type = "musicgen" if melody is None else "musicgen_melody"
     return {
-        "architectures": ["MusicgenForConditionalGeneration"],
-        "model_type": "musicgen",
+        "architectures": [f"{kind}ForConditionalGeneration"],
+        "model_type": model_type,
+        **({} if melody is None else melody_settings(melody)),
         "dtype": "float32",
         "is_encoder_decoder": True,
         "text_encoder": t5_settings(encoder.model.config),
         "audio_encoder": codec_settings(mono_codec(model.codec).config),
         "decoder": {
-            "model_type": "musicgen_decoder",
+            "model_type": f"{model_type}_decoder",
             "vocab_size": lm.codebook_size,
             "num_hidden_layers": lm.num_layers,
             "ffn_dim": lm.feed_forward_dim,
