@@ -12,8 +12,12 @@ from cadenza.audio import Audio
 from cadenza.checkpoint import on_meta
 from cadenza.conditioning.clap import ClapConditioner, ClapConfig
 from cadenza.conditioning.clap_encoder import ClapEncoder
+from cadenza.conditioning.fuser import FuserConfig
+from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
 from cadenza.errors import UserError
-from cadenza.testing import noise, tone
+from cadenza.pipelines.musicgen import MusicGen
+from cadenza.testing import DIM as TINY_DIM
+from cadenza.testing import noise, tiny_codec, tiny_lm, tone
 from tiny_clap import DIM, write_tiny_clap
 
 RATE = 48000
@@ -191,3 +195,54 @@ def test_the_official_configuration() -> None:
             f"quantizer.layers.{k}.embed_avg": (1024, 512),
         }
     assert shapes == expected
+
+
+@torch.no_grad()
+def test_a_provider_keeps_its_towers_in_their_own_folder(folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = ConditioningConfig(
+        dim=24,
+        conditioners={"description": ClapConfig(dim=DIM, num_codebooks=3, codebook_size=8)},
+        fuser=FuserConfig(cross=("description",)),
+    )
+    provider = ConditionProvider(config).eval()
+    provider.save_pretrained(tmp_path / "bare")
+    assert not (tmp_path / "bare" / "clap_encoder").exists()
+    provider.conditioner("description").attach(ClapEncoder.from_pretrained(folder))
+    provider.save_pretrained(tmp_path / "whole")
+    assert sorted(path.relative_to(tmp_path / "whole").as_posix() for path in (tmp_path / "whole").rglob("*.*")) == [
+        "clap_encoder/config.json",
+        "clap_encoder/model.safetensors",
+        "clap_encoder/preprocessor_config.json",
+        "clap_encoder/tokenizer.json",
+        "config.json",
+        "model.safetensors",
+    ]
+    loaded = ConditionProvider.from_pretrained(tmp_path / "whole")
+    items = [{"description": "slow piano"}, {"description": tone(440, 1.0, RATE)}, {}]
+    assert torch.equal(loaded(loaded.prepare(items)).cross, provider(provider.prepare(items)).cross)
+    bare = ConditionProvider.from_pretrained(tmp_path / "bare")
+    vectors = loaded.prepare(items)
+    assert torch.equal(bare(vectors).cross, loaded(vectors).cross)
+    with pytest.raises(UserError, match="no CLAP encoder"):
+        bare.prepare(items)
+
+
+def test_a_small_model_plays_what_is_said(folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = ConditioningConfig(
+        dim=TINY_DIM,
+        conditioners={"description": ClapConfig(dim=DIM, codebook_size=64)},
+        fuser=FuserConfig(cross=("description",)),
+    )
+    provider = ConditionProvider(config)
+    torch.nn.init.normal_(provider.conditioner("description").output_projection.weight)  # so that it makes a difference
+    provider.conditioner("description").attach(ClapEncoder.from_pretrained(folder))
+    model = MusicGen(tiny_codec(), tiny_lm(), provider)
+    said = [model.generate(text, 0.2, 1).samples for text in ("slow piano", "an old man hums a tune", "")]
+    assert not np.array_equal(said[0], said[1])
+    assert not np.array_equal(said[0], said[2])
+    model.save_pretrained(tmp_path / "model")
+    again = MusicGen.from_pretrained(tmp_path / "model", "cpu")
+    # Loading packs the weights: the same codes, rounded otherwise.
+    np.testing.assert_allclose(again.generate("slow piano", 0.2, 1).samples, said[0], atol=1e-4)
