@@ -1,5 +1,6 @@
 """Style conditions: which part of a recording is heard, what the bottleneck lets through, what is refused."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ from torch import nn
 from cadenza.audio import Audio
 from cadenza.checkpoint import on_meta
 from cadenza.codec.stereo import StereoCodec
+from cadenza.conditioning.fuser import FuserConfig
+from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
 from cadenza.conditioning.style import CodecExtractor, Style, StyleBottleneck, StyleConditioner, StyleConfig
 from cadenza.errors import UserError
 from cadenza.nn.positional import sinusoidal_positions
 from cadenza.testing import NUM_CODEBOOKS, noise, tiny_codec
-from tiny_style import STYLE_CONFIG, tiny_style
+from tiny_style import STYLE_CONFIG, random_weights, tiny_mert, tiny_style
 
 RAMP = Audio(np.arange(1, 80001, dtype=np.float32) / 80000, 8000)
 """Ten seconds in which every sample says where it is."""
@@ -181,7 +184,7 @@ def test_more_codebooks_come_closer() -> None:
 def test_the_codec_can_be_what_hears() -> None:
     part, codec = tiny_style(CODEC_CONFIG), tiny_codec()
     assert {name for name, _ in part.bottleneck.embed.named_parameters()} == {"0.weight", "1.weight", "2.weight"}
-    part.extractor = CodecExtractor(codec, 3)
+    part.attach(codec)
     features = part.prepare([CLIP])[0]
     assert features.shape == (10, 32)  # 50 frames a second, every 15th
     start = part.excerpt(Style(CLIP))
@@ -189,7 +192,7 @@ def test_the_codec_can_be_what_hears() -> None:
     heard = part.extractor.extract(start, torch.device("cpu"))
     assert codes.shape[1] == NUM_CODEBOOKS
     assert torch.equal(heard.long(), codes[0, :3].T)
-    part.extractor = CodecExtractor(StereoCodec(codec), 3)
+    part.attach(StereoCodec(codec))
     both = Audio(CLIP.samples.repeat(2, axis=0), 32000)
     assert torch.equal(part.prepare([both])[0], features)
     assert not any("codec" in name or "encoder" in name for name in part.state_dict())
@@ -254,3 +257,52 @@ def test_the_official_size() -> None:
 def test_numbers_that_contradict_each_other_are_a_broken_file(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="more codebooks used than there are"):
         StyleConditioner(STYLE_CONFIG.model_copy(update={"used_codebooks": 7}), 8)
+
+
+# ---- in a model ------------------------------------------------------------------------------------------------------
+
+
+def provider(config: StyleConfig = STYLE_CONFIG) -> ConditionProvider:
+    built = ConditionProvider(
+        ConditioningConfig(dim=8, conditioners={"self_wav": config}, fuser=FuserConfig(prepend=("self_wav",)))
+    )
+    built.load_state_dict(random_weights(built))
+    return built.eval()
+
+
+@torch.no_grad()
+def test_saved_and_loaded_with_what_hears(tmp_path: Path) -> None:
+    made = provider()
+    made.attach_style_encoder(tiny_mert())
+    made.save_pretrained(tmp_path)
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")) == [
+        "config.json",
+        "model.safetensors",
+        "style_encoder/config.json",
+        "style_encoder/model.safetensors",
+    ]
+    items = [{"self_wav": Style(CLIP, 4)}, {}]
+    expected = made(made.prepare(items)).prefix
+    for dtype in (None, torch.float16, torch.bfloat16):
+        loaded = ConditionProvider.from_pretrained(tmp_path, dtype=dtype)
+        assert torch.equal(loaded.prepare(items)["self_wav"][0], made.prepare(items)["self_wav"][0])
+        assert loaded.conditioner("self_wav").output_projection.weight.dtype == (dtype or torch.float32)
+    assert torch.equal(ConditionProvider.from_pretrained(tmp_path)(made.prepare(items)).prefix, expected)
+    shutil.rmtree(tmp_path / "style_encoder")
+    without = ConditionProvider.from_pretrained(tmp_path)
+    assert without({"self_wav": [torch.ones(3, 32)]}).prefix.shape == (1, 3, 8)
+    with pytest.raises(UserError, match="put MERT into the folder 'style_encoder'"):
+        without.prepare(items)
+
+
+def test_what_hears_must_fit() -> None:
+    with pytest.raises(UserError, match="the style encoder is 16 wide, the model expects 768"):
+        provider(STYLE_CONFIG.model_copy(update={"extractor_dim": 768})).attach_style_encoder(tiny_mert())
+    with pytest.raises(UserError, match="the codec has 4 codebooks of 32, the style condition hears 5 of 32"):
+        provider(CODEC_CONFIG.model_copy(update={"codec_codebooks": 5})).attach_codec(tiny_codec())
+    by_codec, by_mert = provider(CODEC_CONFIG), provider()
+    by_codec.attach_codec(tiny_codec())
+    by_codec.attach_style_encoder(tiny_mert())
+    assert isinstance(by_codec.conditioner("self_wav").extractor, CodecExtractor)
+    by_mert.attach_codec(tiny_codec())
+    assert by_mert.conditioner("self_wav").extractor is None

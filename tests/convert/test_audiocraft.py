@@ -200,7 +200,7 @@ def test_conditions_are_fused_in_the_order_of_the_reference() -> None:
         ({"fuser__cross_attention_pos_emb": True}, "cross_attention_pos_emb is True"),
         ({"interleave_stereo_codebooks": {"use": True, "per_timestep": True}}, "per_timestep is True"),
         ({"conditioners__description__model": "lut"}, "condition 'description' is of kind 'lut'"),
-        ({"conditioners": {"self_wav": {"model": "style", "style": {}}}}, "of kind 'style', which is not supported"),
+        ({"conditioners": {"self_wav": {"model": "lut", "lut": {}}}}, "of kind 'lut', which is not supported"),
         ({"conditioners__description__t5": {}}, "lacks 'name'"),
         ({"conditioners__description__t5__finetune": True}, "finetune is True"),
     ],

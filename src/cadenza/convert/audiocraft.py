@@ -10,11 +10,15 @@ from typing import Literal
 
 from cadenza.codec.encodec import EnCodec
 from cadenza.codec.stereo import StereoCodec
+from cadenza.conditioning.mert import MERT, Mert, MertConfig
+from cadenza.conditioning.provider import ConditionProvider
+from cadenza.conditioning.style import StyleConditioner, StyleConfig
 from cadenza.conditioning.t5 import T5Config
 from cadenza.conditioning.text import TextEncoder
 from cadenza.convert.audiocraft_codec import codec_pointer, read_codec, write_codec
 from cadenza.convert.audiocraft_lm import LMCheckpoint, read_lm, write_lm
-from cadenza.convert.parts import fit_codec, mono_codec, text_encoder
+from cadenza.convert.audiocraft_style import read_mert
+from cadenza.convert.parts import fit_codec, mono_codec, roles, text_encoder
 from cadenza.convert.transformers import write_text_encoder
 from cadenza.convert.transformers_codec import read_codec as read_transformers_codec
 from cadenza.errors import CheckpointError
@@ -24,8 +28,10 @@ from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
 
 LM_FILE = "state_dict.bin"
 CODEC_FILE = "compression_state_dict.bin"
+STYLE_ENCODER = "style_encoder"
+"""Folder beside these files for a MERT that is not the published one (or that is here, and need not be fetched)."""
 
-Part = Literal["text encoder", "codec"]
+Part = Literal["text encoder", "codec", "style encoder"]
 Find = Callable[[str, Part], Path]
 """Name of a model and what it is -> its local file or directory; raises CheckpointError if it cannot be had."""
 
@@ -45,7 +51,7 @@ def read_musicgen(directory: str | Path, find: Find, name: str = "unnamed", lice
 
     Args:
         directory: holds `state_dict.bin` and `compression_state_dict.bin`.
-        find: gives the directory of the T5, and of the codec if the file only points to one.
+        find: gives the directory of the T5, of the codec if the file only points to one, and of MERT for a style model.
         name, licence: for the model's configuration.
     """
     directory = Path(directory)
@@ -62,12 +68,17 @@ def read_musicgen(directory: str | Path, find: Find, name: str = "unnamed", lice
             else find(checkpoint.text_encoder, "text encoder")
         )
         checkpoint.conditioning.attach_text_encoder(TextEncoder.from_pretrained(place))
+    if _hears_by_mert(checkpoint.conditioning):
+        beside = directory / STYLE_ENCODER
+        place = beside if beside.is_dir() else find(MERT, "style encoder")
+        checkpoint.conditioning.attach_style_encoder(read_mert(place))
     config = MusicGenConfig(
         name=name,
         licence=licence,
         stereo=isinstance(codec, StereoCodec),
         max_duration_seconds=checkpoint.max_duration,
         generation=GenerationConfig(guidance=checkpoint.guidance),
+        **roles(checkpoint.conditioning.config),
     )
     return MusicGen(codec, lm, checkpoint.conditioning, config)
 
@@ -88,7 +99,7 @@ def find_codec(path: Path, find: Find) -> EnCodec:
 def write_musicgen(model: MusicGen, directory: str | Path) -> None:
     """Write an audiocraft directory. Raises UserError for what audiocraft cannot express.
 
-    audiocraft takes the text encoder by its official name. One of another shape is written beside the files, for
+    audiocraft takes frozen encoders by their official names. One of another shape is written beside the files, for
     `read_musicgen` to find; audiocraft itself knows no such encoder.
     """
     encoder = text_encoder(model)
@@ -108,6 +119,22 @@ def write_musicgen(model: MusicGen, directory: str | Path) -> None:
         write_codec(codec, temporary / CODEC_FILE)
         if encoder is not None and known is None:
             write_text_encoder(encoder, temporary / "text_encoder")
+        mert = _mert(model.conditioning)
+        if mert is not None and mert.config != MertConfig():
+            mert.save_pretrained(temporary / STYLE_ENCODER)
+
+
+def _hears_by_mert(conditioning: ConditionProvider) -> bool:
+    parts = conditioning.config.conditioners.values()
+    return any(isinstance(part, StyleConfig) and part.extractor == "mert" for part in parts)
+
+
+def _mert(conditioning: ConditionProvider) -> Mert | None:
+    """The MERT that a style condition hears by."""
+    for part in conditioning.children():
+        if isinstance(part, StyleConditioner) and isinstance(part.extractor, Mert):
+            return part.extractor
+    return None
 
 
 def _shape(config: T5Config) -> tuple[int, int, str]:
