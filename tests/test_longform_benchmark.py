@@ -71,7 +71,7 @@ def test_the_whole_run(script: Any, tmp_path: Path, capsys: pytest.CaptureFixtur
     ]
     text = (tmp_path / "docs" / "longform.md").read_text()
     assert re.search(r"^\| loudness, LU .*\| down \|$", text, re.MULTILINE)
-    assert re.search(r"^\| brightness .*\| – \|$", text, re.MULTILINE)
+    assert re.search(r"^\| silence: .*\| – \|$", text, re.MULTILINE)
     assert 1000 < (tmp_path / "docs" / "longform.png").stat().st_size < 300_000
     case = script.Case(script.USUAL, script.PROMPTS[0], 2, 60.0)
     for seed, made in ((2, 8), (3, 9)):  # what is there, and what is not
