@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from cadenza.checkpoint import write_weights
-from cadenza.conditioning.t5 import T5Config, T5Encoder, TextTokenizer
+from cadenza.conditioning.t5 import TIED_EMBEDDING, T5Config, T5Encoder, TextTokenizer
 from cadenza.errors import CheckpointError
 
 T5_TINY = Path(__file__).parents[1] / "parity" / "t5_tiny"
@@ -51,6 +51,67 @@ def test_equals_transformers_on_random_weights(official: tuple[Path, torch.nn.Mo
     expected = theirs(input_ids=ids, attention_mask=mask.long()).last_hidden_state
     # Float32 sums in another order, through attention without scaling.
     torch.testing.assert_close(ours(ids, mask)[mask], expected[mask], atol=2e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_whole_flan_t5_as_published(tmp_path: Path) -> None:
+    """Encoder and decoder in one file, beside an output head that is not tied to the embedding."""
+    from transformers import T5Config as TheirConfig
+    from transformers import T5ForConditionalGeneration
+
+    torch.manual_seed(0)
+    config = TheirConfig(
+        vocab_size=60,
+        d_model=32,
+        d_kv=6,
+        d_ff=40,
+        num_layers=2,
+        num_heads=4,
+        feed_forward_proj="gated-gelu",
+    )
+    theirs = T5ForConditionalGeneration(config).eval()
+    for parameter in theirs.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    theirs.save_pretrained(tmp_path)
+    stored = load_file(tmp_path / "model.safetensors") | {"lm_head.weight": torch.randn(60, 32)}
+    assert any(name.startswith("decoder.block.1.layer.1.EncDecAttention") for name in stored)
+    write_weights(tmp_path / "model.safetensors", stored)
+    ours = T5Encoder.from_pretrained(tmp_path)
+    ids = torch.randint(0, 60, (2, 9))
+    expected = theirs.encoder(input_ids=ids).last_hidden_state
+    # Float32 sums in another order, through attention without scaling.
+    torch.testing.assert_close(ours(ids, torch.ones(2, 9, dtype=torch.bool)), expected, atol=2e-5, rtol=1e-4)
+
+
+# Width, feed-forward width, layers, heads, width per head, of each published encoder that MusicGen can be trained with.
+@pytest.mark.parametrize(
+    ("d_model", "d_ff", "num_layers", "num_heads", "d_kv", "kind"),
+    [
+        pytest.param(512, 2048, 6, 8, 64, "relu", id="t5-small"),
+        pytest.param(768, 3072, 12, 12, 64, "relu", id="t5-base"),
+        pytest.param(1024, 4096, 24, 16, 64, "relu", id="t5-large"),
+        pytest.param(1024, 16384, 24, 32, 128, "relu", id="t5-3b"),
+        pytest.param(512, 1024, 8, 6, 64, "gated-gelu", id="flan-t5-small"),
+        pytest.param(768, 2048, 12, 12, 64, "gated-gelu", id="flan-t5-base"),
+        pytest.param(1024, 2816, 24, 16, 64, "gated-gelu", id="flan-t5-large"),
+        pytest.param(2048, 5120, 24, 32, 64, "gated-gelu", id="flan-t5-xl"),
+    ],
+)
+def test_names_and_shapes_of_published_encoders(
+    d_model: int, d_ff: int, num_layers: int, num_heads: int, d_kv: int, kind: str
+) -> None:
+    from transformers import T5Config as TheirConfig
+    from transformers import T5EncoderModel
+
+    shape = {"d_model": d_model, "d_ff": d_ff, "num_layers": num_layers, "num_heads": num_heads, "d_kv": d_kv}
+    config = TheirConfig(vocab_size=32128, feed_forward_proj=kind, **shape)
+    with torch.device("meta"):
+        theirs = T5EncoderModel(config).state_dict()
+        ours = T5Encoder(T5Config.model_validate(config.to_dict())).state_dict()
+    theirs.pop(TIED_EMBEDDING, None)
+    assert {name: tuple(tensor.shape) for name, tensor in ours.items()} == {
+        name: tuple(tensor.shape) for name, tensor in theirs.items()
+    }
 
 
 @torch.no_grad()
