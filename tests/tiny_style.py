@@ -1,5 +1,9 @@
 """A MERT and a style condition with random weights, small enough for tests; three seconds still give 15 vectors."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +19,8 @@ MERT_CONFIG = MertConfig(
     position_kernel=8,
     position_groups=4,
 )
+WIDE_MERT_CONFIG = MERT_CONFIG.model_copy(update={"dim": 768, "num_heads": 12, "position_groups": 16})
+"""As wide as the published one: for files in audiocraft's layout, which knows no other."""
 STYLE_CONFIG = StyleConfig(extractor_dim=16, dim=32, num_layers=2, codebook_size=64)
 
 
@@ -45,3 +51,30 @@ def tiny_style(config: StyleConfig = STYLE_CONFIG, dim: int = 8, seed: int = 0) 
     if config.extractor == "mert":
         conditioner.extractor = tiny_mert(seed)
     return conditioner.eval()
+
+
+def write_published_mert(directory: Path, config: MertConfig = WIDE_MERT_CONFIG, **changes: Any) -> Path:
+    """MERT as it is published: pickled weights, Hugging Face's settings, and a program that must not run."""
+    directory.mkdir(parents=True)
+    settings = {
+        "model_type": "mert_model",
+        "auto_map": {"AutoModel": "modeling_MERT.MERTModel"},
+        "attention_relax": -1.0,
+        "deepnorm": False,
+        "feature_extractor_cqt": False,
+        "sample_rate": config.sample_rate,
+        "hidden_size": config.dim,
+        "num_hidden_layers": config.num_layers,
+        "num_attention_heads": config.num_heads,
+        "intermediate_size": config.feed_forward_dim,
+        "conv_dim": list(config.conv_dims),
+        "conv_kernel": list(config.conv_kernels),
+        "conv_stride": list(config.conv_strides),
+        "num_conv_pos_embeddings": config.position_kernel,
+        "num_conv_pos_embedding_groups": config.position_groups,
+    }
+    (directory / "config.json").write_text(json.dumps(settings | changes))
+    state = {"masked_spec_embed": torch.zeros(config.dim), **tiny_mert(config=config).state}
+    torch.save(state, directory / "pytorch_model.bin")
+    (directory / "modeling_MERT.py").write_text("raise SystemExit('this must never run')")
+    return directory

@@ -1,6 +1,5 @@
 """MusicGen-Style in audiocraft's files: every tensor of the official layout, settings there and back, MERT found."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from cadenza.checkpoint import on_meta
 from cadenza.conditioning.fuser import FuserConfig
-from cadenza.conditioning.mert import MertConfig
 from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
 from cadenza.conditioning.style import Style, StyleConditioner, StyleConfig
 from cadenza.conditioning.text import TextConfig
@@ -27,7 +25,7 @@ from cadenza.errors import CheckpointError, UserError
 from cadenza.loading import load
 from cadenza.pipelines.musicgen import MusicGen
 from cadenza.testing import noise
-from tiny_style import MERT_CONFIG, tiny_mert
+from tiny_style import MERT_CONFIG, tiny_mert, write_published_mert
 
 PARITY = Path(__file__).parents[1] / "parity"
 PREFIX = "condition_provider.conditioners.self_wav."
@@ -135,7 +133,6 @@ def test_what_cannot_be_said_or_read_is_refused() -> None:
 
 TWIN = {"dim": 256, "layers": 4, "heard": 768, "bins": 32, "out": 64}
 """The smallest that audiocraft knows, with fewer entries, for the language model of the melody oracle."""
-HEARS = MERT_CONFIG.model_copy(update={"dim": 768, "num_heads": 12, "position_groups": 16})
 
 
 def random_state(seed: int = 0) -> dict[str, Tensor]:
@@ -166,36 +163,9 @@ def style_files(directory: Path, **changes: Any) -> Path:
     return directory
 
 
-def mert_files(directory: Path, config: MertConfig = HEARS, **changes: Any) -> Path:
-    """MERT as it is published: pickled weights, Hugging Face's settings, and a program that must not run."""
-    directory.mkdir(parents=True)
-    settings = {
-        "model_type": "mert_model",
-        "auto_map": {"AutoModel": "modeling_MERT.MERTModel"},
-        "attention_relax": -1.0,
-        "deepnorm": False,
-        "feature_extractor_cqt": False,
-        "sample_rate": config.sample_rate,
-        "hidden_size": config.dim,
-        "num_hidden_layers": config.num_layers,
-        "num_attention_heads": config.num_heads,
-        "intermediate_size": config.feed_forward_dim,
-        "conv_dim": list(config.conv_dims),
-        "conv_kernel": list(config.conv_kernels),
-        "conv_stride": list(config.conv_strides),
-        "num_conv_pos_embeddings": config.position_kernel,
-        "num_conv_pos_embedding_groups": config.position_groups,
-    }
-    (directory / "config.json").write_text(json.dumps(settings | changes))
-    state = {"masked_spec_embed": torch.zeros(config.dim), **tiny_mert(config=config).state}
-    torch.save(state, directory / PICKLED_WEIGHTS)
-    (directory / "modeling_MERT.py").write_text("raise SystemExit('this must never run')")
-    return directory
-
-
 @pytest.fixture
 def find(tmp_path: Path) -> Any:
-    mert = mert_files(tmp_path / "mert")
+    mert = write_published_mert(tmp_path / "mert")
     places = {("t5-base", "text encoder"): PARITY / "t5_tiny", ("m-a-p/MERT-v1-95M", "style encoder"): mert}
     return lambda name, part: places[name, part]
 
@@ -269,7 +239,7 @@ def test_files_that_do_not_fit_their_settings_are_refused(tmp_path: Path) -> Non
 
 
 def test_mert_is_read_as_published_without_running_what_comes_with_it(tmp_path: Path) -> None:
-    found = read_mert(mert_files(tmp_path / "mert", MERT_CONFIG))
+    found = read_mert(write_published_mert(tmp_path / "mert", MERT_CONFIG))
     assert found.config == MERT_CONFIG
     clip = noise(1.0, 24000)
     cpu = torch.device("cpu")
@@ -282,10 +252,10 @@ def test_a_mert_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no model.safetensors or pytorch_model.bin in .*nothing"):
         read_mert(tmp_path / "nothing")
     with pytest.raises(CheckpointError, match=r"attention_relax is 32.0, only -1.0 is supported"):
-        read_mert(mert_files(tmp_path / "large", MERT_CONFIG, attention_relax=32.0))
+        read_mert(write_published_mert(tmp_path / "large", MERT_CONFIG, attention_relax=32.0))
     with pytest.raises(CheckpointError, match=r"does not match its configuration \(missing: encoder.layers.2"):
-        read_mert(mert_files(tmp_path / "deep", MERT_CONFIG, num_hidden_layers=3))
-    broken = mert_files(tmp_path / "broken", MERT_CONFIG)
+        read_mert(write_published_mert(tmp_path / "deep", MERT_CONFIG, num_hidden_layers=3))
+    broken = write_published_mert(tmp_path / "broken", MERT_CONFIG)
     torch.save([1, 2], broken / PICKLED_WEIGHTS)
     with pytest.raises(CheckpointError, match="holds no weights"):
         read_mert(broken)
@@ -306,7 +276,7 @@ def test_by_its_name_on_the_hub_it_loads_and_plays(tmp_path: Path, monkeypatch: 
         return place / "snapshots" / ("0" * 40)
 
     style_files(cached("facebook/musicgen-style"))
-    mert_files(cached("m-a-p/MERT-v1-95M"))
+    write_published_mert(cached("m-a-p/MERT-v1-95M"))
     shutil.copytree(PARITY / "t5_tiny", cached("google-t5/t5-base"))
     model = load("facebook/musicgen-style", "cpu", "fp32")
     assert model.generate("slow piano", 0.2, 1).samples.shape == (1, 6400)
