@@ -41,7 +41,7 @@ KNOWN_GOOD = "laion/larger_clap_music"
 _FLOOR = 1e-10  # -100 dB: what the power of a mel band is raised to before its logarithm
 _CALCULATED = ("position_ids", "token_type_ids", "relative_position_index", "num_batches_tracked")
 """Ends of names that some files hold and others leave out, because the model makes them itself."""
-_BATCH = 8  # windows at a time: 300 MB for the tower of larger_clap_music
+_BATCH = 8  # windows at a time, so that an hour of sound takes no more memory than a minute
 
 
 class ClapFrontEnd(Config):
