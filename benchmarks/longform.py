@@ -111,6 +111,7 @@ MEASURES = {
     "brightness": ("brightness (spectral centroid)", "octaves"),
     "distance": ("spectrum: distance to the first 30 s", "dB"),
     "pitch": ("pitch classes: correlation with the first 30 s", ""),
+    "variety_bits": ("variety: entropy of pitch classes", "bits"),
     "asked": ("asked instruments: chance that they are heard", ""),
     "silent": ("silence: share of time", ""),
     "clipped": ("clipping: share of samples", ""),
@@ -177,29 +178,20 @@ def looped(tune: Audio, duration: float) -> Audio:
 class Takes(NamedTuple):
     """Independent takes of one prompt: what chance alone makes different."""
 
+    prompt: Prompt
     segments: list[Segment]
     asked: list[float]
 
-    @property
-    def distance(self) -> float:
-        """Of one take to three others, as a segment is compared with an opening."""
-        count = len(self.segments)
-        return float(
-            np.mean([
-                spectral_distance([self.segments[(i + k) % count] for k in range(1, OPENING + 1)], [self.segments[i]])
-                for i in range(count)
-            ])
-        )  # fmt: skip
+    def values(self, name: str) -> list[float]:
+        """A figure per take; where it compares with an opening, with three other takes in its place."""
+        compare = {"distance": spectral_distance, "pitch": pitch_similarity}.get(name)
+        if compare is None:
+            return Piece("", self.prompt, self.segments, self.asked, [], 0.0, 0.0).values(name)
+        turned = [self.segments[i:] + self.segments[:i] for i in range(len(self.segments))]
+        return [compare(others[1 : OPENING + 1], others[:1]) for others in turned]
 
-    @property
-    def pitch(self) -> float:
-        count = len(self.segments)
-        return float(
-            np.mean([
-                pitch_similarity([self.segments[(i + k) % count] for k in range(1, OPENING + 1)], [self.segments[i]])
-                for i in range(count)
-            ])
-        )  # fmt: skip
+    def mean(self, name: str) -> float:
+        return float(np.mean(self.values(name)))
 
 
 def independent(
@@ -211,7 +203,7 @@ def independent(
         cases = [Case("take", prompt, 1000 + i, SEGMENT_SECONDS) for i in range(count)]
         audios = [make(model, case, config, folder, resume) for case in cases]
         asked = [chances(audio, prompt, classifier) for audio in audios]
-        found[prompt.text] = Takes([measure_segments(audio)[0] for audio in audios], asked)
+        found[prompt.text] = Takes(prompt, [measure_segments(audio)[0] for audio in audios], asked)
         print(f"{count} takes: {prompt.text}", file=sys.stderr, flush=True)
     return found
 
@@ -247,20 +239,40 @@ def timeline(
 # ------------------------------------------------------------------------------------------------------------ figures
 
 
-def trends(pieces: Sequence[Piece]) -> dict[str, Interval]:
-    return {name: trend([piece.values(name) for piece in pieces]) for name in MEASURES}
+def edges(piece: Piece, name: str) -> tuple[float, float]:
+    """Means over the first and over the last minute of what is measured, or of halves that are shorter."""
+    values = piece.values(name)
+    count = min(6, max(1, len(values) // 2))
+    return float(np.mean(values[:count])), float(np.mean(values[-count:]))
 
 
-def edges(pieces: Sequence[Piece], name: str) -> tuple[float, float]:
-    """Means over the first and over the last minute of what is measured."""
-    values = [piece.values(name) for piece in pieces]
-    count = min(6, max(1, len(values[0]) // 2))
-    return float(np.mean([v[:count] for v in values])), float(np.mean([v[-count:] for v in values]))
+def away(pieces: Sequence[Piece], takes: dict[str, Takes], name: str) -> Interval:
+    """The last minute less independent takes of the same prompt: catches what changed early and stayed so, too."""
+    return mean_interval([edges(piece, name)[1] - takes[piece.prompt.text].mean(name) for piece in pieces])
 
 
-def summary(pieces: Sequence[Piece], takes: dict[str, Takes]) -> dict[str, float]:
-    """One kind in a line: how far segments are from the opening and from their neighbours, and from what takes are."""
-    later = [piece.values("distance") for piece in pieces]
+def table_of_trends(pieces: Sequence[Piece], takes: dict[str, Takes]) -> list[str]:
+    lines = [
+        "| measure | first minute | last minute | slope per minute (95 %) | last minute less separate takes (95 %) |",
+        "|---|--:|--:|---|---|",
+    ]
+    for name, (words, unit) in MEASURES.items():
+        first, last = np.mean([edges(piece, name) for piece in pieces], axis=0)
+        digits = ".5f" if name == "clipped" else ".3f" if name in ("silent", "pitch", "asked") else ".2f"
+        cells = [f"{first:{digits}}", f"{last:{digits}}"]
+        for found in (trend([piece.values(name) for piece in pieces]), away(pieces, takes, name)):
+            sign = "" if not found.excludes_zero else " **up**" if found.mean > 0 else " **down**"
+            cells.append(f"{found:{digits}}{sign}")
+        lines.append(f"| {words}{unit and ', ' + unit} | {' | '.join(cells)} |")
+    return lines
+
+
+def summary(pieces: Sequence[Piece]) -> dict[str, float]:
+    """One kind, in means over its pieces."""
+
+    def mean(values: Sequence[Sequence[float]]) -> float:
+        return float(np.mean([np.mean(v) for v in values]))
+
     near = [
         [spectral_distance([a], [b]) for a, b in zip(piece.segments, piece.segments[1:], strict=False)]
         for piece in pieces
@@ -268,32 +280,38 @@ def summary(pieces: Sequence[Piece], takes: dict[str, Takes]) -> dict[str, float
     return {
         "pieces": len(pieces),
         "minutes": len(pieces[0].segments) * SEGMENT_SECONDS / 60,
-        "distance": float(np.mean([np.mean(v) for v in later])),
-        "takes_distance": float(np.mean([takes[piece.prompt.text].distance for piece in pieces])),
-        "neighbours": float(np.mean([np.mean(v) for v in near])),
-        "pitch": float(np.mean([np.mean(piece.values("pitch")) for piece in pieces])),
-        "takes_pitch": float(np.mean([takes[piece.prompt.text].pitch for piece in pieces])),
-        "asked": float(np.mean([np.mean(piece.asked) for piece in pieces])),
-        "takes_asked": float(np.mean([np.mean(takes[piece.prompt.text].asked) for piece in pieces])),
+        "distance": mean([piece.values("distance") for piece in pieces]),
+        "neighbours": mean(near),
+        "pitch": mean([piece.values("pitch") for piece in pieces]),
+        "variety_bits": mean([piece.values("variety_bits")[OPENING:] for piece in pieces]),
+        "asked": mean([piece.asked for piece in pieces]),
         "loudness_slope": trend([piece.values("loudness_lufs") for piece in pieces]).mean,
         "repeat_seconds": float(np.mean([piece.repeat_seconds for piece in pieces])),
         "real_time": float(np.median([piece.real_time for piece in pieces])),
     }
 
 
-def table_of_trends(pieces: Sequence[Piece]) -> list[str]:
-    found = trends(pieces)
-    lines = [
-        "| measure | first minute | last minute | slope per minute (95 % interval) | trend |",
-        "|---|--:|--:|---|---|",
-    ]
-    for name, (words, unit) in MEASURES.items():
-        first, last = edges(pieces, name)
-        digits = ".5f" if name == "clipped" else ".3f" if name in ("silent", "pitch", "asked") else ".2f"
-        slope = found[name]
-        verdict = "–" if not slope.excludes_zero else "up" if slope.mean > 0 else "down"
-        label = f"{words}, {unit}" if unit else words
-        lines.append(f"| {label} | {first:{digits}} | {last:{digits}} | {slope:{digits}} | {verdict} |")
+KINDS = {
+    "distance": ("spectrum: distance to the first 30 s, dB", ".1f"),
+    "neighbours": ("spectrum: distance to the segment before, dB", ".1f"),
+    "pitch": ("pitch classes: correlation with the first 30 s", ".2f"),
+    "variety_bits": ("variety behind the first 30 s, bits", ".2f"),
+    "asked": ("asked instruments: chance", ".2f"),
+    "loudness_slope": ("loudness per minute, LU", "+.2f"),
+    "repeat_seconds": ("longest repeat, s", ".1f"),
+    "real_time": ("seconds of music per second", ".1f"),
+}
+
+
+def table_of_kinds(kinds: dict[str, list[Piece]], takes: dict[str, Takes]) -> list[str]:
+    """A column per kind, and one for independent takes where they have such a figure."""
+    found = {kind: summary(group) for kind, group in kinds.items()}
+    heads = [f"{kind}, {f['pieces']} x {f['minutes']:.3g} min" for kind, f in found.items()]
+    lines = [f"| mean over pieces | {' | '.join(heads)} | independent takes |", "|---|" + "--:|" * (len(heads) + 1)]
+    for name, (words, digits) in KINDS.items():
+        cells = [f"{f[name]:{digits}}" for f in found.values()]
+        alone = f"{np.mean([t.mean(name) for t in takes.values()]):{digits}}" if name in MEASURES else "–"
+        lines.append(f"| {words} | {' | '.join(cells)} | {alone} |")
     return lines
 
 
@@ -303,9 +321,8 @@ def page(
     """The page in Markdown, and its figures for the last line."""
     usual = [piece for piece in pieces if piece.kind == USUAL]
     kinds = {kind: [p for p in pieces if p.kind == kind] for kind in dict.fromkeys(p.kind for p in pieces)}
-    found = {kind: summary(group, takes) for kind, group in kinds.items()}
-    spread = np.mean([np.std([s.loudness_lufs for s in t.segments], ddof=1) for t in takes.values()])
-    minutes = found[USUAL]["minutes"]
+    spread = np.mean([np.std(t.values("loudness_lufs"), ddof=1) for t in takes.values()])
+    minutes = len(usual[0].segments) * SEGMENT_SECONDS / 60
     lines = [
         "# Long pieces: what stays, what goes",
         "",
@@ -317,27 +334,17 @@ def page(
         "",
         "## Trends",
         "",
-        *table_of_trends(usual),
+        *table_of_trends(usual, takes),
         "",
-        f"The interval is over pieces; up or down where it excludes zero. Independent takes of one prompt differ in "
+        f"Intervals are over pieces; up or down where they exclude zero. The slope sees what goes on changing, the "
+        f"last column also what changed early and stayed so. Independent takes of one prompt differ in "
         f"loudness by {spread:.1f} LU (standard deviation).",
         "",
-        "![Loudness, brightness, distance and asked instruments over time](longform.png)",
+        "![Loudness, distance, variety and asked instruments over time](longform.png)",
         "",
         "## Kinds",
         "",
-        "| kind | pieces | from the first 30 s, dB | between takes | neighbours, dB | pitch classes | between takes "
-        "| asked instruments | in takes | loudness per minute | longest repeat | × real time |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for kind, f in found.items():
-        lines.append(
-            f"| {kind} | {f['pieces']} x {f['minutes']:g} min | {f['distance']:.1f} | {f['takes_distance']:.1f} "
-            f"| {f['neighbours']:.1f} | {f['pitch']:.2f} | {f['takes_pitch']:.2f} | {f['asked']:.2f} "
-            f"| {f['takes_asked']:.2f} | {f['loudness_slope']:+.2f} LU | {f['repeat_seconds']:.1f} s "
-            f"| {f['real_time']:.1f} |"
-        )
-    lines += [
+        *table_of_kinds(kinds, takes),
         "",
         "A stride is how far the window moves at a time: what is left of it stays in view (`extend_stride`).",
         "",
@@ -364,16 +371,22 @@ def page(
         "- Distance: root mean square difference of mean spectra (64 mel bands, level taken out), of a segment to the "
         "first 30 s; between takes: of one take to three others.",
         "- Pitch classes: correlation of their shares; 1 in the same key. Instruments: chance by the classifier of "
-        "docs/first_model.md. Repeat: the longest stretch whose strongest pitch classes return frame for frame.",
+        "docs/first_model.md. Variety: entropy of the strongest pitch class over frames, 0 for a drone, 3.6 for all "
+        "twelve alike. Repeat: the longest stretch whose strongest pitch classes return frame for frame.",
         "",
     ]
     figures = {
-        "trends": {name: [round(i.mean, 5), round(i.low, 5), round(i.high, 5)] for name, i in trends(usual).items()},
-        "kinds": {kind: {name: round(value, 3) for name, value in f.items()} for kind, f in found.items()},
+        "trends": {name: rounded(trend([piece.values(name) for piece in usual])) for name in MEASURES},
+        "away": {name: rounded(away(usual, takes, name)) for name in MEASURES},
+        "kinds": {kind: {n: round(v, 3) for n, v in summary(group).items()} for kind, group in kinds.items()},
         "timeline": [[round(c, 3) for c in stretch.chances] for stretch in stretches],
         "follows": [round(float(np.mean(piece.follows)), 3) for piece in followed],
     }
     return "\n".join(lines), figures
+
+
+def rounded(interval: Interval) -> list[float]:
+    return [round(value, 5) for value in (interval.mean, interval.low, interval.high)]
 
 
 def draw(pieces: Sequence[Piece], takes: dict[str, Takes], path: Path) -> None:
@@ -387,7 +400,7 @@ def draw(pieces: Sequence[Piece], takes: dict[str, Takes], path: Path) -> None:
     usual = [piece for piece in pieces if piece.kind == USUAL]
     prompts = list(takes)
     figure, axes = pyplot.subplots(2, 2, figsize=(12, 6), layout="constrained")
-    for axis, name in zip(axes.flat, ("loudness_lufs", "brightness", "distance", "asked"), strict=True):
+    for axis, name in zip(axes.flat, ("loudness_lufs", "distance", "variety_bits", "asked"), strict=True):
         for piece in usual:
             values = piece.values(name)
             first = len(piece.segments) - len(values)
@@ -395,10 +408,10 @@ def draw(pieces: Sequence[Piece], takes: dict[str, Takes], path: Path) -> None:
             axis.plot(minutes, values, color=f"C{prompts.index(piece.prompt.text)}", linewidth=1)
         end = len(usual[0].segments) * SEGMENT_SECONDS / 60
         for i, text in enumerate(prompts):
-            alone = Piece("", usual[0].prompt, takes[text].segments, takes[text].asked, [], 0.0, 0.0)
-            values = [takes[text].distance] if name == "distance" else alone.values(name)
-            deviation = np.std(values) if len(values) > 1 else 0.0
-            axis.errorbar(end * (1.03 + 0.015 * i), np.mean(values), deviation, fmt="o", color=f"C{i}", markersize=3)
+            values = takes[text].values(name)
+            axis.errorbar(
+                end * (1.03 + 0.015 * i), np.mean(values), np.std(values), fmt="o", color=f"C{i}", markersize=3
+            )
         axis.set_title("{}{}".format(MEASURES[name][0], f", {MEASURES[name][1]}" if MEASURES[name][1] else ""),
                        fontsize=8, loc="left")  # fmt: skip
         axis.tick_params(labelsize=7)

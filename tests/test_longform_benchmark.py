@@ -70,8 +70,8 @@ def test_the_whole_run(script: Any, tmp_path: Path, capsys: pytest.CaptureFixtur
         ([[0.0, prompt]], 60.0, 1, 5.0),
     ]
     text = (tmp_path / "docs" / "longform.md").read_text()
-    assert re.search(r"^\| loudness, LU .*\| down \|$", text, re.MULTILINE)
-    assert re.search(r"^\| silence: .*\| – \|$", text, re.MULTILINE)
+    assert re.search(r"^\| loudness, LU .*-6\.\d\d\) \*\*down\*\* \|.*\*\*down\*\* \|$", text, re.MULTILINE)
+    assert re.search(r"^\| silence: [^*]*$", text, re.MULTILINE)
     assert 1000 < (tmp_path / "docs" / "longform.png").stat().st_size < 300_000
     case = script.Case(script.USUAL, script.PROMPTS[0], 2, 60.0)
     for seed, made in ((2, 8), (3, 9)):  # what is there, and what is not
@@ -81,24 +81,40 @@ def test_the_whole_run(script: Any, tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def piece(script: Any, kind: str, levels: list[float], follows: list[float] | None = None) -> Any:
     spectrum = np.zeros(64, np.float32)
-    segments = [Segment(10.0 * i, level, 500.0, 0.0, 0.0, spectrum, np.eye(12)[0]) for i, level in enumerate(levels)]
+    segments = [
+        Segment(10.0 * i, level, 500.0, 0.0, 0.0, spectrum, np.eye(12)[0], 0.0) for i, level in enumerate(levels)
+    ]
     return script.Piece(kind, script.PROMPTS[0], segments, [0.5] * len(levels), follows or [], 1.0, 2.0)
+
+
+def alone(script: Any, level: float) -> Any:
+    return {script.PROMPTS[0].text: script.Takes(script.PROMPTS[0], piece(script, "", [level] * 4).segments, [0.5] * 4)}
 
 
 def test_only_what_all_pieces_do_is_a_trend(script: Any) -> None:
     """One piece that falls and one that rises are no drift."""
     up, down = [-20.0 + i for i in range(6)], [-15.0 - i for i in range(6)]
-    lines = script.table_of_trends([piece(script, script.USUAL, up), piece(script, script.USUAL, down)])
-    assert lines[2].endswith("| – |")
-    lines = script.table_of_trends([piece(script, script.USUAL, up), piece(script, script.USUAL, [*up[1:], -14.0])])
-    assert lines[2].endswith("| up |")
+    takes = alone(script, -16.0)
+    both = script.table_of_trends([piece(script, script.USUAL, up), piece(script, script.USUAL, down)], takes)
+    assert "**" not in both[2]
+    rising = script.table_of_trends(
+        [piece(script, script.USUAL, up), piece(script, script.USUAL, [*up[1:], -14.0])], takes
+    )
+    assert rising[2].count("**up**") == 1
+
+
+def test_what_changed_early_is_away_from_takes(script: Any) -> None:
+    """No slope to speak of, and 5 LU below what takes are."""
+    pieces = [piece(script, script.USUAL, [-16.0, *([-21.0 - i / 100] * 23)]) for i in range(4)]
+    found = script.away(pieces, alone(script, -16.0), "loudness_lufs")
+    assert found.mean == pytest.approx(-5.0, abs=0.02)
+    assert found.excludes_zero
+    assert script.table_of_trends(pieces, alone(script, -16.0))[2].endswith("**down** |")
 
 
 def test_first_and_last_minute(script: Any) -> None:
-    assert script.edges([piece(script, script.USUAL, [-20.0] * 6 + [-10.0] * 12 + [-18.0] * 6)], "loudness_lufs") == (
-        -20.0,
-        -18.0,
-    )
+    whole = piece(script, script.USUAL, [-20.0] * 6 + [-10.0] * 12 + [-18.0] * 6)
+    assert script.edges(whole, "loudness_lufs") == (-20.0, -18.0)
 
 
 def test_a_tune_is_asked_for_only_where_it_is_heard(script: Any) -> None:
@@ -112,7 +128,7 @@ def test_a_tune_is_asked_for_only_where_it_is_heard(script: Any) -> None:
 
 
 def test_the_page_shows_tunes_and_timelines(script: Any) -> None:
-    takes = {script.PROMPTS[0].text: script.Takes(piece(script, "", [-16.0] * 4).segments, [0.5] * 4)}
+    takes = alone(script, -16.0)
     pieces = [piece(script, script.USUAL, [-16.0] * 6)] * 2 + [piece(script, script.TUNE, [-16.0] * 6, [0.4] * 6)]
     stretches = [script.Stretch(script.PROMPTS[0], (0.9, 0.1)), script.Stretch(script.PROMPTS[1], (0.2, 0.8))]
     text, figures = script.page(pieces, takes, stretches, {"model": "fake"})

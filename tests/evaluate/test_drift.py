@@ -51,6 +51,13 @@ def test_pitch_classes() -> None:
     assert pitch_similarity([a], [tritone]) == pytest.approx(-1 / 11, abs=0.02)  # two of twelve unit vectors
 
 
+def test_variety_is_the_entropy_of_notes() -> None:
+    drone = tone(440.0, 4.096)
+    assert measure_segment(drone).variety_bits == 0.0
+    four = Audio.concatenate([tone(440 * 2 ** (step / 12), 1.024) for step in (0, 3, 6, 9)])
+    assert measure_segment(four).variety_bits == pytest.approx(2.0, abs=0.1)  # frames at the seams may fall either way
+
+
 def test_silence_and_clipping_are_shares() -> None:
     half = Audio(np.concatenate([np.zeros(32000), np.sign(np.cos(np.arange(32000)))]), 32000)
     found = measure_segment(half)
@@ -58,6 +65,7 @@ def test_silence_and_clipping_are_shares() -> None:
     assert found.clipped == 0.5
     silence = measure_segment(Audio(np.zeros((1, 32000), np.float32), 32000))
     assert (silence.silent, silence.clipped, silence.centroid_hz, silence.loudness_lufs) == (1.0, 0.0, 0.0, -70.0)
+    assert silence.variety_bits == 0.0
     assert pitch_similarity([silence], [found]) == 0.0
 
 

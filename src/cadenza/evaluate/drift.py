@@ -1,8 +1,9 @@
 """Does long music change its character? One sound in; its segments of 10 s in figures, and their trends, out.
 
-Every figure that a listener would notice going astray: loudness, brightness, spectrum, silence, clipping, key, and how
-much is said again. A trend is a slope per minute over the segments of one piece; whether pieces drift is the mean of
-their slopes, with its interval over pieces (`evaluate.intervals`), since segments of one piece depend on each other.
+Every figure that a listener would notice going astray: loudness, brightness, spectrum, silence, clipping, key, how
+many notes there are, and how much is said again. A trend is a slope per minute over the segments of one piece; whether
+pieces drift is the mean of their slopes, with its interval over pieces (`evaluate.intervals`), since segments of one
+piece depend on each other.
 """
 
 from collections.abc import Sequence
@@ -42,6 +43,8 @@ class Segment:
     """Mean power per mel band; the mean over bands is 0, so that level drops out."""
     pitch_classes: Float64[np.ndarray, "12"]
     """Share of each; all 0 where nothing has a pitch."""
+    variety_bits: float
+    """Entropy of the strongest pitch class over frames: 0 for a drone, log2 12 = 3.6 for all twelve alike."""
 
 
 def measure_segments(audio: Audio, seconds: float = SEGMENT_SECONDS) -> list[Segment]:
@@ -68,6 +71,7 @@ def measure_segment(audio: Audio, start_seconds: float = 0.0) -> Segment:
         float(quiet.mean()),
         (levels - levels.mean()).astype(np.float32),
         chroma(samples),
+        _entropy_bits(_strongest_classes(audio)),
     )
 
 
@@ -83,6 +87,20 @@ def pitch_similarity(first: Sequence[Segment], second: Sequence[Segment]) -> flo
     if any(float(np.std(total)) < 1e-9 for total in sums):
         return 0.0
     return float(np.corrcoef(sums[0], sums[1])[0, 1])
+
+
+def _strongest_classes(audio: Audio) -> Int[np.ndarray, "T"]:
+    """The strongest pitch class of each frame of 0.128 s, 12 where nothing sounds."""
+    found = measure_chroma(audio)
+    classes: np.ndarray = np.where(found.level_db > SILENCE_DB, found.frames.argmax(axis=1), 12)
+    return classes
+
+
+def _entropy_bits(classes: Int[np.ndarray, "T"]) -> float:
+    """Of the pitch classes that sound; 0 in silence."""
+    counts = np.bincount(classes[classes < 12], minlength=12)
+    shares = counts[counts > 0] / max(1, counts.sum())
+    return float(-(shares * np.log2(shares)).sum())
 
 
 # ---------------------------------------------------------------------------------------------------------- repetition
@@ -103,10 +121,8 @@ def longest_repeat(audio: Audio, least_lag_seconds: float = 2.0) -> Repeat:
     Chroma forgives timbre and octave, but not one frame: a held tone, or a loop that begins anew on the same grid,
     repeats; a theme that comes back in time a little off does not. Frames in which nothing sounds match each other.
     """
-    frames = measure_chroma(audio)
-    classes = np.where(frames.level_db > SILENCE_DB, frames.frames.argmax(axis=1), 12)
     seconds_per_frame = 4096 / 32000
-    length, first, lag = longest_run(classes, max(1, round(least_lag_seconds / seconds_per_frame)))
+    length, first, lag = longest_run(_strongest_classes(audio), max(1, round(least_lag_seconds / seconds_per_frame)))
     return Repeat(length * seconds_per_frame, first * seconds_per_frame, (first + lag) * seconds_per_frame)
 
 
