@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from cadenza.conditioning.clap import ClapConditioner
 from cadenza.conditioning.text import TextConditioner
 from cadenza.errors import UserError
 
@@ -55,7 +56,7 @@ def _timeline(entries: Sequence[object]) -> Piece:
     return tuple(sections)
 
 
-def fit(section: Section, conditioner: TextConditioner) -> Section:
+def fit(section: Section, conditioner: TextConditioner | ClapConditioner) -> Section:
     """The section as the model can hear it: text beyond the encoder's limit is cut, and that is said; so is no text."""
     text = section.text
     if any("\ud800" <= letter <= "\udfff" for letter in text):  # what a shell's bytes become that are no UTF-8
