@@ -13,7 +13,12 @@ def convert(
     source: Annotated[str, typer.Argument(metavar="SRC", help="A model: directory, file or Hub name.")],
     target: Annotated[Path, typer.Argument(metavar="DST", help="A new directory.")],
     form: Annotated[
-        str | None, typer.Option("--to", metavar="FORMAT", help="cadenza, audiocraft or transformers.")
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help="cadenza, audiocraft or transformers. [default with the options below: cadenza]",
+        ),
     ] = None,
     precision: Annotated[
         str | None, typer.Option(metavar="P", help="int8 or int4: quantise the language model (--to cadenza).")
