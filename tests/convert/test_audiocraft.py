@@ -9,7 +9,12 @@ import pytest
 import torch
 import yaml
 
+from cadenza.checkpoint import on_meta
 from cadenza.codec.stereo import StereoCodec
+from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
+from cadenza.conditioning.t5 import T5Config, T5Encoder
+from cadenza.conditioning.text import TextConfig, TextEncoder
+from cadenza.convert import audiocraft
 from cadenza.convert.audiocraft import find_codec, read_musicgen, write_musicgen
 from cadenza.convert.audiocraft_codec import save_checkpoint
 from cadenza.convert.audiocraft_lm import read_lm, write_lm
@@ -18,6 +23,7 @@ from cadenza.convert.unpickle import read_pickle
 from cadenza.errors import CheckpointError, UserError
 from cadenza.lm.patterns import CoarseFirstConfig, DelayConfig, FlattenConfig, MusicLMConfig, ParallelConfig
 from cadenza.pipelines.musicgen import MusicGen
+from cadenza.testing import tiny_musicgen, tiny_tokenizer
 
 PARITY = Path(__file__).parents[1] / "parity"
 MODELS = ("musicgen_text_tiny", "musicgen_stereo_tiny", "musicgen_melody_tiny")
@@ -144,6 +150,37 @@ def test_every_pattern_goes_there_and_back(tmp_path: Path, pattern: Any) -> None
     checkpoint.lm.config = checkpoint.lm.config.model_copy(update={"pattern": pattern})
     write_lm(tmp_path / "x.bin", checkpoint, 32000, 1)
     assert read_lm(tmp_path / "x.bin").lm.config.pattern == pattern
+
+
+@pytest.mark.parametrize(
+    ("shape", "name"),
+    [
+        ({}, "t5-base"),
+        ({"dim": 1024, "num_layers": 24, "num_heads": 16, "feed_forward_dim": 4096}, "t5-large"),
+        ({"dim": 1024, "num_layers": 24, "num_heads": 32, "head_dim": 128, "feed_forward_dim": 16384}, "t5-3b"),
+        ({"feed_forward_dim": 2048, "feed_forward": "gated-gelu"}, "google/flan-t5-base"),
+        ({"feed_forward_dim": 2048}, "text_encoder"),
+    ],
+)
+def test_encoders_that_audiocraft_knows_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: dict[str, Any], name: str
+) -> None:
+    model = tiny_musicgen()
+    with on_meta():
+        encoder = T5Encoder(T5Config(**shape))
+        dim = encoder.config.dim
+        conditioning = ConditionProvider(
+            ConditioningConfig(dim=model.lm.config.dim, conditioners={"description": TextConfig(dim=dim)})
+        )
+    conditioning.load_state_dict(
+        {key: torch.zeros(value.shape) for key, value in conditioning.state_dict().items()}, assign=True
+    )
+    conditioning.attach_text_encoder(TextEncoder(encoder, tiny_tokenizer()))
+    monkeypatch.setattr(audiocraft, "write_text_encoder", lambda _, directory: directory.mkdir())
+    write_musicgen(MusicGen(model.codec, model.lm, conditioning), tmp_path / "x")
+    settings = yaml.safe_load(read_pickle(tmp_path / "x" / "state_dict.bin")["xp.cfg"])
+    assert settings["conditioners"]["description"]["t5"]["name"] == name
+    assert (tmp_path / "x" / "text_encoder").is_dir() == (name == "text_encoder")
 
 
 def test_normalised_text_goes_there_and_back(tmp_path: Path) -> None:

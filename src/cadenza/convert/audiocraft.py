@@ -35,14 +35,18 @@ Part = Literal["text encoder", "codec", "style encoder"]
 Find = Callable[[str, Part], Path]
 """Name of a model and what it is -> its local file or directory; raises CheckpointError if it cannot be had."""
 
-# (width, layers, feed-forward) of the encoders that audiocraft knows by name.
+# (width, layers, feed-forward width, feed-forward kind) of the encoders that audiocraft knows by name.
 _T5_NAMES = {
-    (512, 6, "relu"): "t5-small",
-    (768, 12, "relu"): "t5-base",
-    (1024, 24, "relu"): "t5-large",
-    (512, 8, "gated-gelu"): "google/flan-t5-small",
-    (768, 12, "gated-gelu"): "google/flan-t5-base",
-    (1024, 24, "gated-gelu"): "google/flan-t5-large",
+    (512, 6, 2048, "relu"): "t5-small",
+    (768, 12, 3072, "relu"): "t5-base",
+    (1024, 24, 4096, "relu"): "t5-large",
+    (1024, 24, 16384, "relu"): "t5-3b",
+    (1024, 24, 65536, "relu"): "t5-11b",
+    (512, 8, 1024, "gated-gelu"): "google/flan-t5-small",
+    (768, 12, 2048, "gated-gelu"): "google/flan-t5-base",
+    (1024, 24, 2816, "gated-gelu"): "google/flan-t5-large",
+    (2048, 24, 5120, "gated-gelu"): "google/flan-t5-xl",
+    (4096, 24, 10240, "gated-gelu"): "google/flan-t5-xxl",
 }
 
 
@@ -137,5 +141,5 @@ def _mert(conditioning: ConditionProvider) -> Mert | None:
     return None
 
 
-def _shape(config: T5Config) -> tuple[int, int, str]:
-    return config.dim, config.num_layers, config.feed_forward
+def _shape(config: T5Config) -> tuple[int, int, int, str]:
+    return config.dim, config.num_layers, config.feed_forward_dim, config.feed_forward
