@@ -2,8 +2,8 @@
 
 In: a sentence, an `Audio`, or vectors `[L, E]` computed elsewhere (their mean counts). Out: a `Condition` one vector
 long. Because both arrive at the same place, a model can be trained on sound without captions and be asked in words.
-Copet et al. (2023), section 3.1 and appendix A.2: windows of 10 s every second, averaged; unit length; then a residual
-quantiser, so that the fine differences between a sound and its description do not reach the model.
+As in MusicGen (Copet et al. 2023): windows of 10 s every second, averaged; unit length; then a residual quantiser, so
+that fine differences between a sound and its description do not reach the model.
 """
 
 from collections.abc import Sequence
@@ -100,9 +100,10 @@ class ClapConditioner(Conditioner):
             raise UserError(
                 f"the recording lasts {seconds:.4f} s ({audio.num_samples} samples): give at least {least:.2g} s"
             )
-        if not audio.samples.any():
+        mono = audio.with_channels(1)
+        if not mono.samples.any():
             raise UserError(f"the recording is silent for {seconds:g} s: give one that sounds, or a sentence")
-        wave = torch.from_numpy(audio.with_channels(1).resample(front.sampling_rate).samples[0])
+        wave = torch.from_numpy(mono.resample(front.sampling_rate).samples[0])
         window = min(len(wave), round(config.window_seconds * front.sampling_rate))
         windows = wave.unfold(0, window, max(1, round(config.stride_seconds * front.sampling_rate)))
         return encoder.encode_windows(windows).mean(0, keepdim=True)

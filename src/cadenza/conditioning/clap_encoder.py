@@ -82,7 +82,8 @@ class ClapEncoder:
         directory = Path(directory)
         if directory.is_file():
             raise CheckpointError(
-                f"{directory} is no directory: CLAP is read as transformers keeps it, such as {KNOWN_GOOD}"
+                f"{directory} is no directory: CLAP is read as transformers keeps it, such as {KNOWN_GOOD}; "
+                "a checkpoint of LAION's becomes that with cadenza.convert.laion_clap"
             )
         settings = read_json(directory / CONFIG_FILE)
         if settings.get("model_type") != "clap":
@@ -117,9 +118,10 @@ class ClapEncoder:
 
     def to(self, device: str | torch.device) -> None:
         """Where the towers run."""
-        self.device = torch.device(device)
-        if self._towers is not None:
-            self._towers.to(self.device)
+        device = torch.device(device)
+        if self._towers is not None and device != self.device:
+            self._towers.to(device)
+        self.device = device
 
     def rest(self) -> None:
         """Give the memory of the weights back until they are needed again (see `RestingWeights`)."""
