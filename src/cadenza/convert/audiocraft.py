@@ -10,6 +10,7 @@ from typing import Literal
 
 from cadenza.codec.encodec import EnCodec
 from cadenza.codec.stereo import StereoCodec
+from cadenza.conditioning.clap import ClapConditioner
 from cadenza.conditioning.mert import MERT, Mert, MertConfig
 from cadenza.conditioning.provider import ConditionProvider
 from cadenza.conditioning.style import StyleConditioner, StyleConfig
@@ -76,6 +77,9 @@ def read_musicgen(directory: str | Path, find: Find, name: str = "unnamed", lice
         beside = directory / STYLE_ENCODER
         place = beside if beside.is_dir() else find(MERT, "style encoder")
         checkpoint.conditioning.attach_style_encoder(read_mert(place))
+    for part in checkpoint.conditioning.children():
+        if isinstance(part, ClapConditioner):  # the file of LAION's that audiocraft names becomes a folder first
+            part.load_encoder(directory)
     config = MusicGenConfig(
         name=name,
         licence=licence,
@@ -126,6 +130,9 @@ def write_musicgen(model: MusicGen, directory: str | Path) -> None:
         mert = _mert(model.conditioning)
         if mert is not None and mert.config != MertConfig():
             mert.save_pretrained(temporary / STYLE_ENCODER)
+        for part in model.conditioning.children():
+            if isinstance(part, ClapConditioner):
+                part.save_encoder(temporary)
 
 
 def _hears_by_mert(conditioning: ConditionProvider) -> bool:
