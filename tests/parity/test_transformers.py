@@ -10,9 +10,11 @@ from safetensors.torch import load_file
 
 from cadenza.conditioning.base import Condition
 from cadenza.conditioning.fuser import fuse
+from cadenza.conditioning.t5 import T5Config, T5Encoder, TextTokenizer
 from cadenza.conditioning.text import TextEncoder
 from cadenza.convert import transformers as ours_transformers
 from cadenza.convert import transformers_codec
+from cadenza.convert.parts import text_encoder
 from cadenza.convert.transformers import read_musicgen, write_musicgen, write_text_encoder
 from cadenza.errors import CheckpointError, UserError
 from cadenza.lm.patterns import ParallelConfig
@@ -111,17 +113,35 @@ def test_musicgen_agrees_and_goes_back(stereo: bool, tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_the_text_encoder_goes_back(tmp_path: Path) -> None:
-    from transformers import AutoTokenizer, T5EncoderModel
+@pytest.mark.parametrize("feed_forward", ["relu", "gated-gelu"], ids=["T5", "FLAN-T5"])
+def test_text_encoders_go_there_and_back(feed_forward: str, tmp_path: Path) -> None:
+    """Alone, and inside a whole model."""
+    from transformers import AutoTokenizer, MusicgenForConditionalGeneration, T5EncoderModel
 
-    encoder = TextEncoder.from_pretrained(T5)
-    write_text_encoder(encoder, tmp_path / "back")
-    theirs, report = T5EncoderModel.from_pretrained(tmp_path / "back", output_loading_info=True)
+    shape = {"vocab_size": 128, "dim": 48, "head_dim": 12, "num_heads": 4, "num_layers": 2, "feed_forward_dim": 96}
+    module = T5Encoder(T5Config(**shape, feed_forward=feed_forward)).eval()
+    module.initialize(torch.Generator().manual_seed(1))
+    encoder = TextEncoder(module, TextTokenizer.from_pretrained(T5))
+    write_text_encoder(encoder, tmp_path / "alone")
+    random_musicgen(False).save_pretrained(tmp_path / "theirs")
+    AutoTokenizer.from_pretrained(T5).save_pretrained(tmp_path / "theirs")
+    model = read_musicgen(tmp_path / "theirs")
+    model.conditioning.attach_text_encoder(encoder)
+    write_musicgen(model, tmp_path / "whole")
+
+    alone, report = T5EncoderModel.from_pretrained(tmp_path / "alone", output_loading_info=True)
     assert not any(report.values()), report
-    batch = AutoTokenizer.from_pretrained(tmp_path / "back")(TEXTS, padding=True, return_tensors="pt")
-    hidden = theirs(**batch).last_hidden_state
-    for row, mask, own in zip(hidden, batch["attention_mask"].bool(), encoder.encode(TEXTS), strict=True):
-        torch.testing.assert_close(own, row[mask], **CLOSE)
+    whole, report = MusicgenForConditionalGeneration.from_pretrained(tmp_path / "whole", output_loading_info=True)
+    assert not any(report.values()), report
+    batch = AutoTokenizer.from_pretrained(tmp_path / "alone")(TEXTS, padding=True, return_tensors="pt")
+    for theirs in (alone, whole.text_encoder):
+        hidden = theirs(**batch).last_hidden_state
+        for row, mask, own in zip(hidden, batch["attention_mask"].bool(), encoder.encode(TEXTS), strict=True):
+            torch.testing.assert_close(own, row[mask], **CLOSE)
+    again = text_encoder(read_musicgen(tmp_path / "whole"))
+    assert again is not None
+    assert again.model.config == module.config
+    assert all(torch.equal(a, b) for a, b in zip(again.model.parameters(), module.parameters(), strict=True))
 
 
 # ---- refusals --------------------------------------------------------------------------------------------------------
