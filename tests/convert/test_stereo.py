@@ -124,6 +124,21 @@ def test_the_same_codes_on_both_sides_are_twice_the_mono_input() -> None:
     assert torch.equal(model.lm(sequence), expected)  # its embeddings are its own
 
 
+def test_one_step_of_training_tells_left_from_right() -> None:
+    """Each channel has weights of its own, and the mono model's embeddings and heads stay as they are."""
+    model = tiny_musicgen()
+    before = {name: tensor.clone() for name, tensor in model.lm.state_dict().items()}
+    lm = stereo_start(model).lm.train()
+    codes = torch.randint(32, (4, 8, 9), generator=torch.Generator().manual_seed(0))
+    logits, mask = lm.logits_for_codes(codes)
+    torch.nn.functional.cross_entropy(logits[mask], codes[mask]).backward()
+    assert all(parameter.grad is not None for parts in (lm.embeddings, lm.heads) for parameter in parts.parameters())
+    torch.optim.SGD([*lm.embeddings.parameters(), *lm.heads.parameters()], 0.1).step()
+    for parts in (lm.embeddings, lm.heads):
+        assert all(not torch.equal(parts[k].weight, parts[k + 1].weight) for k in range(0, 8, 2))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.lm.state_dict().items())
+
+
 @torch.no_grad()
 def test_a_packed_model_gives_the_same_start() -> None:
     plain, packed = tiny_musicgen(), tiny_musicgen()
