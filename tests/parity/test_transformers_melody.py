@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cadenza.audio import Audio
-from cadenza.conditioning.chroma import ChromaConfig
+from cadenza.conditioning.chroma import ChromaConfig, Melody
 from cadenza.conditioning.fuser import FuserConfig
 from cadenza.conditioning.text import TextConfig
 from cadenza.convert import transformers_conditions
@@ -45,8 +45,8 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return theirs, MusicGen.from_pretrained(path / "ours", "cpu")
 
 
-def tunes(seconds: float = 2.0) -> list[Audio]:
-    """A rising and a falling line, each with a little noise."""
+def tunes(seconds: float = 2.0) -> list[Melody]:
+    """A rising and a falling line, each with a little noise; taken as they are, drums or not."""
     generator = torch.Generator().manual_seed(0)
     time = torch.arange(round(RATE * seconds)) / RATE
     scales = ([0, 4, 7, 12, 16], [9, 5, 2, 0, -3])
@@ -55,11 +55,11 @@ def tunes(seconds: float = 2.0) -> list[Audio]:
         pitch = torch.tensor(scale)[(len(scale) * time / seconds).long()]
         wave = 0.3 * torch.sin(2 * torch.pi * 261.63 * 2 ** (pitch / 12) * time)
         wave += 0.01 * torch.randn(time.shape, generator=generator)
-        made.append(Audio(wave[None].numpy(), RATE))
+        made.append(Melody(Audio(wave[None].numpy(), RATE), "none"))
     return made
 
 
-def chroma_of(model: MusicGen, melodies: list[Audio]) -> Tensor:
+def chroma_of(model: MusicGen, melodies: list[Melody]) -> Tensor:
     """As many frames as the recording has."""
     return torch.stack(model.conditioning.conditioner("self_wav").prepare(melodies))  # type: ignore[arg-type]
 
@@ -95,7 +95,7 @@ def extractor_class(monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.mark.parametrize("seconds", [0.3, 2.0, 30.0])  # shorter than a window; a few frames; 235
 def test_melodies_are_heard_alike(pair: tuple[Any, MusicGen], extractor_class: Any, seconds: float) -> None:
     melodies = tunes(seconds)
-    theirs = extractor_class()([tune.samples[0] for tune in melodies], sampling_rate=RATE, return_tensors="pt")
+    theirs = extractor_class()([tune.audio.samples[0] for tune in melodies], sampling_rate=RATE, return_tensors="pt")
     ours = chroma_of(pair[1], melodies)
     assert ours.shape[1] == 1 + max(round(RATE * seconds), 16384) // 4096
     assert torch.equal(ours, theirs["input_features"])
@@ -163,7 +163,7 @@ def test_our_files_are_theirs(pair: tuple[Any, MusicGen], extractor_class: Any, 
     defaults = extractor_class().to_dict()
     assert {key: extractor.to_dict()[key] for key in defaults} == defaults
     batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
-    batch |= extractor([tune.samples[0] for tune in tunes()], sampling_rate=RATE, return_tensors="pt")
+    batch |= extractor([tune.audio.samples[0] for tune in tunes()], sampling_rate=RATE, return_tensors="pt")
     # Start token, guidance and length come from the written generation_config.json.
     expected = their_audio(theirs, tokens(), guidance_scale=3.0, input_features=chroma_of(ours, tunes()))
     assert torch.equal(their_audio(again, batch), expected)

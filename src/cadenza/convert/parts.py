@@ -7,7 +7,9 @@ from cadenza.codec.base import Codec
 from cadenza.codec.encodec import EnCodec
 from cadenza.codec.stereo import StereoCodec
 from cadenza.conditioning.chroma import ChromaConfig
+from cadenza.conditioning.clap import ClapConfig
 from cadenza.conditioning.provider import ConditioningConfig
+from cadenza.conditioning.style import StyleConfig
 from cadenza.conditioning.text import TextConditioner, TextConfig, TextEncoder
 from cadenza.errors import CheckpointError, UserError
 from cadenza.pipelines.musicgen import MusicGen
@@ -47,10 +49,15 @@ def text_encoder(model: MusicGen) -> TextEncoder | None:
 
 
 def roles(config: ConditioningConfig) -> dict[str, str]:
-    """Which condition hears the prompt and which the melody, as fields of a `MusicGenConfig`; none for a part that the
+    """Which condition hears the prompt, the melody and the style, as fields of a `MusicGenConfig`; none for what the
     model does not listen to.
     """
-    fields = {TextConfig: "text_condition", ChromaConfig: "melody_condition"}
+    fields = {
+        TextConfig: "text_condition",
+        ClapConfig: "text_condition",
+        ChromaConfig: "melody_condition",
+        StyleConfig: "style_condition",
+    }
     found: dict[str, str] = {}
     for name, part in config.conditioners.items():
         if type(part) in fields:
