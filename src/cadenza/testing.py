@@ -12,6 +12,7 @@ from cadenza.codec.base import Codec
 from cadenza.codec.encodec import EnCodec, EnCodecConfig
 from cadenza.codec.seanet import SEANetConfig
 from cadenza.codec.stereo import StereoCodec
+from cadenza.conditioning.chroma import ChromaConfig
 from cadenza.conditioning.fuser import FuserConfig
 from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
 from cadenza.conditioning.t5 import T5Config, T5Encoder, TextTokenizer
@@ -91,12 +92,15 @@ def tiny_text_encoder(seed: int = 0) -> TextEncoder:
     return TextEncoder(encoder.requires_grad_(False).eval(), tiny_tokenizer())
 
 
-def tiny_conditioning(seed: int = 0, mask_padding: bool = False) -> ConditionProvider:
+def tiny_conditioning(seed: int = 0, mask_padding: bool = False, melody: bool = False) -> ConditionProvider:
+    """Text by cross-attention; `melody`: a chromagram too, summed step by step."""
+    text = TextConfig(dim=TEXT_DIM, max_tokens=MAX_TOKENS)
+    chroma = ChromaConfig(length=1600, steps_per_second=50.0, quiet_db=40.0, null="nothing", stems="none")
     provider = ConditionProvider(
         ConditioningConfig(
             dim=DIM,
-            conditioners={"description": TextConfig(dim=TEXT_DIM, max_tokens=MAX_TOKENS)},
-            fuser=FuserConfig.cross_text(mask_padding=mask_padding),
+            conditioners={"description": text, "melody": chroma} if melody else {"description": text},
+            fuser=FuserConfig(cross=("description",), sum=("melody",) if melody else (), mask_padding=mask_padding),
         )
     )
     _randomize(provider, seed)
@@ -122,9 +126,16 @@ def tiny_lm(seed: int = 0, num_codebooks: int = NUM_CODEBOOKS) -> LM:
 
 
 def tiny_musicgen(
-    seed: int = 0, stereo: bool = False, max_duration_seconds: float = 30.0, mask_padding: bool = False
+    seed: int = 0,
+    stereo: bool = False,
+    max_duration_seconds: float = 30.0,
+    mask_padding: bool = False,
+    melody: bool = False,
 ) -> MusicGen:
-    """A whole model that turns words into noise: 32 kHz, 50 frames a second, 4 codebooks of 32 (8 in stereo)."""
+    """A whole model that turns words into noise: 32 kHz, 50 frames a second, 4 codebooks of 32 (8 in stereo).
+
+    `melody`: it listens to melodies too.
+    """
     codec: Codec = tiny_codec(seed)
     if stereo:
         codec = StereoCodec(codec)
@@ -132,10 +143,11 @@ def tiny_musicgen(
         name="tiny",
         licence="CC0-1.0",
         stereo=stereo,
+        melody_condition="melody" if melody else None,
         max_duration_seconds=max_duration_seconds,
         generation=GenerationConfig(duration=1.0, extend_stride=max_duration_seconds * 0.6),
     )
-    return MusicGen(codec, tiny_lm(seed, codec.num_codebooks), tiny_conditioning(seed, mask_padding), config)
+    return MusicGen(codec, tiny_lm(seed, codec.num_codebooks), tiny_conditioning(seed, mask_padding, melody), config)
 
 
 @torch.no_grad()

@@ -17,18 +17,16 @@ from torch import Tensor
 from cadenza.audio import Audio
 from cadenza.checkpoint import Config
 from cadenza.conditioning.base import Condition, Conditioner, Features, given_features, output_projection
+from cadenza.conditioning.stems import SeparatorChoice, find_separator
 from cadenza.errors import UserError
 from cadenza.nn.chroma import Chromagram, strongest
-
-Stems = Literal["auto", "demucs", "none"]
-"""Leave out drums and bass before the analysis: if that can be done here, always, or never."""
 
 
 class Melody(NamedTuple):
     """A recording whose melody to follow."""
 
     audio: Audio
-    stems: Stems | None = None
+    stems: SeparatorChoice | None = None
     """Whether to leave out drums and bass first; None: as the model was trained."""
 
 
@@ -58,7 +56,7 @@ class ChromaConfig(Config):
     null: Literal["first_class", "nothing"] = Field(
         "first_class", description="a melody that is missing: silence, which has class 0 (MusicGen), or zero vectors"
     )
-    stems: Stems = Field("auto", description="separate out drums and bass before the analysis")
+    stems: SeparatorChoice = Field("auto", description="separate out drums and bass before the analysis")
 
 
 class ChromaConditioner(Conditioner):
@@ -117,8 +115,6 @@ class ChromaConditioner(Conditioner):
             )
         if not audio.samples.any():
             raise UserError(f"the melody is silent for {seconds:g} s: give a recording that sounds")
-        from cadenza.conditioning.stems import find_separator
-
         separator = find_separator(melody.stems or config.stems)
         if separator is not None:
             mono = separator(torch.from_numpy(audio.samples), audio.sample_rate)

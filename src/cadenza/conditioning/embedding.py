@@ -38,7 +38,7 @@ class EmbeddingConditioner(Conditioner):
 
     def prepare(self, values: Sequence[object]) -> list[Features | None]:
         """The values themselves, checked."""
-        return [self.null() if value is None else self._checked(value) for value in values]
+        return [None if value is None else self._checked(value) for value in values]
 
     def _checked(self, value: object) -> Features:
         if not isinstance(value, Tensor):

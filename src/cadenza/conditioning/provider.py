@@ -78,14 +78,11 @@ class ConditionProvider(nn.Module, Pretrained):
 
     def null(self, batch: int) -> Prepared:
         """Everything dropped."""
-        return {name: [self.conditioner(name).null()] * batch for name in self.config.conditioners}
+        return {name: [None] * batch for name in self.config.conditioners}
 
     def drop(self, prepared: Prepared, *names: str) -> Prepared:
         """The same with some conditions dropped for every item."""
-        return {
-            name: [self.conditioner(name).null()] * len(rows) if name in names else rows
-            for name, rows in prepared.items()
-        }
+        return {name: [None] * len(rows) if name in names else rows for name, rows in prepared.items()}
 
     def window(self, prepared: Prepared, start_seconds: float) -> Prepared:
         """The view for generation that starts `start_seconds` into the piece."""
@@ -94,8 +91,12 @@ class ConditionProvider(nn.Module, Pretrained):
         }
 
     def conditions(self, prepared: Prepared) -> dict[str, Condition]:
-        """Projected and padded, by name."""
-        return {name: self.conditioner(name)(prepared[name]) for name in self.config.conditioners}
+        """Projected and padded, by name; what is dropped becomes the condition's null value."""
+        conditions = {}
+        for name in self.config.conditioners:
+            part = self.conditioner(name)
+            conditions[name] = part([part.null() if row is None else row for row in prepared[name]])
+        return conditions
 
     def forward(self, prepared: Prepared) -> FusedConditions:
         """Projected, padded and fused: what the language model takes."""

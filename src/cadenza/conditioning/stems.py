@@ -16,7 +16,7 @@ import logging
 import threading
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -55,6 +55,8 @@ def find_separator(choice: SeparatorChoice = "auto") -> StemSeparator | None:
     "auto" is Demucs where it is installed and its weights are here or can be downloaded (84 MB, once), else None; this
     is decided, and said, once per process. "demucs" raises UserError, with the remedy, instead.
     """
+    if choice not in get_args(SeparatorChoice):
+        raise UserError(f"stems = {choice!r:.40}: choose one of {', '.join(get_args(SeparatorChoice))}")
     if choice == "none":
         return None
     return demucs_separator() if choice == "demucs" else _automatic()

@@ -15,18 +15,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="folder of the token cache")
     parser.add_argument("--batch-size", type=int, default=8, help="recordings encoded together")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--melody", action="store_true", help="also keep the strongest pitch class of every frame")
+    parser.add_argument("--quiet-db", type=float, help="frames this far below the loudest have no pitch")
     options = parser.parse_args(arguments)
+    import torch
+
     from cadenza.codec.encodec import EnCodec
+    from cadenza.conditioning.chroma import ChromaConfig
     from cadenza.data.manifest import read_manifest
+    from cadenza.data.melodies import write_melodies
     from cadenza.data.tokens import write_tokens
 
     def report(done: int, total: int) -> None:
         print(f"{done}/{total} recordings", file=sys.stderr, flush=True)
 
     try:
-        codec = EnCodec.from_pretrained(options.codec, options.device)
+        codec = EnCodec.from_pretrained(options.codec, options.device, torch.float32)  # whatever it is stored in
         entries = read_manifest(options.data)
         write_tokens(codec, entries, options.out, options.batch_size, 64, report)
+        if options.melody:
+            write_melodies(ChromaConfig(quiet_db=options.quiet_db, stems="none"), entries, options.out, report)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

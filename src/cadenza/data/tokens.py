@@ -9,16 +9,18 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
+from jaxtyping import Int, UInt8
+from torch import Tensor, nn
 
 from cadenza.checkpoint import read_json, read_weights, write_json, write_weights
 from cadenza.codec.base import Codec
 from cadenza.data.batches import Batch, random_for
 from cadenza.data.dataset import Recordings
 from cadenza.data.manifest import Entry
+from cadenza.data.melodies import read_melodies
 from cadenza.errors import UserError
 
 FORMAT = 1
@@ -108,6 +110,8 @@ class CodedItem:
     split: str
     captions: tuple[str, ...]
     codes: Int[Tensor, "K T"]
+    melody: UInt8[Tensor, "M"] | None = None
+    """The strongest pitch class of every frame of its chromagram, if they were computed (`data.melodies`)."""
 
 
 class TokenCache:
@@ -125,8 +129,15 @@ class TokenCache:
         self.num_codebooks: int = index["codec"]["num_codebooks"]
         self.codebook_size: int = index["codec"]["codebook_size"]
         shards = {number: read_weights(folder / _shard_name(number)) for number in {i["shard"] for i in index["items"]}}
+        melodies = read_melodies(folder)
         self.items = [
-            CodedItem(item["id"], item["split"], tuple(item.get("captions", ())), shards[item["shard"]][item["id"]])
+            CodedItem(
+                item["id"],
+                item["split"],
+                tuple(item.get("captions", ())),
+                shards[item["shard"]][item["id"]],
+                melodies.get(item["id"]),
+            )
             for item in index["items"]
         ]
 
@@ -138,12 +149,18 @@ class TokenCache:
 class RandomWindows:
     """Endless batches `{"codes": [B, K, T], "frames": [B], "captions": [...]}` of random windows.
 
+    With melodies in the cache also `{"melody": [B, M], "melody_frames": [B], "start_seconds": [B]}`: the pitch classes
+    of the whole recording, how many there are, and where in it the window begins.
+
     A recording's chance is proportional to its length; one of its captions is drawn. A recording shorter than the
     window is padded with code 0, and `frames` tells how many frames are real.
     """
 
-    def __init__(self, items: Sequence[CodedItem], num_frames: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, items: Sequence[CodedItem], num_frames: int, batch_size: int, seed: int, frame_rate: float = 50.0
+    ) -> None:
         self.items, self.num_frames, self.batch_size, self.seed = list(items), num_frames, batch_size, seed
+        self.frame_rate = frame_rate
         self._cumulative = torch.tensor([item.codes.shape[1] for item in items]).cumsum(0).numpy()
 
     def batch(self, index: int) -> Batch:
@@ -154,7 +171,9 @@ class RandomWindows:
             item = self.items[int(self._cumulative.searchsorted(place, side="right"))]
             start = int(random.integers(max(0, item.codes.shape[1] - self.num_frames) + 1))
             caption = item.captions[int(random.integers(len(item.captions)))] if item.captions else ""
-            rows.append((item.codes[:, start : start + self.num_frames], caption))
+            rows.append(
+                Row(item.codes[:, start : start + self.num_frames], caption, item.melody, start / self.frame_rate)
+            )
         return _collate(rows, self.num_frames)
 
 
@@ -169,16 +188,34 @@ class FixedWindows:
 
     def batch(self, index: int) -> Batch:
         part = self.items[index * self.batch_size : (index + 1) * self.batch_size]
-        rows = [(item.codes[:, : self.num_frames], item.captions[0] if item.captions else "") for item in part]
+        rows = [
+            Row(item.codes[:, : self.num_frames], item.captions[0] if item.captions else "", item.melody, 0.0)
+            for item in part
+        ]
         return _collate(rows, self.num_frames)
 
 
-def _collate(rows: Sequence[tuple[Tensor, str]], num_frames: int) -> Batch:
-    codes = torch.zeros(len(rows), rows[0][0].shape[0], num_frames, dtype=torch.int64)
-    for target, (row, _) in zip(codes, rows, strict=True):
-        target[:, : row.shape[1]] = row
-    frames = torch.tensor([row.shape[1] for row, _ in rows])
-    return {"codes": codes, "frames": frames, "captions": [caption for _, caption in rows]}
+class Row(NamedTuple):
+    """One item of a batch."""
+
+    codes: Int[Tensor, "K t"]
+    caption: str
+    melody: UInt8[Tensor, "M"] | None
+    start_seconds: float
+
+
+def _collate(rows: Sequence[Row], num_frames: int) -> Batch:
+    codes = torch.zeros(len(rows), rows[0].codes.shape[0], num_frames, dtype=torch.int64)
+    for target, row in zip(codes, rows, strict=True):
+        target[:, : row.codes.shape[1]] = row.codes
+    frames = torch.tensor([row.codes.shape[1] for row in rows])
+    batch: Batch = {"codes": codes, "frames": frames, "captions": [row.caption for row in rows]}
+    melodies = [row.melody for row in rows if row.melody is not None]
+    if len(melodies) == len(rows):
+        batch["melody"] = nn.utils.rnn.pad_sequence(melodies, batch_first=True)
+        batch["melody_frames"] = torch.tensor([len(melody) for melody in melodies])
+        batch["start_seconds"] = torch.tensor([row.start_seconds for row in rows], dtype=torch.float64)
+    return batch
 
 
 def _shard_name(number: int) -> str:

@@ -7,7 +7,8 @@ The same object plays the embedded model, the official checkpoints and whatever 
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -22,7 +23,10 @@ from cadenza.checkpoint import WEIGHTS_FILE, Config, RestingWeights, read_config
 from cadenza.codec.base import Codec
 from cadenza.codec.encodec import EnCodec
 from cadenza.codec.stereo import StereoCodec
+from cadenza.conditioning.chroma import Melody
+from cadenza.conditioning.clap import ClapConditioner
 from cadenza.conditioning.provider import ConditionProvider
+from cadenza.conditioning.style import Style
 from cadenza.conditioning.text import TextConditioner
 from cadenza.engine.quantize import load_module, stored_kind
 from cadenza.errors import CheckpointError, UserError
@@ -34,9 +38,11 @@ from cadenza.nn.quantize import KINDS
 from cadenza.pipelines.placement import PRECISIONS, choose_device, choose_precision, companion_device
 from cadenza.pipelines.prompts import Section, Text, fit, parse_text
 from cadenza.pipelines.render import Progress, Renderer
-from cadenza.pipelines.requests import Request, choose_seeds, combine_settings, spread
+from cadenza.pipelines.requests import Heard, Request, choose_seeds, combine_settings, spread, spread_audio
 from cadenza.pipelines.scheduling import MusicScheduler
-from cadenza.pipelines.take import PackedCodes, Take, describe_device
+from cadenza.pipelines.take import PackedCodes, PackedFeatures, Take, describe_device
+
+log = logging.getLogger("cadenza")
 
 
 class MusicGenConfig(Config):
@@ -49,6 +55,9 @@ class MusicGenConfig(Config):
     stereo: bool = Field(False, description="the codec is mono, used once per channel with interleaved codebooks")
     text_condition: str = Field("description", description="the condition that hears the prompt")
     melody_condition: str | None = Field(None, description="the condition that hears a melody; None: there is none")
+    style_condition: str | None = Field(
+        None, description="the condition that hears a style excerpt; None: there is none"
+    )
     max_duration_seconds: float = Field(30.0, gt=0, description="longest piece seen at once, seconds")
     generation: GenerationConfig = Field(GenerationConfig(), description="settings used where none are given")
     cpu_precision: Literal["fp32", "bf16", "int8", "int4"] | None = Field(
@@ -71,12 +80,12 @@ class MusicGen:
         self.codec = codec.eval()
         self.lm = lm.eval()
         self.conditioning = conditioning.eval()
+        conditioning.attach_codec(codec)
         self._renderer = Renderer(
             codec,
             lm,
             conditioning,
             self.config.text_condition,
-            self.config.melody_condition,
             self.config.max_duration_seconds,
         )
         self._directory: Path | None = None  # where the weights came from, to know them by
@@ -98,7 +107,9 @@ class MusicGen:
         seed: int | Sequence[int] | None = None,
         *,
         prompt: Audio | Sequence[Audio] | None = None,
-        melody: Audio | Sequence[Audio] | None = None,
+        melody: Audio | Melody | Sequence[Audio | Melody | None] | None = None,
+        style: object = None,
+        conditions: Mapping[str, object] | None = None,
         config: GenerationConfig | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
@@ -117,7 +128,12 @@ class MusicGen:
             seed: One number for the first item (the others count up from it) or one per item; drawn if None. The same
                 seed, text and settings draw the same random numbers, whatever else is in the batch.
             prompt: Audio to go on from. What is returned begins with it, as the codec renders it.
-            melody: Audio whose melody to follow; only for models that have a melody condition.
+            melody: Audio whose melody to follow, from the beginning of the piece (its audio prompt included) and again
+                when it ends; only for models that have a melody condition.
+            style: Audio to sound like, or a `Style`; only for models that have a style condition. `guidance_beta` of
+                `config` weighs the text against it (double guidance; 5 is advised for musicgen-style).
+            conditions: Further values by the condition's name, or its features `[L, E]` computed elsewhere; those of
+                the text stand in its place. One for all items, or a list.
             config: Settings; those given by name win over it, and it over the model's own.
             progress, should_stop: See `Progress`; when `should_stop()` is true the music made so far is returned.
 
@@ -127,7 +143,7 @@ class MusicGen:
         given = {"duration": duration, "top_k": top_k, "top_p": top_p, "temperature": temperature}
         given |= {"guidance": guidance, "greedy": greedy}
         settings = combine_settings(config or self.config.generation, given, prompt, config is not None)
-        requests, is_batch = self._requests(text, seed, prompt, melody, settings)
+        requests, is_batch = self._requests(text, seed, prompt, Heard(melody, style, conditions or {}), settings)
         made = self._make(requests, settings, progress, should_stop)
         return made if is_batch else made[0]
 
@@ -138,7 +154,9 @@ class MusicGen:
         seed: int | None = None,
         *,
         prompt: Audio | None = None,
-        melody: Audio | None = None,
+        melody: Audio | Melody | None = None,
+        style: object = None,
+        conditions: Mapping[str, object] | None = None,
         config: GenerationConfig | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
@@ -151,7 +169,7 @@ class MusicGen:
         """The music of `generate`, in pieces of about a second, each as soon as it is made; joined, they are equal."""
         given = {"duration": duration, "top_k": top_k, "top_p": top_p, "temperature": temperature}
         given |= {"guidance": guidance, "greedy": greedy}
-        request, settings = self.one_request(text, seed, prompt, melody, config, given)
+        request, settings = self.one_request(text, seed, prompt, Heard(melody, style, conditions or {}), config, given)
         metadata = self.describe(request, settings)
         for _, samples in self._renderer.render([request], settings, progress, should_stop):
             yield Audio(samples.numpy(), self.codec.sample_rate, metadata)
@@ -181,7 +199,7 @@ class MusicGen:
             tuple(Section(*section) for section in sections),
             record.seed,
             None if record.prompt is None else record.prompt.unpack(),
-            None,
+            {name: features.unpack() for name, features in record.conditions.items()},
         )
         # On CUDA sums depend on the number of rows; the codec's on any device depend on the number of threads.
         with _threads(record.threads):
@@ -278,13 +296,13 @@ class MusicGen:
         text: Text,
         seed: int | None,
         prompt: Audio | None,
-        melody: Audio | None,
+        heard: Heard,
         config: GenerationConfig | None,
         given: dict[str, Any],
     ) -> tuple[Request, GenerationConfig]:
         """Arguments of `stream`, checked; `given` are the settings by name."""
         settings = combine_settings(config or self.config.generation, given, prompt, config is not None)
-        requests, is_batch = self._requests(text, seed, prompt, melody, settings)
+        requests, is_batch = self._requests(text, seed, prompt, heard, settings)
         if is_batch:
             raise UserError("a stream is one piece of music: give one sentence or one timeline")
         return requests[0], settings
@@ -294,7 +312,7 @@ class MusicGen:
         text: Text,
         seed: int | Sequence[int] | None,
         prompt: Audio | Sequence[Audio] | None,
-        melody: Audio | Sequence[Audio] | None,
+        heard: Heard,
         settings: GenerationConfig,
     ) -> tuple[list[Request], bool]:
         """What is to be made, and whether it was asked for as a batch."""
@@ -306,15 +324,46 @@ class MusicGen:
                 raise UserError(
                     f"the timeline has a part at {last:g} s, but the piece ends at {end:g} s: make it longer"
                 )
-            if isinstance(conditioner, TextConditioner):
+            if isinstance(conditioner, TextConditioner | ClapConditioner):
                 pieces[i] = tuple(fit(section, conditioner) for section in piece)
-        if melody is not None and self.config.melody_condition is None:
-            raise UserError(f"{self.config.name} cannot follow a melody: use a model such as facebook/musicgen-melody")
         count = len(pieces)
-        prompts = spread(prompt, count, "audio prompts")
+        prompts = spread_audio(prompt, count, "audio prompts")
+        seeds = choose_seeds(seed, count)
+        conditions = self._listen_to(heard, seeds, settings.duration)
         codes = [None if part is None else self._renderer.encode(part) for part in prompts]
-        rows = zip(pieces, choose_seeds(seed, count), codes, spread(melody, count, "melodies"), strict=True)
-        return [Request(*row) for row in rows], is_batch
+        return [Request(*row) for row in zip(pieces, seeds, codes, conditions, strict=True)], is_batch
+
+    def _listen_to(self, heard: Heard, seeds: Sequence[int], duration: float) -> list[dict[str, object]]:
+        """The conditions of every item besides its text. Raises UserError for those that the model does not have."""
+        count = len(seeds)
+        given = {name: spread(value, count, f"values of {name!r}") for name, value in heard.conditions.items()}
+        for name in given:
+            self.conditioning.conditioner(name)
+        named = ("melody", self.config.melody_condition, heard.melody, "melodies", "facebook/musicgen-melody")
+        styled = ("style", self.config.style_condition, heard.style, "styles", "facebook/musicgen-style")
+        for word, condition, value, several, example in (named, styled):
+            if value is None:
+                continue
+            if condition is None:
+                verb = "follow a melody" if word == "melody" else "take on a style"
+                raise UserError(
+                    f"{self.config.name} cannot {verb}, it listens to {self.conditioning.accepts}: "
+                    f"use a model such as {example}"
+                )
+            if condition in given:
+                raise UserError(f"{word} and conditions[{condition!r}] are the same: give one of them")
+            given[condition] = spread(value, count, several)
+        rows = [{name: values[i] for name, values in given.items() if values[i] is not None} for i in range(count)]
+        for row, seed in zip(rows, seeds, strict=True):
+            melody = row.get(self.config.melody_condition or "")
+            sound = melody.audio if isinstance(melody, Melody) else melody
+            if isinstance(sound, Audio) and sound.duration_seconds > duration:
+                seconds = sound.duration_seconds
+                log.info("the melody lasts %.1f s, the piece %g s: its beginning is followed", seconds, duration)
+            style = row.get(self.config.style_condition or "")
+            if isinstance(style, Audio) and self.config.style_condition is not None:
+                row[self.config.style_condition] = Style(style, seed)
+        return rows
 
     def _make(
         self,
@@ -358,6 +407,7 @@ class MusicGen:
             threads=torch.get_num_threads(),
             batch=(0, places if self.device.type == "cuda" else 1),
             prompt=None if request.prompt_codes is None else PackedCodes.pack(request.prompt_codes),
+            conditions={name: PackedFeatures.pack(row) for name, row in self._renderer.features(request).items()},
             complete=complete,
         ).metadata()
 

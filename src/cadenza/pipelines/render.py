@@ -17,6 +17,8 @@ from torch import Tensor
 
 from cadenza.audio import Audio
 from cadenza.codec.base import Codec
+from cadenza.conditioning.base import Features
+from cadenza.conditioning.cache import FeatureCache
 from cadenza.conditioning.provider import ConditionProvider, Prepared
 from cadenza.engine.memory import available_bytes, orderly_shortage, release, require
 from cadenza.engine.scheduler import Scheduler
@@ -70,15 +72,14 @@ class Renderer:
         lm: LM,
         conditioning: ConditionProvider,
         text_condition: str,
-        melody_condition: str | None,
         max_duration_seconds: float,
     ) -> None:
         self.codec = codec
         self.lm = lm
         self.conditioning = conditioning
         self.text_condition = text_condition
-        self.melody_condition = melody_condition
         self.max_duration_seconds = max_duration_seconds
+        self._features = FeatureCache()
         self._idle: list[Slots] = []
         self._idle_lock = threading.Lock()
 
@@ -123,7 +124,7 @@ class Renderer:
             section = max(i for i, start in enumerate(starts) if start <= window.begin)
             if section not in prepared:
                 prepared[section] = self._prepare(request, section)
-            return self._conditions(prepared[section], window.start / rate)
+            return self._conditions(prepared[section], window.start / rate, settings)
 
         job = CodesJob(
             self.lm,
@@ -142,24 +143,38 @@ class Renderer:
         return max(1, int(self.max_duration_seconds * self.codec.frame_rate))
 
     @torch.no_grad()
-    def _prepare(self, request: Request, section: int) -> Prepared:
-        item: dict[str, object] = {self.text_condition: request.piece[section].text}
-        if request.melody is not None and self.melody_condition is not None:
-            item[self.melody_condition] = request.melody
-        return self.conditioning.prepare([item])
+    def features(self, request: Request) -> dict[str, Features]:
+        """What a request listens to besides its text, as the frozen encoders give it."""
+        prepared = self._features.prepare(self.conditioning, request.conditions)
+        return {name: rows[0] for name, rows in prepared.items() if rows[0] is not None}
 
     @torch.no_grad()
-    def _conditions(self, prepared: Prepared, start_seconds: float) -> GuidedConditions:
+    def _prepare(self, request: Request, section: int) -> Prepared:
+        text = {self.text_condition: request.piece[section].text}
+        return self._features.prepare(self.conditioning, text | dict(request.conditions))
+
+    @torch.no_grad()
+    def _conditions(self, prepared: Prepared, start_seconds: float, settings: GenerationConfig) -> GuidedConditions:
         """With nothing to listen to there is nothing to strengthen: guidance is left out, and half the work with it."""
-        null = self.conditioning(self.conditioning.null(1))
+        null = self.conditioning.null(1)
         if all(feature is None for features in prepared.values() for feature in features):
-            return GuidedConditions(null.to(self.lm.device))
+            return GuidedConditions(self.conditioning(null).to(self.lm.device))
         seen = self.conditioning.window(prepared, start_seconds)
-        partial = None
-        if self.melody_condition is not None:
-            partial = self.conditioning(self.conditioning.drop(seen, self.text_condition))
-        heard = (self.conditioning(seen), null, partial)
-        return GuidedConditions(*(None if one is None else one.to(self.lm.device) for one in heard))
+        passes = [seen, null]
+        if settings.guidance_beta is not None:
+            passes.append(self.conditioning.drop(seen, self.text_condition))
+        if settings.two_step_guidance or not self._several_in_a_row:
+            heard = [self.conditioning(one) for one in passes]
+        else:
+            # One batch: each condition is as long in every prediction, and the next one begins at the same place.
+            together = self.conditioning({name: [row for one in passes for row in one[name]] for name in seen})
+            heard = [together.rows(i, i + 1) for i in range(len(passes))]
+        return GuidedConditions(*(one.to(self.lm.device) for one in heard))
+
+    @property
+    def _several_in_a_row(self) -> bool:
+        fuser = self.conditioning.config.fuser
+        return len(fuser.prepend) > 1 or len(fuser.cross) > 1
 
     # ---- jobs to sound ---------------------------------------------------------------------------------------------
 
@@ -172,7 +187,8 @@ class Renderer:
         """Rows and steps that are enough for any request."""
         steps = self.lm.pattern.num_steps(self.window_frames)
         prefix = PREFIX_STEPS if self.conditioning.config.fuser.prepend else 0
-        return 3 if self.melody_condition is not None else 2, steps + prefix
+        can_guide_twice = len(self.conditioning.config.conditioners) > 1
+        return 3 if can_guide_twice else 2, steps + prefix
 
     @contextmanager
     def engine(self, places: int, rows: int, steps: int) -> Iterator[Scheduler]:

@@ -1,7 +1,7 @@
 """Arguments of `generate`, as people give them -> what is to be made, everything decided."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import index
 from typing import Any, NamedTuple
 
@@ -20,7 +20,16 @@ class Request(NamedTuple):
     piece: Piece
     seed: int
     prompt_codes: Int[Tensor, "K P"] | None
-    melody: Audio | None
+    conditions: Mapping[str, object]
+    """What it listens to besides the text of the piece, by condition; features of the text stand in its place."""
+
+
+class Heard(NamedTuple):
+    """What `generate` was asked to listen to besides texts and audio prompts: one for all items, or a list."""
+
+    melody: object = None
+    style: object = None
+    conditions: Mapping[str, object] = {}
 
 
 def combine_settings(
@@ -32,7 +41,7 @@ def combine_settings(
     default length behind its audio prompt.
     """
     if given.get("duration") is None and not has_config and prompt is not None:
-        prompts = [prompt] if isinstance(prompt, Audio) else spread(prompt, len(prompt), "audio prompts")
+        prompts = spread_audio(prompt, 1 if isinstance(prompt, Audio) else len(prompt), "audio prompts")
         longest = max((part.duration_seconds for part in prompts if part is not None), default=0.0)
         given = given | {"duration": base.duration + longest}
     chosen = {name: value for name, value in given.items() if value is not None}
@@ -59,12 +68,21 @@ def choose_seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:
     return seeds
 
 
-def spread(value: Audio | Sequence[Audio] | None, count: int, what: str) -> list[Audio | None]:
-    """One per item: the same for all, or as many as there are items."""
-    if value is None or isinstance(value, Audio):
+def spread(value: object, count: int, what: str) -> list[Any]:
+    """One per item: the same for all, or as many as there are items. A named tuple is one value."""
+    is_several = isinstance(value, list) or (isinstance(value, tuple) and not hasattr(value, "_fields"))
+    if not is_several:
         return [value] * count
-    if not all(isinstance(one, Audio) for one in value):
-        raise UserError(f"{value!r:.60} is no audio: give cadenza.Audio.read(file)")
+    assert isinstance(value, list | tuple)
     if len(value) != count:
         raise UserError(f"{len(value)} {what} for {count} prompts: give one per prompt, or a single one for all")
     return list(value)
+
+
+def spread_audio(value: object, count: int, what: str) -> list[Audio | None]:
+    """The same for recordings. Raises UserError for anything else."""
+    values = spread(value, count, what)
+    for one in values:
+        if one is not None and not isinstance(one, Audio):
+            raise UserError(f"{one!r:.60} is no audio: give cadenza.Audio.read(file)")
+    return values

@@ -9,19 +9,20 @@ import functools
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 from cadenza.audio import Audio
+from cadenza.conditioning.chroma import Melody
 from cadenza.engine.scheduler import Scheduler
 from cadenza.errors import CadenzaError, UserError
 from cadenza.lm.generate import GenerationConfig
 from cadenza.pipelines.prompts import Text
 from cadenza.pipelines.render import Renderer, Rendition
-from cadenza.pipelines.requests import Request
+from cadenza.pipelines.requests import Heard, Request
 from cadenza.pipelines.streaming import SoundStream
 
 UNHEARD_SECONDS = 60.0
@@ -176,7 +177,9 @@ class MusicScheduler:
         seed: int | None = None,
         *,
         prompt: Audio | None = None,
-        melody: Audio | None = None,
+        melody: Audio | Melody | None = None,
+        style: object = None,
+        conditions: Mapping[str, object] | None = None,
         config: GenerationConfig | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
@@ -187,7 +190,8 @@ class MusicScheduler:
         """Ask for one piece of music; see `MusicGen.generate` for the arguments. Returns at once, from any thread."""
         given = {"duration": duration, "top_k": top_k, "top_p": top_p, "temperature": temperature}
         given |= {"guidance": guidance, "greedy": greedy}
-        request, settings = self._model.one_request(text, seed, prompt, melody, config, given)
+        heard = Heard(melody, style, conditions or {})
+        request, settings = self._model.one_request(text, seed, prompt, heard, config, given)
         rendition = self._renderer.prepare(request, settings)
         if self.num_requests >= MOST_WAITING + self._places:
             raise UserError(f"{MOST_WAITING} requests are waiting already: try again later")

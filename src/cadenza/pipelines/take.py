@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pydantic
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
@@ -33,15 +33,37 @@ class PackedCodes(Config):
         return cls(num_codebooks=codes.shape[0], num_frames=codes.shape[1], data=packed)
 
     def unpack(self) -> Int[Tensor, "K T"]:
-        expected = 2 * self.num_codebooks * self.num_frames
-        try:
-            content = zlib.decompressobj().decompress(base64.b64decode(self.data, validate=True), expected + 1)
-        except (binascii.Error, zlib.error) as error:
-            raise UserError(f"the codes of the audio prompt are damaged ({error}): use another copy") from error
-        if len(content) != expected:
-            raise UserError(f"the codes of the audio prompt are damaged ({len(content)} bytes, expected {expected})")
+        content = _unpack(self.data, 2 * self.num_codebooks * self.num_frames, "codes of the audio prompt")
         codes = np.frombuffer(content, "<u2").astype(np.int64)
         return torch.from_numpy(codes).view(self.num_codebooks, self.num_frames)
+
+
+class PackedFeatures(Config):
+    """The features of a condition: what a melody or a style became. The recording does not travel."""
+
+    length: int = Field(..., ge=1, description="L")
+    dim: int = Field(..., ge=1, description="E")
+    data: str = Field(..., description="base64 of zlib of little-endian 32-bit floats, vector by vector")
+
+    @classmethod
+    def pack(cls, features: Float[Tensor, "L E"]) -> "PackedFeatures":
+        content = features.detach().cpu().numpy().astype("<f4").tobytes()
+        packed = base64.b64encode(zlib.compress(content, 9)).decode()
+        return cls(length=features.shape[0], dim=features.shape[1], data=packed)
+
+    def unpack(self) -> Float[Tensor, "L E"]:
+        content = _unpack(self.data, 4 * self.length * self.dim, "features of a condition")
+        return torch.from_numpy(np.frombuffer(content, "<f4").copy()).view(self.length, self.dim)
+
+
+def _unpack(data: str, expected: int, what: str) -> bytes:
+    try:
+        content = zlib.decompressobj().decompress(base64.b64decode(data, validate=True), expected + 1)
+    except (binascii.Error, zlib.error) as error:
+        raise UserError(f"the {what} are damaged ({error}): use another copy") from error
+    if len(content) != expected:
+        raise UserError(f"the {what} are damaged ({len(content)} bytes, expected {expected})")
+    return content
 
 
 class Take(Config):
@@ -61,6 +83,7 @@ class Take(Config):
     threads: int = Field(1, ge=1, le=1024, description="processor threads")
     batch: tuple[int, int] = Field((0, 1), description="its row in the batch that was computed, and how many rows")
     prompt: PackedCodes | None = Field(None, description="what an audio prompt became, for a continuation")
+    conditions: dict[str, PackedFeatures] = Field({}, description="what it listened to besides the text, by name")
     complete: bool = Field(True, description="false if it was stopped before its end")
 
     @pydantic.model_validator(mode="after")
@@ -71,7 +94,10 @@ class Take(Config):
         return self
 
     def metadata(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", exclude_none=True)
+        record = self.model_dump(mode="json", exclude_none=True)
+        if not self.conditions:
+            del record["conditions"]
+        return record
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> "Take":

@@ -14,6 +14,7 @@ import yaml
 
 from cadenza.data.dataset import FixedSegments, RandomSegments, Recordings
 from cadenza.data.manifest import read_manifest
+from cadenza.data.melodies import read_melodies
 from cadenza.data.tokens import FixedWindows, RandomWindows, TokenCache, encoder_hash
 from cadenza.errors import UserError
 from cadenza.train.config import TrainConfig
@@ -92,11 +93,16 @@ def _lm_trainer(config: TrainConfig, family: LMObjectiveConfig, folder: Path) ->
     parts = build_parts(family, captions, config.seed)
     if cache.codec_hash != encoder_hash(parts.codec):
         raise UserError(f"{config.data} holds codes of another codec than {family.codec}: compute the cache again")
+    if family.melody is not None:
+        read_melodies(config.data, family.melody)  # raises if they are of another kind
+        if any(item.melody is None for item in train):
+            raise UserError(f"{config.data} has no melodies: compute them with python -m cadenza.data ... --melody")
     objective = LMObjective(family, parts, config.device)
     num_frames = round(family.window_seconds * cache.frame_rate)
     valid = cache.split("valid")[: config.valid_items]
     source = FixedWindows(valid, num_frames, config.batch_size) if valid and config.validate_every else None
-    return Trainer(config, objective, RandomWindows(train, num_frames, config.batch_size, config.seed), folder, source)
+    windows = RandomWindows(train, num_frames, config.batch_size, config.seed, cache.frame_rate)
+    return Trainer(config, objective, windows, folder, source)
 
 
 def _check_split(config: TrainConfig, items: Sequence[object]) -> None:

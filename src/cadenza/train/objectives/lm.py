@@ -19,18 +19,22 @@ from torch import Tensor, nn
 
 from cadenza.checkpoint import Config
 from cadenza.codec.encodec import EnCodec
+from cadenza.conditioning.base import Features
+from cadenza.conditioning.chroma import ChromaConfig
 from cadenza.conditioning.fuser import FusedConditions
 from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
 from cadenza.conditioning.t5 import T5Config, T5Encoder, TextTokenizer
-from cadenza.conditioning.text import TextConfig, TextEncoder
+from cadenza.conditioning.text import TextConditioner, TextConfig, TextEncoder
 from cadenza.data.batches import Batch
 from cadenza.data.captions import drop_words
+from cadenza.data.melodies import chroma_of
 from cadenza.lm.model import LM, LMConfig
 from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
 from cadenza.train.objective import Loss, Phase, Turn
 from cadenza.train.optim import AdamWConfig, OptimizerConfig, build_optimizer
 
 CONDITION = "description"
+MELODY = "melody"
 
 
 class LMObjectiveConfig(Config):
@@ -48,11 +52,21 @@ class LMObjectiveConfig(Config):
         None, description="model directory whose lm, conditioning and text encoder to continue"
     )
     window_seconds: float = Field(30.0, gt=0, description="length of a training window, seconds")
+    playing_seconds: float | None = Field(
+        None, gt=0, description="longest window when playing, if trained on longer ones before; None: as in training"
+    )
     condition_dropout: float = Field(0.3, ge=0, le=1, description="chance that an item is trained without its text")
+    melody_dropout: float = Field(0.5, ge=0, le=1, description="chance that an item is trained without its melody")
     word_dropout: float = Field(0.3, ge=0, le=1, description="chance that a word of a caption is left out")
     optimizer: OptimizerConfig = Field(default_factory=AdamWConfig)
     max_grad_norm: float = Field(1.0, ge=0, description="clip the gradient to this norm; 0: off")
     gradient_checkpointing: bool = Field(False, description="less memory, a third more time")
+
+    @property
+    def melody(self) -> ChromaConfig | None:
+        """The melody condition, if the model has one."""
+        part = self.conditioning.conditioners.get(MELODY)
+        return part if isinstance(part, ChromaConfig) else None
 
 
 class Parts(NamedTuple):
@@ -98,24 +112,34 @@ class LMObjective:
             None if draw.random() < self.config.condition_dropout else drop_words(text, self.config.word_dropout, draw)
             for text in _captions(batch)
         ]
-        per_codebook = self._cross_entropy(batch, self._conditions(captions))
+        melodies = [None if draw.random() < self.config.melody_dropout else melody for melody in self._melodies(batch)]
+        per_codebook = self._cross_entropy(batch, self._conditions(captions, melodies))
         total = per_codebook.mean()
         metrics = {f"ce_q{k}": value.detach() for k, value in enumerate(per_codebook)}
         return Loss(total, {"ce": total.detach()} | metrics)
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """`ce` and `ppl`, whole and per codebook; `ce_null`, without text: the gap is what the text is worth."""
-        sums, null_sum, items = torch.zeros(self.lm.config.num_codebooks), 0.0, 0
+        """`ce` and `ppl` with all conditions, whole and per codebook; `ce_null` without any, and `ce_text` without the
+        melody: the gaps are what the conditions are worth."""
+        sums = {"ce": torch.zeros(self.lm.config.num_codebooks)}
+        sums |= {name: torch.zeros_like(sums["ce"]) for name in ("ce_null", "ce_text")}
+        items = 0
         for batch in batches:
-            captions = _captions(batch)
-            sums += self._cross_entropy(batch, self._conditions(captions)).float().cpu() * len(captions)
-            null_sum += float(self._cross_entropy(batch, self._conditions([None] * len(captions))).mean()) * len(
-                captions
-            )
-            items += len(captions)
-        per_codebook = (sums / items).tolist()
-        mean = sum(per_codebook) / len(per_codebook)
-        metrics = {"ce": mean, "ce_null": null_sum / items, "ppl": math.exp(mean)}
+            captions, melodies = _captions(batch), self._melodies(batch)
+            count = len(captions)
+            no_text: list[str | None] = [None] * count
+            no_melody: list[Features | None] = [None] * count
+            heard = {"ce": self._conditions(captions, melodies), "ce_null": self._conditions(no_text, no_melody)}
+            if self.config.melody is not None:
+                heard["ce_text"] = self._conditions(captions, no_melody)
+            for name, conditions in heard.items():
+                sums[name] += self._cross_entropy(batch, conditions).float().cpu() * count
+            items += count
+        per_codebook = (sums["ce"] / items).tolist()
+        metrics = {name: float(total.mean()) / items for name, total in sums.items()}
+        if self.config.melody is None:
+            del metrics["ce_text"]
+        metrics["ppl"] = math.exp(metrics["ce"])
         metrics |= {f"ce_q{k}": value for k, value in enumerate(per_codebook)}
         return metrics | {f"ppl_q{k}": math.exp(value) for k, value in enumerate(per_codebook)}
 
@@ -132,20 +156,44 @@ class LMObjective:
 
     def save_playable(self, directory: Path) -> None:
         seconds = self.config.window_seconds
-        settings = MusicGenConfig(name=self.config.name, licence=self.config.licence, max_duration_seconds=seconds)
+        settings = MusicGenConfig(
+            name=self.config.name,
+            licence=self.config.licence,
+            max_duration_seconds=self.config.playing_seconds or seconds,
+            melody_condition=None if self.config.melody is None else MELODY,
+        )
         MusicGen(self.codec, self.lm, self.conditioning, settings).save_pretrained(directory)
 
     # ---- the loss ------------------------------------------------------------------------------------------------
 
-    def _conditions(self, captions: Sequence[str | None]) -> FusedConditions:
-        """Text to fused conditions; None and empty captions are the null condition."""
-        texts = [text for text in captions if text is not None and text.strip()]
-        if not texts:
-            return self.conditioning(self.conditioning.null(len(captions)))
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_text_encoder):
-            encoded = iter(self.text_encoder.encode(texts, self._max_tokens))
-        rows = [next(encoded) if text is not None and text.strip() else None for text in captions]
-        return self.conditioning({CONDITION: rows})
+    def _melodies(self, batch: Batch) -> list[Features | None]:
+        """What the model hears of each item's melody; None for a model that hears none."""
+        if self.config.melody is None:
+            return [None] * len(_captions(batch))
+        conditioner = self.conditioning.conditioner(MELODY)
+        classes, lengths, starts = (batch[name] for name in ("melody", "melody_frames", "start_seconds"))
+        assert isinstance(classes, Tensor)
+        return [
+            conditioner.window(chroma_of(row[: int(length)], self.config.melody.dim), float(start))
+            for row, length, start in zip(classes, lengths, starts, strict=True)
+        ]
+
+    def _conditions(self, captions: Sequence[str | None], melodies: Sequence[Features | None]) -> FusedConditions:
+        """Text and melody to fused conditions; None and captions that say nothing are the null condition."""
+        conditioner = self.conditioning.conditioner(CONDITION)
+        assert isinstance(conditioner, TextConditioner)
+        sentences = [conditioner.sentence(caption) for caption in captions]
+        texts = [text for text in sentences if text is not None]
+        rows: list[Features | None] = [None] * len(captions)
+        if texts:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_text_encoder):
+                encoded = iter(self.text_encoder.encode(texts, self._max_tokens))
+            rows = [None if text is None else next(encoded) for text in sentences]
+        prepared = {CONDITION: rows}
+        if self.config.melody is not None:
+            null = self.conditioning.conditioner(MELODY).null()
+            prepared[MELODY] = [null if melody is None else melody for melody in melodies]
+        return self.conditioning(prepared)
 
     def _cross_entropy(self, batch: Batch, conditions: FusedConditions) -> Float[Tensor, "K"]:
         """In the pattern's own steps: the mask keeps codes that the pattern predicts, of frames that are real.
@@ -177,7 +225,7 @@ def build_parts(config: LMObjectiveConfig, captions: Sequence[str], seed: int) -
     codec = EnCodec.from_pretrained(config.codec)
     if config.start_from is not None:
         start = Path(config.start_from)
-        conditioning = ConditionProvider.from_pretrained(start / "conditioning", dtype=torch.float32)
+        conditioning = _continued(config.conditioning, start / "conditioning")
         encoder = TextEncoder.from_pretrained(start / "conditioning" / "text_encoder")
         return Parts(LM.from_pretrained(start / "lm", dtype=torch.float32), conditioning, encoder, codec)
     lm = LM(config.lm)
@@ -189,6 +237,20 @@ def build_parts(config: LMObjectiveConfig, captions: Sequence[str], seed: int) -
     model = T5Encoder(config.text_encoder)
     model.initialize(generator)
     return Parts(lm, conditioning, TextEncoder(model, tokenizer), codec)
+
+
+def _continued(config: ConditioningConfig, directory: Path) -> ConditionProvider:
+    """Conditions with the weights of a model that has some of them; new ones begin by adding nothing."""
+    before = ConditionProvider.from_pretrained(directory, dtype=torch.float32)
+    provider = ConditionProvider(config)
+    for name in config.conditioners:
+        part = provider.conditioner(name)
+        if name in before.config.conditioners:
+            part.load_state_dict(before.conditioner(name).state_dict())
+            continue
+        for parameter in part.output_projection.parameters():
+            nn.init.zeros_(parameter)
+    return provider
 
 
 def _captions(batch: Batch) -> list[str]:
