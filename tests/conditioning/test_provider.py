@@ -54,7 +54,9 @@ def test_dropping() -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(UserError, match="no condition 'lyrics': it listens to description, self_wav"):
+    with pytest.raises(
+        UserError, match="no condition 'lyrics': it listens to description: a sentence, self_wav: a tensor"
+    ):
         provider().prepare([{"lyrics": "la la"}])
     with pytest.raises(UserError, match="the fuser names 'melody'"):
         ConditionProvider(ConditioningConfig(dim=16, fuser=FuserConfig(cross=("melody",))))

@@ -213,6 +213,18 @@ def test_the_bottleneck_computes_in_float32() -> None:
     assert part(rounded).embedding.dtype == torch.bfloat16
 
 
+@pytest.mark.gpu
+@torch.no_grad()
+def test_a_gpu_hears_the_same() -> None:
+    part = tiny_style()
+    expected = part.prepare([CLIP])[0]
+    found = part.to("cuda").prepare([CLIP])
+    assert found[0].is_cuda and part(found).embedding.is_cuda
+    # Sums in another order; where two entries are nearly as near, that may choose the other one.
+    same = torch.isclose(found[0].cpu(), expected, atol=1e-4).all(dim=1)
+    assert int(same.sum()) >= 13
+
+
 def test_training_reaches_all_of_the_bottleneck_and_nothing_frozen() -> None:
     part = tiny_style(STYLE_CONFIG.model_copy(update={"dropout": 0.0, "codebook_size": 16})).train()
     before = {name: tensor.clone() for name, tensor in part.state_dict().items()}

@@ -21,7 +21,7 @@ from cadenza.convert.audiocraft_conditions import condition_names
 from cadenza.convert.audiocraft_lm import read_lm
 from cadenza.convert.audiocraft_style import PICKLED_WEIGHTS, read_mert, read_style, rename_style, write_style
 from cadenza.convert.unpickle import read_pickle
-from cadenza.errors import CheckpointError, UserError
+from cadenza.errors import CadenzaError, CheckpointError, UserError
 from cadenza.loading import load
 from cadenza.pipelines.musicgen import MusicGen
 from cadenza.testing import noise
@@ -261,6 +261,19 @@ def test_a_mert_that_is_none_is_refused(tmp_path: Path) -> None:
         read_mert(broken)
 
 
+def test_without_mert_it_says_where_to_put_it(tmp_path: Path) -> None:
+    def find(name: str, part: str) -> Path:
+        if part == "style encoder":
+            raise CadenzaError(f"cannot download {name}: no network")
+        return PARITY / "t5_tiny"
+
+    source = style_files(tmp_path / "source")
+    with pytest.raises(CadenzaError, match=r"MERT-v1-95M: no network; its files may also lie in .*/style_encoder$"):
+        read_musicgen(source, find)
+    write_published_mert(source / "style_encoder")
+    assert read_musicgen(source, find).conditioning.prepare([{"self_wav": CLIP}])["self_wav"][0].shape == (15, 256)
+
+
 def test_by_its_name_on_the_hub_it_loads_and_plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import constants
 
@@ -284,3 +297,50 @@ def test_by_its_name_on_the_hub_it_loads_and_plays(tmp_path: Path, monkeypatch: 
     shutil.rmtree(tmp_path / "hub")
     again = load("facebook/musicgen-style", "cpu", "fp32")
     assert np.array_equal(*(one.generate("slow piano", 0.2, 1).samples for one in (model, again)))
+
+
+# ---- at work ---------------------------------------------------------------------------------------------------------
+
+
+def test_it_plays_what_style_and_text_ask_for_in_double_guidance(tmp_path: Path, find: Any) -> None:
+    read_musicgen(style_files(tmp_path / "source"), find, "style", "none").save_pretrained(tmp_path / "ours")
+    model = MusicGen.from_pretrained(tmp_path / "ours", "cpu", "fp32")
+    assert model.config.style_condition == "self_wav"
+
+    def play(text: str = "slow piano", style: Any = CLIP, beta: float | None = None) -> np.ndarray:
+        settings = model.config.generation.model_copy(update={"guidance_beta": beta, "duration": 0.4})
+        return model.generate(text, seed=1, style=style, config=settings).samples
+
+    plain = play()
+    assert np.array_equal(play(), plain)
+    assert not np.array_equal(play(style=None), plain)
+    assert not np.array_equal(play(style=CLIP._replace(start_seconds=0.5)), plain)
+    assert np.array_equal(play(beta=1.0), plain)  # a beta of 1 is single guidance
+    doubled = play(beta=5.0)
+    assert not np.array_equal(doubled, plain)
+    assert not np.array_equal(play("fast drums", beta=5.0), doubled)
+    # In a batch each item hears its own style.
+    both = model.generate(
+        ["slow piano"] * 2,
+        0.4,
+        [1, 1],
+        style=[CLIP, None],
+        config=model.config.generation.model_copy(update={"guidance_beta": 5.0}),
+    )
+    assert np.array_equal(both[0].samples, doubled)
+    assert not np.array_equal(both[1].samples, doubled)
+
+
+def test_the_model_with_its_codec_for_ears_plays(tmp_path: Path, find: Any) -> None:
+    """`model_name: encodec`: nothing to fetch, the model's own codec is handed over."""
+    source = style_files(tmp_path / "source", model_name="encodec", encodec_n_q=3)
+    content = read_pickle(source / "state_dict.bin")
+    state = {name: one for name, one in content["best_state"].items() if not name.startswith(f"{PREFIX}embed.")}
+    generator = torch.Generator().manual_seed(0)
+    state |= {f"{PREFIX}embed.{k}.weight": torch.randn(64, 256, generator=generator) for k in range(3)}
+    save_checkpoint(source / "state_dict.bin", state, yaml.safe_load(content["xp.cfg"]))
+    read_musicgen(source, find).save_pretrained(tmp_path / "ours")
+    assert not (tmp_path / "ours" / "conditioning" / "style_encoder").exists()
+    model = MusicGen.from_pretrained(tmp_path / "ours", "cpu", "fp32")
+    first, second = (model.generate("slow piano", 0.2, 1, style=one).samples for one in (CLIP, None))
+    assert not np.array_equal(first, second)

@@ -22,7 +22,7 @@ from cadenza.convert.audiocraft_style import read_mert
 from cadenza.convert.parts import fit_codec, mono_codec, roles, text_encoder
 from cadenza.convert.transformers import write_text_encoder
 from cadenza.convert.transformers_codec import read_codec as read_transformers_codec
-from cadenza.errors import CheckpointError
+from cadenza.errors import CadenzaError, CheckpointError
 from cadenza.files import atomic_directory
 from cadenza.lm.generate import GenerationConfig
 from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
@@ -74,9 +74,7 @@ def read_musicgen(directory: str | Path, find: Find, name: str = "unnamed", lice
         )
         checkpoint.conditioning.attach_text_encoder(TextEncoder.from_pretrained(place))
     if _hears_by_mert(checkpoint.conditioning):
-        beside = directory / STYLE_ENCODER
-        place = beside if beside.is_dir() else find(MERT, "style encoder")
-        checkpoint.conditioning.attach_style_encoder(read_mert(place))
+        checkpoint.conditioning.attach_style_encoder(read_mert(_find_mert(directory / STYLE_ENCODER, find)))
     for part in checkpoint.conditioning.children():
         if isinstance(part, ClapConditioner):  # the file of LAION's that audiocraft names becomes a folder first
             part.load_encoder(directory)
@@ -138,6 +136,15 @@ def write_musicgen(model: MusicGen, directory: str | Path) -> None:
 def _hears_by_mert(conditioning: ConditionProvider) -> bool:
     parts = conditioning.config.conditioners.values()
     return any(isinstance(part, StyleConfig) and part.extractor == "mert" for part in parts)
+
+
+def _find_mert(beside: Path, find: Find) -> Path:
+    if beside.is_dir():
+        return beside
+    try:
+        return find(MERT, "style encoder")
+    except CadenzaError as error:
+        raise type(error)(f"{error}; its files may also lie in {beside}") from error
 
 
 def _mert(conditioning: ConditionProvider) -> Mert | None:
