@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cadenza.audio import Audio
+    from cadenza.conditioning.chroma import Melody
     from cadenza.pipelines.musicgen import MusicGen
 
 
@@ -47,7 +48,17 @@ def generate(
     device: Device = None,
     precision: Precision = None,
     prompt_audio: Annotated[Path | None, typer.Option(metavar="F", help="Go on from this recording.")] = None,
-    melody: Annotated[Path | None, typer.Option(metavar="F", help="Follow the melody of this recording.")] = None,
+    melody: Annotated[
+        Path | None, typer.Option(metavar="F", help="Follow the melody of this recording: hummed, whistled, played.")
+    ] = None,
+    stems: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S",
+            help="Of a melody, leave out drums and bass first: auto, demucs or none. [default: the model's]",
+        ),
+    ] = None,
+    style: Annotated[Path | None, typer.Option(metavar="F", help="Sound like an excerpt of this recording.")] = None,
     guidance: Annotated[
         float | None, typer.Option(metavar="G", parser=number, help="How closely to follow the words. [default: 3]")
     ] = None,
@@ -93,7 +104,8 @@ def generate(
         "temperature": temperature,
     }
     if take is not None:
-        others = {"prompt_audio": prompt_audio, "melody": melody, "stream": stream or None, "PROMPT": prompts or None}
+        others: dict[str, object] = {"prompt_audio": prompt_audio, "melody": melody, "stems": stems, "style": style}
+        others |= {"stream": stream or None, "PROMPT": prompts or None}
         _refuse_choices(choices | others)
     elif not prompts:
         raise UserError('no prompt: say what to play, as in cadenza generate "a slow waltz", or give --from TAKE')
@@ -109,7 +121,8 @@ def generate(
     else:
         assert prompts is not None
         # Small files before large ones: a mistyped name should not cost a minute of loading.
-        choices["prompt"], choices["melody"] = _read(prompt_audio), _read(melody)
+        choices["prompt"], choices["style"] = _read(prompt_audio), _read(style)
+        choices["melody"] = _melody(melody, stems)
         from cadenza.loading import load
 
         music = load(model, device, precision)
@@ -129,6 +142,18 @@ def _read(path: Path | None) -> "Audio | None":
     from cadenza.audio import Audio
 
     return None if path is None else Audio.read(path)
+
+
+def _melody(path: Path | None, stems: str | None) -> "Melody | None":
+    """The recording, and whether to take drums and bass out of it."""
+    from cadenza.conditioning.chroma import Melody
+    from cadenza.conditioning.stems import choose_stems
+
+    if path is None:
+        if stems is not None:
+            raise UserError(f"--stems {stems} is about a melody: add --melody FILE, or leave it out")
+        return None
+    return Melody(cast("Audio", _read(path)), None if stems is None else choose_stems(stems))
 
 
 def _render(music: "MusicGen", prompts: list[str], choices: dict[str, Any]) -> tuple[int, "list[Audio]"]:

@@ -16,7 +16,7 @@ import logging
 import threading
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -49,14 +49,20 @@ class StemSeparator(Protocol):
     def __call__(self, wave: Float[Tensor, "C N"], sample_rate: int) -> Float[Tensor, "1 N"]: ...
 
 
+def choose_stems(choice: str) -> SeparatorChoice:
+    """The choice, checked. Raises UserError."""
+    if choice not in get_args(SeparatorChoice):
+        raise UserError(f"stems = {choice!r:.40}: choose one of {', '.join(get_args(SeparatorChoice))}")
+    return cast(SeparatorChoice, choice)
+
+
 def find_separator(choice: SeparatorChoice = "auto") -> StemSeparator | None:
     """The separator that `choice` asks for. None: the whole recording is followed.
 
     "auto" is Demucs where it is installed and its weights are here or can be downloaded (84 MB, once), else None; this
     is decided, and said, once per process. "demucs" raises UserError, with the remedy, instead.
     """
-    if choice not in get_args(SeparatorChoice):
-        raise UserError(f"stems = {choice!r:.40}: choose one of {', '.join(get_args(SeparatorChoice))}")
+    choice = choose_stems(choice)
     if choice == "none":
         return None
     return demucs_separator() if choice == "demucs" else _automatic()

@@ -17,6 +17,7 @@ import torch
 
 from cadenza.audio import Audio
 from cadenza.conditioning.chroma import Melody
+from cadenza.conditioning.style import Style
 from cadenza.engine.scheduler import Scheduler
 from cadenza.errors import CadenzaError, UserError
 from cadenza.lm.generate import GenerationConfig
@@ -178,7 +179,7 @@ class MusicScheduler:
         *,
         prompt: Audio | None = None,
         melody: Audio | Melody | None = None,
-        style: object = None,
+        style: Audio | Style | None = None,
         conditions: Mapping[str, object] | None = None,
         config: GenerationConfig | None = None,
         top_k: int | None = None,
