@@ -77,6 +77,7 @@ def test_it_hears_what_transformers_hears(folder: Path, checkpoint: dict[str, An
     ours, theirs = ClapEncoder.from_pretrained(tmp_path / "made"), ClapEncoder.from_pretrained(folder)
     pairs = zip(ours.towers.state_dict().items(), theirs.towers.state_dict().items(), strict=True)
     assert all(one == other and torch.equal(a, b) for (one, a), (other, b) in pairs)
+    assert ours.towers.config.text_config.layer_norm_eps == 1e-5  # RoBERTa's, not the default of ClapModel
     wave = torch.from_numpy(noise(1.0, 48000).samples)
     # The same numbers at other places of a file: sums over memory that is aligned otherwise.
     torch.testing.assert_close(ours.encode_windows(wave), theirs.encode_windows(wave), atol=1e-5, rtol=1e-5)
