@@ -7,6 +7,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from cadenza.conditioning.text import TextConfig
+from cadenza.conditioning.chroma import ChromaConfig
+from cadenza.conditioning.fuser import FuserConfig
+from cadenza.conditioning.provider import ConditioningConfig
+from cadenza.conditioning.text import TextConfig
 from cadenza.pipelines.musicgen import MusicGen
 from cadenza.train.objective import Turn
 from cadenza.train.objectives.lm import LMObjective, build_parts, masked_cross_entropy
@@ -64,11 +69,22 @@ def test_padding_does_not_count(tmp_path: Path):
     assert torch.equal(part.loss(data, turn()).value, part.loss(other, turn()).value)
 
 
+def test_what_says_nothing_is_the_null_condition(tmp_path: Path):
+    part = make(tmp_path)
+    part.conditioning.conditioner("description").config = TextConfig(dim=8, normalize=True)
+    null = part._conditions([None, None], [None, None]).cross
+    assert torch.equal(part._conditions(["the", " "], [None, None]).cross, null)
+    one, other = (part._conditions([text], [None]).cross for text in ("the slow tones", "slow tone"))
+    assert torch.equal(one, other)
+
+
 def test_conditions_are_dropped_per_item(tmp_path: Path):
     part = make(tmp_path, condition_dropout=0.5, word_dropout=0.0)
     heard = []
     original = part._conditions
-    part._conditions = lambda captions: heard.append([c is None for c in captions]) or original(captions)
+    part._conditions = lambda captions, melodies: (
+        heard.append([c is None for c in captions]) or original(captions, melodies)
+    )
     for step in range(40):
         part.loss(batch(), turn(step))
     assert {tuple(row) for row in heard} == {(False, False), (False, True), (True, False), (True, True)}
@@ -118,3 +134,84 @@ def test_training_continues_from_a_model_directory(tmp_path: Path):
     with first.ema.applied():
         for name, tensor in first.objective.modules["lm"].state_dict().items():
             assert torch.equal(tensor, second.objective.modules["lm"].state_dict()[name])
+
+
+WITH_MELODY = {
+    "dim": 16,
+    "conditioners": {
+        "description": TextConfig(dim=16),
+        "melody": ChromaConfig(dim=12, length=24, steps_per_second=20.0, null="nothing", stems="none"),
+    },
+    "fuser": FuserConfig(cross=("description",), sum=("melody",)),
+}
+
+
+def with_melody(folder: Path, **changes) -> LMObjective:
+    config = lm_run(folder).objective
+    conditioning = ConditioningConfig(**WITH_MELODY | {"dim": config.lm.dim})
+    text = config.conditioning.conditioners["description"]
+    parts = conditioning.conditioners | {"description": text}
+    conditioning = conditioning.model_copy(update={"conditioners": parts})
+    return make(folder, conditioning=conditioning.model_dump(), **changes)
+
+
+def melody_batch() -> dict:
+    """Two items with the same words whose codes follow their tunes."""
+    melody = torch.tensor([[0] * 6 + [4] * 6, [7] * 6 + [2] * 6], dtype=torch.uint8)
+    codes = melody.long()[:, None].expand(-1, 2, -1).clone()
+    return {
+        "codes": codes,
+        "frames": torch.tensor([12, 12]),
+        "captions": ["tone", "tone"],
+        # 20 frames of codes a second, as many of chroma as there are hops in a second
+        "melody": melody.repeat_interleave(1, 1),
+        "melody_frames": torch.tensor([12, 12]),
+        "start_seconds": torch.tensor([0.0, 0.0], dtype=torch.float64),
+    }
+
+
+def test_it_learns_to_follow_a_melody(tmp_path: Path):
+    part = with_melody(tmp_path, condition_dropout=0.1, melody_dropout=0.2, word_dropout=0.0)
+    data = melody_batch()
+    for step in range(150):
+        for phase in part.phases(step):
+            phase.optimizer.zero_grad()
+            part.loss(data, turn(step)).value.backward()
+            phase.optimizer.step()
+    with torch.no_grad():
+        values = part.evaluate([data])
+    assert values["ce"] < 0.1
+    assert values["ce_text"] > values["ce"] + 0.02, "only the melody tells which one comes"
+    assert "ce_null" in values
+
+
+def test_melodies_are_dropped_apart_from_texts(tmp_path: Path):
+    part = with_melody(tmp_path, condition_dropout=0.5, melody_dropout=0.5, word_dropout=0.0)
+    heard = set()
+    original = part._conditions
+
+    def listen(captions, melodies):
+        heard.add((captions[0] is None, melodies[0] is None))
+        return original(captions, melodies)
+
+    part._conditions = listen
+    for step in range(40):
+        part.loss(melody_batch(), turn(step))
+    assert len(heard) == 4
+
+
+def test_a_condition_joins_a_model_that_was_trained_without_it(tmp_path: Path):
+    """It begins by adding nothing: the model is the one it was."""
+    first = build(lm_run(tmp_path, steps=2), tmp_path / "run")
+    first.run()
+    model = first.snapshots / "step_00000002" / "model"
+    before = make(tmp_path, start_from=str(model))
+    after = with_melody(tmp_path, start_from=str(model))
+    for part in (before, after):
+        part.lm.eval()
+    data = melody_batch()
+    with torch.no_grad():
+        assert torch.equal(
+            before._cross_entropy(data, before._conditions(["tone"] * 2, [None] * 2)),
+            after._cross_entropy(data, after._conditions(["tone"] * 2, after._melodies(data))),
+        )
