@@ -15,6 +15,7 @@ import official_files as files
 import official_models as models
 from cadenza.audio import Audio
 from cadenza.checkpoint import on_meta
+from cadenza.cli.info import describe
 from cadenza.conditioning.chroma import Melody
 from cadenza.conditioning.mert import MERT, Mert, MertConfig
 from cadenza.conditioning.t5 import T5Config, T5Encoder, TextTokenizer
@@ -23,7 +24,7 @@ from cadenza.convert import audiocraft, audiocraft_codec, audiocraft_lm, formats
 from cadenza.convert.formats import write_model
 from cadenza.convert.names import weight_norm_names
 from cadenza.errors import UserError
-from cadenza.loading import load
+from cadenza.loading import find_model, load
 from cadenza.pipelines.musicgen import MusicGen
 from tiny_style import tiny_mert
 
@@ -169,7 +170,8 @@ def play(model: MusicGen, **conditions: Any) -> np.ndarray:
 def test_a_twin_plays(name: str, twins: Path) -> None:
     """From the published containers to music, which follows every condition; and the same by way of transformers."""
     model = models.twin(models.MODELS[name])
-    made = load(files.write_audiocraft(model, twins / name), "cpu", "fp32")
+    directory = files.write_audiocraft(model, twins / name)
+    made = load(directory, "cpu", "fp32")
     assert made.config.name == name
     first = play(made)
     assert first.shape == (2 if model.stereo else 1, round(0.2 * model.codec.sample_rate))
@@ -186,6 +188,10 @@ def test_a_twin_plays(name: str, twins: Path) -> None:
         else:
             with pytest.raises(UserError, match=rf"cannot .*{word}.*listens to .*use a model such as"):
                 play(made, **{word: recording(word)})
+
+    facts = describe(find_model(directory))["parts"]
+    assert facts["lm"]["parameters"] + facts["conditioning"]["parameters"] == models.count(models.audiocraft_lm(model))
+    assert ("conditioning/style_encoder" in facts) == (model.audio == "style")
 
     if name in models.TRANSFORMERS:
         write_model(made, twins / "theirs", "transformers")

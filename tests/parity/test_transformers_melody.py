@@ -22,6 +22,8 @@ from cadenza.pipelines.musicgen import MusicGen
 from transformers_models import CLOSE, FRAMES, T5, TEXTS, random_musicgen, their_audio, tokens
 
 RATE = 32000
+MELODY = "transformers.models.musicgen_melody"
+"""Imported module by module: by name, transformers refuses these classes where torchaudio is not installed."""
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +87,7 @@ class Spectrogram:
 @pytest.fixture
 def extractor_class(monkeypatch: pytest.MonkeyPatch) -> Any:
     """`MusicgenMelodyFeatureExtractor`; with our spectrogram if torchaudio is not installed."""
-    module = importlib.import_module("transformers.models.musicgen_melody.feature_extraction_musicgen_melody")
+    module = importlib.import_module(f"{MELODY}.feature_extraction_musicgen_melody")
     if importlib.util.find_spec("torchaudio") is None:
         stand_in = SimpleNamespace(transforms=SimpleNamespace(Spectrogram=Spectrogram))
         monkeypatch.setattr(module, "torchaudio", stand_in, raising=False)
@@ -146,6 +148,7 @@ def test_generation_agrees(pair: tuple[Any, MusicGen], heard: str, guidance: flo
 def test_our_files_are_theirs(pair: tuple[Any, MusicGen], extractor_class: Any, tmp_path: Path) -> None:
     from transformers import AutoTokenizer, MusicgenMelodyForConditionalGeneration
 
+    processing = importlib.import_module(f"{MELODY}.processing_musicgen_melody")
     theirs, ours = pair
     write_musicgen(ours, tmp_path / "back")
     again, report = MusicgenMelodyForConditionalGeneration.from_pretrained(tmp_path / "back", output_loading_info=True)
@@ -153,17 +156,14 @@ def test_our_files_are_theirs(pair: tuple[Any, MusicGen], extractor_class: Any, 
     assert (again.config.num_chroma, again.config.chroma_length) == (12, 235)
     assert again.generation_config.max_length == 1504  # 30 s
 
-    # The processor is these two.
-    extractor, tokenizer = (
-        extractor_class.from_pretrained(tmp_path / "back"),
-        AutoTokenizer.from_pretrained(tmp_path / "back"),
-    )
+    extractor = extractor_class.from_pretrained(tmp_path / "back")
+    processor = processing.MusicgenMelodyProcessor(extractor, AutoTokenizer.from_pretrained(tmp_path / "back"))
     for file in ("preprocessor_config.json", "tokenizer_config.json"):
         assert json.loads((tmp_path / "back" / file).read_text())["processor_class"] == "MusicgenMelodyProcessor"
     defaults = extractor_class().to_dict()
     assert {key: extractor.to_dict()[key] for key in defaults} == defaults
-    batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
-    batch |= extractor([tune.audio.samples[0] for tune in tunes()], sampling_rate=RATE, return_tensors="pt")
+    waves = [tune.audio.samples[0] for tune in tunes()]
+    batch = processor(audio=waves, text=TEXTS, sampling_rate=RATE, padding=True, return_tensors="pt")
     # Start token, guidance and length come from the written generation_config.json.
     expected = their_audio(theirs, tokens(), guidance_scale=3.0, input_features=chroma_of(ours, tunes()))
     assert torch.equal(their_audio(again, batch), expected)

@@ -44,6 +44,7 @@ def describe(directory: Path) -> dict[str, Any]:
     from cadenza.codec.encodec import EnCodec
     from cadenza.conditioning.provider import ConditionProvider
     from cadenza.conditioning.t5 import T5Encoder
+    from cadenza.conditioning.text import TextConfig
     from cadenza.lm.model import LM
     from cadenza.nn.linear import num_weights
     from cadenza.pipelines.musicgen import MusicGenConfig
@@ -59,11 +60,17 @@ def describe(directory: Path) -> dict[str, Any]:
         "lm": f"{lm.num_layers} layers of {lm.dim}, {lm.num_heads} heads, pattern {lm.pattern.kind}",
         "conditioning": ", ".join(f"{name} ({part.kind})" for name, part in conditioning.conditioners.items()),
     }
-    for folder in sorted((directory / "conditioning").glob("*/config.json")):
-        encoder = T5Encoder.skeleton(folder.parent)
-        name, text = f"conditioning/{folder.parent.name}", encoder.config
-        modules[name] = encoder
-        shapes[name] = f"{text.num_layers} layers of {text.dim}, vocabulary of {text.vocab_size}"
+    texts = {part.encoder for part in conditioning.conditioners.values() if isinstance(part, TextConfig)}
+    others: dict[str, dict[str, Any]] = {}
+    for folder in sorted(file.parent for file in (directory / "conditioning").glob("*/config.json")):
+        name = f"conditioning/{folder.name}"
+        if folder.name in texts:
+            encoder = T5Encoder.skeleton(folder)
+            text = encoder.config
+            modules[name] = encoder
+            shapes[name] = f"{text.num_layers} layers of {text.dim}, vocabulary of {text.vocab_size}"
+        else:
+            others[name] = _frozen(folder)
     parts = {
         name: {
             "parameters": num_weights(module),
@@ -73,7 +80,7 @@ def describe(directory: Path) -> dict[str, Any]:
             "config": module.config.model_dump(mode="json"),  # type: ignore[union-attr, operator]
         }
         for name, module in modules.items()
-    }
+    } | others
     return {
         "name": config.name,
         "type": config.type,
@@ -87,6 +94,20 @@ def describe(directory: Path) -> dict[str, Any]:
         "parameters": sum(part["parameters"] for part in parts.values()),
         "generation": config.generation.model_dump(mode="json"),
         "parts": parts,
+    }
+
+
+def _frozen(folder: Path) -> dict[str, Any]:
+    """An encoder that another library runs: what its files say."""
+    from cadenza.checkpoint import read_json, weight_shapes
+
+    weights, config = folder / "model.safetensors", read_json(folder / "config.json")
+    return {
+        "parameters": sum(math.prod(shape) for shape, _ in weight_shapes(weights).values()),
+        "precision": _stored_as(weights),
+        "bytes": weights.stat().st_size,
+        "shape": f"frozen, of the kind {config.get('model_type') or config.get('kind')}",
+        "config": config,
     }
 
 
