@@ -140,6 +140,16 @@ def test_codes_are_chosen_in_float32(folder: Path) -> None:
     torch.testing.assert_close(half.embedding.float(), exact, atol=0.05, rtol=0.05)
 
 
+@pytest.mark.gpu
+@torch.no_grad()
+def test_on_cuda_it_is_the_same_but_for_rounding(folder: Path) -> None:
+    values = ["slow piano", tone(440, 1.0, RATE)]
+    part, other = conditioner(folder), conditioner(folder).to("cuda")
+    for one, two in zip(part.prepare(values), other.prepare(values), strict=True):
+        torch.testing.assert_close(two.cpu(), one, atol=1e-3, rtol=0)  # unit vectors, through two towers in float32
+    assert other(other.prepare(values)).embedding.device.type == "cuda"
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [
@@ -147,6 +157,7 @@ def test_codes_are_chosen_in_float32(folder: Path) -> None:
         (Path("hum.wav"), "hum.wav"),
         (np.zeros(4), "a ndarray"),
         (Audio(np.zeros((1, RATE)), RATE), "silent for 1 s: give one that sounds, or a sentence"),
+        (Audio(np.array([[0.5], [-0.5]]).repeat(RATE, 1), RATE), "silent for 1 s"),  # as one channel
         (Audio(np.ones((2, 900)), RATE), r"lasts 0\.0187 s \(900 samples\): give at least 0\.021 s"),
         (Audio(np.ones((1, 0)), RATE), r"\(0 samples\)"),
         ("abcdef" * 20, "has 122 tokens, at most 77 fit: shorten it"),
@@ -228,7 +239,7 @@ def test_a_provider_keeps_its_towers_in_their_own_folder(folder: Path, tmp_path:
         bare.prepare(items)
 
 
-def test_a_small_model_plays_what_is_said(folder: Path, tmp_path: Path) -> None:
+def test_a_small_model_plays_what_is_said(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     torch.manual_seed(0)
     config = ConditioningConfig(
         dim=TINY_DIM,
@@ -242,6 +253,11 @@ def test_a_small_model_plays_what_is_said(folder: Path, tmp_path: Path) -> None:
     said = [model.generate(text, 0.2, 1).samples for text in ("slow piano", "an old man hums a tune", "")]
     assert not np.array_equal(said[0], said[1])
     assert not np.array_equal(said[0], said[2])
+    long = model.generate("abcdef " * 11 + "abcdef", 0.2, 1).samples
+    assert "the prompt has 85 tokens, 77 fit: using the first 10 of 12 words" in caplog.text
+    assert np.array_equal(model.generate(" ".join(["abcdef"] * 10), 0.2, 1).samples, long)
+    with pytest.raises(UserError, match="write it in UTF-8"):
+        model.generate("\ud800", 0.2, 1)
     model.save_pretrained(tmp_path / "model")
     again = MusicGen.from_pretrained(tmp_path / "model", "cpu")
     # Loading packs the weights: the same codes, rounded otherwise.

@@ -3,16 +3,24 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from cadenza.conditioning.base import Conditioner
 from cadenza.conditioning.chroma import ChromaConditioner, ChromaConfig
 from cadenza.conditioning.clap import ClapConditioner, ClapConfig
+from cadenza.conditioning.clap_encoder import ClapEncoder
 from cadenza.conditioning.embedding import EmbeddingConditioner, EmbeddingConfig
+from cadenza.conditioning.fuser import FuserConfig
+from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
 from cadenza.conditioning.style import StyleConditioner, StyleConfig
 from cadenza.conditioning.text import TextConditioner, TextConfig
 from cadenza.errors import UserError
+from cadenza.pipelines.musicgen import MusicGen
+from cadenza.testing import DIM, tiny_musicgen
+from tiny_clap import DIM as TOWERS_DIM
+from tiny_clap import write_tiny_clap
 
 WIDTH = 12
 PARTS = {
@@ -72,3 +80,21 @@ def test_vectors_of_another_kind_are_refused(part: Conditioner, value: torch.Ten
 def test_values_of_another_kind_are_refused(part: Conditioner, value: object) -> None:
     with pytest.raises(UserError, match=type(value).__name__):
         part.prepare([value])
+
+
+@pytest.mark.parametrize("kind", ["text", "clap"])
+def test_music_from_features_is_that_from_their_text(kind: str, tmp_path: Path) -> None:
+    model = tiny_musicgen()
+    if kind == "clap":
+        config = ClapConfig(dim=TOWERS_DIM, codebook_size=64)
+        provider = ConditionProvider(
+            ConditioningConfig(dim=DIM, conditioners={"description": config}, fuser=FuserConfig.cross_text())
+        )
+        provider.conditioner("description").attach(ClapEncoder.from_pretrained(write_tiny_clap(tmp_path)))
+        model = MusicGen(model.codec, model.lm, provider)
+    features = model.conditioning.prepare([{"description": "slow piano"}])["description"][0]
+    said = model.generate("slow piano", 0.3, 1).samples
+    assert np.array_equal(model.generate("", 0.3, 1, conditions={"description": features}).samples, said)
+    assert not np.array_equal(model.generate("", 0.3, 1).samples, said)
+    with pytest.raises(UserError, match=r"\[2, 3\] is no condition: give \[length, 16\], or a sentence"):
+        model.generate("", 0.3, 1, conditions={"description": torch.ones(2, 3)})

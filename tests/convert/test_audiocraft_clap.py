@@ -3,18 +3,25 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from cadenza.checkpoint import on_meta
 from cadenza.conditioning.clap import ClapConfig
+from cadenza.conditioning.clap_encoder import ClapEncoder
 from cadenza.conditioning.fuser import FuserConfig
 from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
+from cadenza.convert.audiocraft import read_musicgen, write_musicgen
 from cadenza.convert.audiocraft_clap import read_clap, write_clap
 from cadenza.convert.audiocraft_conditions import condition_names
 from cadenza.convert.audiocraft_lm import LMCheckpoint, read_lm, write_lm
 from cadenza.errors import CheckpointError, UserError
 from cadenza.lm.model import LM, LMConfig
+from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
+from cadenza.testing import DIM as TINY_DIM
+from cadenza.testing import tiny_codec, tiny_lm
+from tiny_clap import DIM, write_tiny_clap
 
 # config/conditioner/clapemb2music.yaml of audiocraft
 OFFICIAL: dict[str, Any] = {
@@ -96,3 +103,15 @@ def test_settings_without_a_meaning_here_are_refused(key: str, value: object) ->
 def test_what_audiocraft_cannot_say_is_refused() -> None:
     with pytest.raises(UserError, match="takes 100 tokens, not 77"):
         write_clap(ClapConfig(max_tokens=100))
+
+
+def test_a_directory_keeps_the_towers_beside_the_weights(tmp_path: Path) -> None:
+    clap = ClapConfig(dim=DIM, num_codebooks=2, codebook_size=8, truncate=True)
+    config = ConditioningConfig(dim=TINY_DIM, conditioners={"prompt": clap}, fuser=FuserConfig.cross_text("prompt"))
+    provider = ConditionProvider(config)
+    provider.conditioner("prompt").attach(ClapEncoder.from_pretrained(write_tiny_clap(tmp_path)))
+    model = MusicGen(tiny_codec(), tiny_lm(), provider, MusicGenConfig(text_condition="prompt"))
+    write_musicgen(model, tmp_path / "theirs")
+    again = read_musicgen(tmp_path / "theirs", lambda name, part: pytest.fail(f"{part} {name} was looked for"))
+    assert again.config.text_condition == "prompt"
+    assert np.array_equal(again.generate("piano", 0.1, 1).samples, model.generate("piano", 0.1, 1).samples)
