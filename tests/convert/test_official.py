@@ -24,6 +24,7 @@ from cadenza.convert import audiocraft, audiocraft_codec, audiocraft_lm, formats
 from cadenza.convert.formats import write_model
 from cadenza.convert.names import weight_norm_names
 from cadenza.errors import UserError
+from cadenza.lm.generate import GenerationConfig
 from cadenza.loading import find_model, load
 from cadenza.pipelines.musicgen import MusicGen
 from tiny_style import tiny_mert
@@ -86,7 +87,8 @@ def test_files_of_audiocraft(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert models.count(codec) == model.codec.parameters
     assert (read.config.stereo, read.config.max_duration_seconds) == (model.stereo, model.seconds)
     assert (read.sample_rate, read.codec.frame_rate) == (model.codec.sample_rate, 50)
-    assert read.config.generation.guidance == 3.0
+    # A window of long pieces keeps 40 % of the former one: 12 s of MusicGen's 30, 4 of AudioGen's 10.
+    assert read.config.generation == GenerationConfig(guidance=3.0, extend_stride=0.6 * model.seconds)
 
     audiocraft.write_musicgen(read, tmp_path / "back")
     assert {file: shapes_of(state) for file, state in written.items()} == {

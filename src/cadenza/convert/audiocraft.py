@@ -83,7 +83,10 @@ def read_musicgen(directory: str | Path, find: Find, name: str = "unnamed", lice
         licence=licence,
         stereo=isinstance(codec, StereoCodec),
         max_duration_seconds=checkpoint.max_duration,
-        generation=GenerationConfig(guidance=checkpoint.guidance),
+        # In long pieces a window advances by 18 s of MusicGen's 30, and by as much of shorter ones.
+        generation=GenerationConfig(
+            guidance=checkpoint.guidance, extend_stride=min(18.0, 0.6 * checkpoint.max_duration)
+        ),
         **roles(checkpoint.conditioning.config),
     )
     return MusicGen(codec, lm, checkpoint.conditioning, config)
