@@ -101,7 +101,12 @@ def test_notices_are_one_line(cadenza, model):
         (("x", "-o", "x.xyz"), "x.xyz: unknown extension"),
         (("x", "--prompt-audio", "nope.wav"), "nope.wav: no such file"),
         (("x", "--prompt-audio", "text.wav"), "text.wav: not audio"),
-        (("x", "--melody", "good.wav"), "tiny cannot follow a melody"),
+        (("x", "--melody", "good.wav"), "tiny cannot follow a melody, it listens to description: a sentence: use a"),
+        (("x", "--style", "good.wav"), "tiny cannot take on a style"),
+        (("x", "--melody", "nope.wav"), "nope.wav: no such file"),
+        (("x", "--stems", "none"), "--stems none is about a melody: add --melody FILE"),
+        (("x", "--melody", "good.wav", "--stems", "drums"), "stems = 'drums': choose one of auto, demucs, none"),
+        (("--from", "good.wav", "--style", "good.wav"), "leave out --style"),
         (("x", "--from", "good.wav"), "leave out PROMPT"),
         (("--from", "good.wav", "--top-k", "3"), "leave out --top-k"),
         (("--from", "good.wav"), "good.wav: this audio carries no record"),
@@ -210,3 +215,20 @@ def update(self, made, total):
 GenerationProgress.update = update
 {command}
 """
+
+
+def test_a_melody_is_followed(cadenza, tmp_path_factory):
+    from cadenza.testing import tiny_musicgen
+
+    directory = tmp_path_factory.mktemp("models") / "melody"
+    tiny_musicgen(melody=True).save_pretrained(directory)
+    tone().write("tune.wav")
+    result = cadenza(
+        "generate", "x", "--model", directory, "--melody", "tune.wav", "-o", "x.wav", "--duration", 1, "--seed", 1
+    )
+    assert (result.code, result.err) == (0, "")
+    again = cadenza("generate", "--from", "x.wav", "--model", directory, "-o", "again.wav")
+    assert again.code == 0
+    assert Path("again.wav").read_bytes() == Path("x.wav").read_bytes()
+    cadenza("generate", "x", "--model", directory, "-o", "plain.wav", "--duration", 1, "--seed", 1)
+    assert Path("plain.wav").read_bytes() != Path("x.wav").read_bytes()

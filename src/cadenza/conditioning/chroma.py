@@ -113,7 +113,7 @@ class ChromaConditioner(Conditioner):
             raise UserError(
                 f"the melody lasts {seconds:.4f} s ({audio.num_samples} samples): give at least {least:g} s"
             )
-        if not audio.samples.any():
+        if not audio.with_channels(1).samples.any():
             raise UserError(f"the melody is silent for {seconds:g} s: give a recording that sounds")
         separator = find_separator(melody.stems or config.stems)
         if separator is not None:

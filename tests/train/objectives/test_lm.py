@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from cadenza.conditioning.text import TextConfig
 from cadenza.conditioning.chroma import ChromaConfig
 from cadenza.conditioning.fuser import FuserConfig
 from cadenza.conditioning.provider import ConditioningConfig

@@ -1,0 +1,82 @@
+"""The melody cache: the classes of the condition itself, beside the codes, and windows that know where they are."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from cadenza.audio import Audio
+from cadenza.codec.encodec import EnCodec
+from cadenza.conditioning.chroma import ChromaConditioner, ChromaConfig
+from cadenza.data.__main__ import main
+from cadenza.data.manifest import read_manifest
+from cadenza.data.melodies import NOTHING, chroma_of, read_melodies, write_melodies
+from cadenza.data.tokens import FixedWindows, RandomWindows, TokenCache, write_tokens
+from cadenza.errors import UserError
+from train.tiny import write_audio, write_codec
+
+CONFIG = ChromaConfig(sample_rate=4000, n_fft=1024, hop=256, quiet_db=40.0, stems="none")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    codec = EnCodec.from_pretrained(write_codec(tmp_path / "codec"))
+    entries = read_manifest(write_audio(tmp_path / "audio"))
+    write_tokens(codec, entries, tmp_path / "tokens", shard_items=64)
+    write_melodies(CONFIG, entries, tmp_path / "tokens")
+    return tmp_path
+
+
+def test_classes_are_those_of_the_condition(folder: Path) -> None:
+    part = ChromaConditioner(CONFIG, 4)
+    entries = {entry.id: entry for entry in read_manifest(folder / "audio")}
+    items = TokenCache(folder / "tokens").items
+    assert len(items) == len(entries) > 2
+    for item in items:
+        assert item.melody is not None
+        expected = part.prepare([Audio.read(entries[item.id].path)])[0]
+        assert expected is not None
+        assert torch.equal(chroma_of(item.melody, 12), expected)
+
+
+def test_a_frame_without_pitch_is_zeros() -> None:
+    chroma = chroma_of(torch.tensor([3, NOTHING, 0], dtype=torch.uint8), 12)
+    assert chroma.sum(1).tolist() == [1, 0, 1]
+    assert chroma[0, 3] == chroma[2, 0] == 1
+
+
+def test_windows_carry_the_whole_melody_and_their_place_in_it(folder: Path) -> None:
+    items = TokenCache(folder / "tokens").items
+    batch = RandomWindows(items, 4, 32, seed=1, frame_rate=20.0).batch(0)
+    starts = batch["start_seconds"]
+    assert isinstance(starts, torch.Tensor)
+    assert len(set(starts.tolist())) > 3
+    for row in range(32):
+        start = round(float(starts[row]) * 20)
+        length = int(batch["melody_frames"][row])  # type: ignore[arg-type, call-overload]
+        codes, melody = batch["codes"][row], batch["melody"][row]
+        item = next(i for i in items if torch.equal(i.codes[:, start : start + 4].long(), codes))  # type: ignore[arg-type]
+        assert item.melody is not None
+        assert torch.equal(melody[:length], item.melody)  # type: ignore[call-overload, arg-type]
+    assert FixedWindows(items, 4, 2).batch(0)["start_seconds"].tolist() == [0, 0]  # type: ignore[union-attr]
+
+
+def test_a_cache_without_melodies_has_none(folder: Path) -> None:
+    (folder / "tokens" / "melody.json").unlink()
+    items = TokenCache(folder / "tokens").items
+    assert all(item.melody is None for item in items)
+    assert "melody" not in FixedWindows(items, 4, 2).batch(0)
+
+
+def test_melodies_of_other_settings_are_refused(folder: Path) -> None:
+    assert read_melodies(folder / "tokens", CONFIG)
+    with pytest.raises(UserError, match="analysed with other settings"):
+        read_melodies(folder / "tokens", ChromaConfig())
+    with pytest.raises(UserError, match="only the strongest class"):
+        write_melodies(ChromaConfig(only_strongest=False), [], folder / "tokens")
+
+
+def test_from_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(folder / "codec"), str(folder / "audio"), str(folder / "tokens"), "--melody", "--quiet-db", "40"]
+    assert main(arguments) == 0
+    assert read_melodies(folder / "tokens", ChromaConfig(quiet_db=40.0, stems="none"))
