@@ -4,7 +4,7 @@
 
 Long pieces are made of windows that hear the end of what is there (`extend_stride`). Their segments are compared with
 their own first 30 s, and with independent takes of the same prompt: what differs less than those has not drifted.
-Trends are slopes per minute; their intervals are over pieces. Beside the usual way: other strides, a timeline of
+Trends are slopes per minute; their intervals are over pieces. Beside the usual way: other settings, a timeline of
 prompts, and a hummed tune where the model hears one. One take each, none picked. The last line is JSON.
 """
 
@@ -44,7 +44,8 @@ HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
 SCRATCH = HERE.parent / "runs" / "longform"
 OPENING = 3  # segments that later ones are compared with
-USUAL, TIMELINE, TUNE = "usual", "timeline", "with a tune"
+USUAL, TUNE = "usual", "with a tune"
+COMPARED = [("extend_stride", 2.5), ("extend_stride", 8.0), ("temperature", 1.15)]
 
 
 class Prompt(NamedTuple):
@@ -125,7 +126,8 @@ class Case(NamedTuple):
     prompt: Prompt
     seed: int
     duration: float
-    stride: float | None = None
+    change: tuple[str, float] | None = None
+    """A setting that differs from the model's own."""
     tune: Audio | None = None
 
 
@@ -133,10 +135,10 @@ class Case(NamedTuple):
 
 
 def make(model: Model, case: Case, config: GenerationConfig, folder: Path, resume: bool) -> Audio:
-    if case.stride is not None:
-        config = config.model_copy(update={"extend_stride": case.stride})
-    asked: dict[str, Any] = {**case._asdict(), "tune": case.tune is not None, "stride": config.extend_stride}
-    asked["prompt"] = case.prompt.text
+    if case.change is not None:
+        config = GenerationConfig(**config.model_dump() | dict([case.change]))
+    asked = {"text": case.prompt.text, "seed": case.seed, "tune": case.tune is not None}
+    asked |= config.model_dump(mode="json") | {"duration": case.duration}
     name = f"{case.kind} {case.prompt.text[:24]} {case.seed}".replace(" ", "_").replace(",", "").replace("/", "_")
     call = partial(model.generate, case.prompt.text, case.duration, case.seed, config=config)
     if case.tune is not None:  # a model that hears none is not asked
@@ -346,7 +348,7 @@ def page(
         "",
         *table_of_kinds(kinds, takes),
         "",
-        "A stride is how far the window moves at a time: what is left of it stays in view (`extend_stride`).",
+        "`extend_stride` is how far the window moves at a time, in seconds: what is left of it stays in view.",
         "",
     ]
     followed = [piece for piece in pieces if piece.follows]
@@ -432,15 +434,19 @@ def cases(options: argparse.Namespace, prompts: Sequence[Prompt], hears_tunes: b
     """What to make, the most important first."""
     long, short = options.minutes * 60, options.variant_minutes * 60
     made = [Case(USUAL, prompt, seed, long) for seed in range(1, options.seeds + 1) for prompt in prompts]
-    made += [Case(f"stride {s:g} s", prompt, 1, short, s) for s in options.strides for prompt in prompts]
+    made += [Case(f"{n} {v:g}", prompt, 1, short, (n, v)) for n, v in options.compare for prompt in prompts]
     if hears_tunes:
         hummed = [looped(hum(tune), short) for tune in tunes(len(prompts))]
         made += [Case(TUNE, prompt, 1, short, None, tune) for prompt, tune in zip(prompts, hummed, strict=True)]
     return made
 
 
-def seconds_list(text: str) -> list[float]:
-    return [float(part) for part in text.split(",") if part]
+def change(text: str) -> tuple[str, float]:
+    """A setting of `GenerationConfig` and its value: extend_stride=8."""
+    name, _, value = text.partition("=")
+    if name not in GenerationConfig.model_fields:
+        raise ValueError(name)
+    return name, float(value)
 
 
 def main(arguments: Sequence[str] | None = None, model: Any = None) -> None:
@@ -449,7 +455,8 @@ def main(arguments: Sequence[str] | None = None, model: Any = None) -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="length of the usual pieces")
     parser.add_argument("--prompts", type=int, default=len(PROMPTS), help="only the first so many")
     parser.add_argument("--seeds", type=int, default=2, help="pieces per prompt")
-    parser.add_argument("--strides", type=seconds_list, default=[2.5, 8.0], help="others to compare, 2.5,8; '' none")
+    parser.add_argument("--compare", type=change, nargs="*", default=COMPARED, metavar="SETTING=VALUE",
+                        help="settings to compare the usual ones with; none without values")  # fmt: skip
     parser.add_argument("--variant-minutes", type=float, default=2.0, help="length of pieces of other kinds")
     parser.add_argument("--independent", type=int, default=12, help="takes of 10 s per prompt, at least 4")
     parser.add_argument("--takes", type=Path, default=SCRATCH, help="where takes are kept")

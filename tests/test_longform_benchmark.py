@@ -53,14 +53,24 @@ class Fading:
 def test_the_whole_run(script: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Loudness falls by 6 LU a minute and nothing else moves; what is there is not made again."""
     model = Fading()
-    arguments = ["--minutes", "1", "--prompts", "1", "--seeds", "2", "--strides", "8", "--variant-minutes", "0.9"]
-    arguments += ["--independent", "4", "--takes", str(tmp_path), "--output", str(tmp_path / "docs"), "--resume"]
+    arguments = ["--minutes", "1", "--prompts", "1", "--seeds", "2", "--variant-minutes", "0.9"]
+    arguments += [
+        "--compare",
+        "extend_stride=8",
+        "--independent",
+        "4",
+        "--takes",
+        str(tmp_path),
+        "--output",
+        str(tmp_path / "docs"),
+        "--resume",
+    ]
     script.main(arguments, model)
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert figures["trends"]["loudness_lufs"] == pytest.approx([-6.0] * 3, abs=0.05)
     assert figures["trends"]["brightness"] == pytest.approx([0.0] * 3, abs=0.01)
     assert figures["kinds"]["usual"]["pieces"] == 2
-    assert figures["kinds"]["stride 8 s"]["minutes"] == pytest.approx(5 / 6, abs=1e-3)  # whole segments of 54 s
+    assert figures["kinds"]["extend_stride 8"]["minutes"] == pytest.approx(5 / 6, abs=1e-3)  # whole segments of 54 s
     prompt = script.PROMPTS[0].text
     assert [asked[:4] for asked in model.asked] == [
         *[(prompt, 10.0, 1000 + i, 5.0) for i in range(4)],
@@ -118,7 +128,7 @@ def test_first_and_last_minute(script: Any) -> None:
 
 
 def test_a_tune_is_asked_for_only_where_it_is_heard(script: Any) -> None:
-    options = SimpleNamespace(minutes=5.0, variant_minutes=1.0, seeds=1, strides=[])
+    options = SimpleNamespace(minutes=5.0, variant_minutes=1.0, seeds=1, compare=[])
     assert {case.kind for case in script.cases(options, script.PROMPTS[:1], False)} == {script.USUAL}
     case = script.cases(options, script.PROMPTS[:1], True)[-1]
     assert case.kind == script.TUNE
@@ -137,7 +147,11 @@ def test_the_page_shows_tunes_and_timelines(script: Any) -> None:
     assert figures["follows"] == [0.4]
 
 
-@pytest.mark.parametrize("arguments", [["--minutes", "0.5"], ["--prompts", "9"], ["--independent", "3"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [["--minutes", "0.5"], ["--prompts", "9"], ["--independent", "3"], ["--compare", "loudness=3"]],
+    ids=" ".join,
+)
 def test_what_cannot_be_measured_is_refused(script: Any, arguments: list[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         script.main(arguments, Fading())

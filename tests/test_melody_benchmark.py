@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cadenza.audio import Audio
-from cadenza.testing import tone
+from cadenza.testing import tiny_musicgen, tone
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 NAMES = ("melody", "hum", "takes", "first_model")
@@ -147,3 +147,19 @@ def test_a_model_that_hears_no_melody_is_refused(
     with pytest.raises(SystemExit, match="2"):
         script.main()
     assert "deaf cannot follow a melody" in capsys.readouterr().err
+
+
+def test_the_whole_run_on_a_tiny_model(
+    script: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Random weights know no tune; that nothing is in the way is what is tested."""
+    tiny_musicgen(melody=True).save_pretrained(tmp_path / "model")
+    arguments = ["melody.py", "--model", str(tmp_path / "model"), "--limit", "2", "--duration", "1"]
+    arguments += ["--takes", str(tmp_path / "takes"), "--output", str(tmp_path / "docs")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.setenv("CADENZA_CACHE", str(tmp_path / "cache"))
+    script.main()
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["tunes"] == 2
+    assert 0.0 <= found["strongest"]["with_tune"][0] <= 1.0
+    assert len(list((tmp_path / "takes").glob("*/*.flac"))) == 4
