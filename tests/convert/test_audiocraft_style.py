@@ -319,6 +319,9 @@ def test_it_plays_what_style_and_text_ask_for_in_double_guidance(tmp_path: Path,
     doubled = play(beta=5.0)
     assert not np.array_equal(doubled, plain)
     assert not np.array_equal(play("fast drums", beta=5.0), doubled)
+    # With one of the two missing, there is nothing to weigh against it.
+    assert np.array_equal(play(style=None, beta=5.0), play(style=None))
+    assert np.array_equal(play("", beta=5.0), play(""))
     # In a batch each item hears its own style.
     both = model.generate(
         ["slow piano"] * 2,

@@ -134,7 +134,7 @@ def test_windows_continue_from_what_they_keep() -> None:
         return GuidedConditions(*conditions(1, seed=window.begin))
 
     parts = list(generate_codes(lm, None, None, SAMPLED, 30, [7], windows=windows, conditions_for=conditions_for))
-    assert asked == windows
+    assert asked == [*windows, *windows]  # all of them to see how much room they take, then one by one
     assert [part.first for part in parts] == list(range(30))
     codes = stack(parts)
     # The second window alone, given what it keeps and its place in the piece, gives the same frames.

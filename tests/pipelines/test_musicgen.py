@@ -115,6 +115,15 @@ def test_a_timeline_of_one_text_is_that_text(music):
     assert same(music.generate([(0, "x")], 0.5, 1), music.generate("x", 0.5, 1))
 
 
+def test_words_may_come_later_and_go_again(music):
+    """Without words there is one prediction a step, with them two: there is room for whatever the timeline holds."""
+    plain = music.generate("", 2.0, 1)
+    changed = music.generate([(0, ""), (1, "drums enter with all their might"), (1.5, "")], 2.0, 1)
+    settled = 32000 - lookahead(music) - 3 * 640  # as below
+    np.testing.assert_allclose(plain.samples[:, :settled], changed.samples[:, :settled], atol=1e-4)
+    assert np.abs(plain.samples[:, 32000:] - changed.samples[:, 32000:]).max() > 0.1
+
+
 def test_a_timeline_changes_the_future_only(music):
     plain = music.generate("calm piano", 2.0, 1)
     changed = music.generate([(0, "calm piano"), (1, "drums enter")], 2.0, 1)
@@ -407,12 +416,12 @@ def test_settings_by_name_win(music):
 def test_things_of_another_kind_are_explained(arguments, words):
     """A person in a notebook has no type checker; the inner function, since tests check types at every call."""
     from cadenza.pipelines.prompts import parse_text
-    from cadenza.pipelines.requests import choose_seeds, spread
+    from cadenza.pipelines.requests import choose_seeds, spread_audio
 
     def check() -> None:
         inspect.unwrap(parse_text)(arguments["text"])
         inspect.unwrap(choose_seeds)(arguments.get("seed"), 1)
-        inspect.unwrap(spread)(arguments.get("prompt"), 1, "audio prompts")
+        inspect.unwrap(spread_audio)(arguments.get("prompt"), 1, "audio prompts")
 
     with pytest.raises(UserError, match=re.escape(words)):
         check()

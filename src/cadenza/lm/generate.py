@@ -113,10 +113,11 @@ class CodesJob:
         """The sequence of the window under way, and how many frames of it are complete."""
 
     def needs(self) -> tuple[int, int]:
-        """Rows, and steps of a cache, that its largest run takes."""
-        heard = self._predictions(self.windows[0])
+        """Rows, and steps of a cache, that its largest runs take: texts may change on the way, or begin later."""
+        heard = [self._predictions(window).lanes for window in self.windows]
         steps = max(_steps(self.lm, window)[1] for window in self.windows)
-        return sum(lane.rows for lane in heard.lanes), steps + max(lane.prefix_steps for lane in heard.lanes)
+        prefix = max(lane.prefix_steps for lanes in heard for lane in lanes)
+        return max(sum(lane.rows for lane in lanes) for lanes in heard), steps + prefix
 
     # ---- what the scheduler calls ----------------------------------------------------------------------------------
 

@@ -161,7 +161,9 @@ class Renderer:
             return GuidedConditions(self.conditioning(null).to(self.lm.device))
         seen = self.conditioning.window(prepared, start_seconds)
         passes = [seen, null]
-        if settings.guidance_beta is not None:
+        said = [name for name, rows in seen.items() if rows[0] is not None]
+        # Text over the rest, where there are both; of a text alone it would be guidance, beta times as strong.
+        if settings.guidance_beta is not None and self.text_condition in said and len(said) > 1:
             passes.append(self.conditioning.drop(seen, self.text_condition))
         if settings.two_step_guidance or not self._several_in_a_row:
             heard = [self.conditioning(one) for one in passes]
