@@ -12,7 +12,9 @@ PUBLIC = [
     "CadenzaError",
     "CheckpointError",
     "GenerationConfig",
+    "Melody",
     "MusicGen",
+    "Style",
     "UserError",
     "__version__",
     "load",
@@ -52,6 +54,8 @@ def test_signatures():
     shared = [
         "prompt",
         "melody",
+        "style",
+        "conditions",
         "config",
         "top_k",
         "top_p",

@@ -15,6 +15,8 @@ from cadenza.errors import CadenzaError, CheckpointError, UserError
 
 if TYPE_CHECKING:
     from cadenza.audio import Audio as Audio
+    from cadenza.conditioning.chroma import Melody as Melody
+    from cadenza.conditioning.style import Style as Style
     from cadenza.lm.generate import GenerationConfig as GenerationConfig
     from cadenza.loading import load as load
     from cadenza.pipelines.musicgen import MusicGen as MusicGen
@@ -32,7 +34,9 @@ if sys.platform == "linux" and os.uname().machine == "x86_64":  # elsewhere a tu
 _HOME = {  # public name -> the module that defines it
     "Audio": "cadenza.audio",
     "GenerationConfig": "cadenza.lm.generate",
+    "Melody": "cadenza.conditioning.chroma",
     "MusicGen": "cadenza.pipelines.musicgen",
+    "Style": "cadenza.conditioning.style",
     "load": "cadenza.loading",
 }
 
@@ -41,7 +45,9 @@ __all__ = [
     "CadenzaError",
     "CheckpointError",
     "GenerationConfig",
+    "Melody",
     "MusicGen",
+    "Style",
     "UserError",
     "__version__",
     "load",

@@ -104,6 +104,9 @@ def test_notices_are_one_line(cadenza, model):
         (("x", "--melody", "good.wav"), "tiny cannot follow a melody, it listens to description: a sentence: use a"),
         (("x", "--style", "good.wav"), "tiny cannot take on a style"),
         (("x", "--melody", "nope.wav"), "nope.wav: no such file"),
+        (("x", "--then", "drums enter"), "--then 'drums enter': give the second and what is played from there on"),
+        (("x", "y", "--then", "2 drums"), "--then goes on from one prompt, not 2"),
+        (("x", "--then", "20 drums", "--duration", "5"), "the timeline has a part at 20 s, but the piece ends at 5 s"),
         (("x", "--stems", "none"), "--stems none is about a melody: add --melody FILE"),
         (("x", "--melody", "good.wav", "--stems", "drums"), "stems = 'drums': choose one of auto, demucs, none"),
         (("--from", "good.wav", "--style", "good.wav"), "leave out --style"),
@@ -231,4 +234,13 @@ def test_a_melody_is_followed(cadenza, tmp_path_factory):
     assert again.code == 0
     assert Path("again.wav").read_bytes() == Path("x.wav").read_bytes()
     cadenza("generate", "x", "--model", directory, "-o", "plain.wav", "--duration", 1, "--seed", 1)
+    assert Path("plain.wav").read_bytes() != Path("x.wav").read_bytes()
+
+
+def test_a_timeline_on_the_command_line(cadenza, model):
+    options = ("--model", model, "--duration", 1.5, "--seed", 1, "-o")
+    result = cadenza("generate", "calm", "--then", "0.5 drums enter", "--then", "1 a choir", *options, "x.wav")
+    assert (result.code, result.err) == (0, "")
+    assert Audio.read("x.wav").metadata["text"] == [[0.0, "calm"], [0.5, "drums enter"], [1.0, "a choir"]]
+    cadenza("generate", "calm", *options, "plain.wav")
     assert Path("plain.wav").read_bytes() != Path("x.wav").read_bytes()

@@ -47,6 +47,12 @@ def generate(
     ] = None,
     device: Device = None,
     precision: Precision = None,
+    then: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar='"S TEXT"', help='From second S on play this: --then "8 drums enter". As often as you like.'
+        ),
+    ] = None,
     prompt_audio: Annotated[Path | None, typer.Option(metavar="F", help="Go on from this recording.")] = None,
     melody: Annotated[
         Path | None, typer.Option(metavar="F", help="Follow the melody of this recording: hummed, whistled, played.")
@@ -104,11 +110,20 @@ def generate(
         "temperature": temperature,
     }
     if take is not None:
-        others: dict[str, object] = {"prompt_audio": prompt_audio, "melody": melody, "stems": stems, "style": style}
+        others: dict[str, object] = {
+            "then": then or None,
+            "prompt_audio": prompt_audio,
+            "melody": melody,
+            "stems": stems,
+            "style": style,
+        }
         others |= {"stream": stream or None, "PROMPT": prompts or None}
         _refuse_choices(choices | others)
     elif not prompts:
         raise UserError('no prompt: say what to play, as in cadenza generate "a slow waltz", or give --from TAKE')
+    sections = [_section(text) for text in then or ()]
+    if sections and prompts and len(prompts) != 1:
+        raise UserError(f"--then goes on from one prompt, not {len(prompts)}: give one prompt")
     if stream and prompts:
         _check_stream(prompts, output, loudness_lufs)
     if output is not None and not (stream and output == STANDARD_OUTPUT):
@@ -127,8 +142,8 @@ def generate(
 
         music = load(model, device, precision)
         if stream:
-            return _stream(music, prompts[0], choices, output, level)
-        code, audios = _render(music, prompts, choices)
+            return _stream(music, prompts[0], sections, choices, output, level)
+        code, audios = _render(music, prompts, sections, choices)
         paths = _paths(output, prompts, audios)
     for audio, path in zip(audios, paths, strict=True):
         if not audio.num_samples:
@@ -156,17 +171,40 @@ def _melody(path: Path | None, stems: str | None) -> "Melody | None":
     return Melody(cast("Audio", _read(path)), None if stems is None else choose_stems(stems))
 
 
-def _render(music: "MusicGen", prompts: list[str], choices: dict[str, Any]) -> tuple[int, "list[Audio]"]:
+def _section(text: str) -> tuple[float, str]:
+    """`8 drums enter`: when, and what."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s+(\S.*)", text, re.DOTALL)
+    if match is None:
+        raise UserError(f'--then {text!r:.60}: give the second and what is played from there on, as in "8 drums enter"')
+    return float(match[1]), match[2]
+
+
+def _timeline(prompt: str, sections: list[tuple[float, str]]) -> Any:
+    return [(0.0, prompt), *sections] if sections else prompt
+
+
+def _render(
+    music: "MusicGen", prompts: list[str], sections: list[tuple[float, str]], choices: dict[str, Any]
+) -> tuple[int, "list[Audio]"]:
+    text = _timeline(prompts[0], sections) if sections else prompts
     with GenerationProgress() as progress:
-        audios = music.generate(prompts, progress=progress.update, should_stop=progress.should_stop, **choices)
+        made = music.generate(text, progress=progress.update, should_stop=progress.should_stop, **choices)
+    audios = made if isinstance(made, list) else [made]
     return INTERRUPTED if progress.stopped else 0, audios
 
 
 def _stream(
-    music: "MusicGen", text: str, choices: dict[str, Any], output: Path | None, level: dict[str, float | None]
+    music: "MusicGen",
+    text: str,
+    sections: list[tuple[float, str]],
+    choices: dict[str, Any],
+    output: Path | None,
+    level: dict[str, float | None],
 ) -> int:
     def stream(progress: GenerationProgress) -> "Iterator[Audio]":
-        return music.stream(text, progress=progress.update, should_stop=progress.should_stop, **choices)
+        return music.stream(
+            _timeline(text, sections), progress=progress.update, should_stop=progress.should_stop, **choices
+        )
 
     return listen(stream, lambda seed: _path(output, f"{_slug(text)}-{seed}.wav"), output is None, level)
 

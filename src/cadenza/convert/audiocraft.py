@@ -78,16 +78,20 @@ def read_musicgen(directory: str | Path, find: Find, name: str = "unnamed", lice
     for part in checkpoint.conditioning.children():
         if isinstance(part, ClapConditioner):  # the file of LAION's that audiocraft names becomes a folder first
             part.load_encoder(directory)
+    parts = roles(checkpoint.conditioning.config)
     config = MusicGenConfig(
         name=name,
         licence=licence,
         stereo=isinstance(codec, StereoCodec),
         max_duration_seconds=checkpoint.max_duration,
-        # In long pieces a window advances by 18 s of MusicGen's 30, and by as much of shorter ones.
         generation=GenerationConfig(
-            guidance=checkpoint.guidance, extend_stride=min(18.0, 0.6 * checkpoint.max_duration)
+            guidance=checkpoint.guidance,
+            # In long pieces a window advances by 18 s of MusicGen's 30, and by as much of shorter ones.
+            extend_stride=min(18.0, 0.6 * checkpoint.max_duration),
+            # The model card's advice; it counts where there are both a text and a style.
+            guidance_beta=5.0 if "style_condition" in parts else None,
         ),
-        **roles(checkpoint.conditioning.config),
+        **parts,
     )
     return MusicGen(codec, lm, checkpoint.conditioning, config)
 

@@ -87,6 +87,7 @@ class MusicGen:
             conditioning,
             self.config.text_condition,
             self.config.max_duration_seconds,
+            self.config.style_condition is not None or self.config.generation.guidance_beta is not None,
         )
         self._directory: Path | None = None  # where the weights came from, to know them by
         self._weights: str | None = None

@@ -73,12 +73,14 @@ class Renderer:
         conditioning: ConditionProvider,
         text_condition: str,
         max_duration_seconds: float,
+        guides_twice: bool = False,
     ) -> None:
         self.codec = codec
         self.lm = lm
         self.conditioning = conditioning
         self.text_condition = text_condition
         self.max_duration_seconds = max_duration_seconds
+        self.guides_twice = guides_twice
         self._features = FeatureCache()
         self._idle: list[Slots] = []
         self._idle_lock = threading.Lock()
@@ -190,7 +192,9 @@ class Renderer:
         steps = self.lm.pattern.num_steps(self.window_frames)
         prefix = PREFIX_STEPS if self.conditioning.config.fuser.prepend else 0
         can_guide_twice = len(self.conditioning.config.conditioners) > 1
-        return 3 if can_guide_twice else 2, steps + prefix
+        # On CUDA every place computes all its rows; elsewhere only those that a request needs.
+        is_worth_it = self.guides_twice or self.lm.device.type != "cuda"
+        return 3 if can_guide_twice and is_worth_it else 2, steps + prefix
 
     @contextmanager
     def engine(self, places: int, rows: int, steps: int) -> Iterator[Scheduler]:
