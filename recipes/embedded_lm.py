@@ -24,7 +24,9 @@ DIM = 320
 TEXT = T5Config(
     vocab_size=2048, dim=192, head_dim=32, num_heads=6, num_layers=3, feed_forward_dim=512, feed_forward="gated-gelu"
 )
-MELODY = ChromaConfig(length=512, steps_per_second=50.0, quiet_db=40.0, null="nothing", stems="none")
+MELODY = ChromaConfig(
+    length=512, steps_per_second=50.0, quiet_db=40.0, tuning="recording", null="nothing", stems="none"
+)
 """Frame by frame beside the codes, 10 s of 50 Hz and the steps of the delay; drums and bass were not taken out."""
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from cadenza.nn.chroma import Chromagram, chroma_filters, strongest
 
 ORACLE = Path(__file__).parents[1] / "parity" / "musicgen_melody_tiny" / "io.safetensors"
-NAMES = "C C# D D# E F F# G G# A A# B".split()
+NAMES = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"]
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +71,18 @@ def test_quiet_frames_can_be_left_empty(chromagram: Chromagram) -> None:
     assert (strongest(kept)[0, -8:].argmax(-1) == 0).all()  # C, however quiet
     assert not strongest(cut, keep_silence=True)[0, -8:].any()
     assert torch.equal(strongest(cut, keep_silence=True)[0, :12], strongest(kept)[0, :12])
+
+
+@pytest.mark.parametrize("cents", [-45, -30, -10, 0, 20, 40, 48])
+def test_a_tune_off_concert_pitch_keeps_its_intervals(chromagram: Chromagram, cents: int) -> None:
+    classes = [0, 2, 4, 5, 7, 9, 11]
+    tune = torch.cat([tone(440.0 * 2 ** ((c - 9 + cents / 100) / 12)) for c in classes], dim=1)
+    tuning = chromagram.tuning_of(tune[0])
+    assert tuning == pytest.approx(cents / 100, abs=0.02)
+    heard = strongest(chromagram(tune, tuning=tuning))[0].argmax(-1)
+    middles = [round((i + 0.5) * 32000 / 4096) for i in range(len(classes))]
+    assert heard[middles].tolist() == classes
+
+
+def test_silence_has_no_tuning(chromagram: Chromagram) -> None:
+    assert abs(chromagram.tuning_of(torch.zeros(40000))) <= 0.5

@@ -53,6 +53,9 @@ class ChromaConfig(Config):
         gt=0,
         description="frames this far below the loudest have no pitch and are zero; None: every frame has one",
     )
+    tuning: Literal["a440", "recording"] = Field(
+        "a440", description="which pitches the classes stand for: those of A = 440 Hz, or of the recording's own tuning"
+    )
     null: Literal["first_class", "nothing"] = Field(
         "first_class", description="a melody that is missing: silence, which has class 0 (MusicGen), or zero vectors"
     )
@@ -101,7 +104,8 @@ class ChromaConditioner(Conditioner):
 
     def analyse(self, wave: Float[Tensor, "N"]) -> Float[Tensor, "T E"]:
         """The chromagram of a waveform at the condition's sample rate, reduced as configured."""
-        chroma = self.chromagram(wave[None], self.config.quiet_db)[0]
+        tuning = self.chromagram.tuning_of(wave) if self.config.tuning == "recording" else 0.0
+        chroma = self.chromagram(wave[None], self.config.quiet_db, tuning)[0]
         return (
             strongest(chroma, keep_silence=self.config.quiet_db is not None) if self.config.only_strongest else chroma
         )

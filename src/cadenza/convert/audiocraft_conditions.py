@@ -203,6 +203,7 @@ def _write_chroma(config: ChromaConfig, _: str | None) -> dict[str, Any]:
         "its frames follow the model's steps": config.steps_per_second is not None,
         "a missing melody is nothing, rather than silence": config.null != "first_class",
         "it tells silence from tones": config.quiet_db is not None,
+        "it follows a recording's own tuning": config.tuning != "a440",
         "its hop is not a quarter of a window of a power of two": config.n_fft != 4 * config.hop
         or config.n_fft & (config.n_fft - 1) != 0,
     }

@@ -102,6 +102,7 @@ def reasons_against(config: ConditioningConfig) -> dict[str, bool]:
         and (not melody.only_strongest or melody.length is None or melody.steps_per_second is not None),
         "its melody tells silence from tones": melody is not None
         and (melody.quiet_db is not None or melody.null != "first_class"),
+        "its melody follows a recording's own tuning": melody is not None and melody.tuning != "a440",
     }
 
 

@@ -21,7 +21,7 @@ from cadenza.errors import UserError
 WEIGHTS, INDEX = "melody.safetensors", "melody.json"
 NOTHING = 255
 """A frame without pitch."""
-_ANALYSIS = ("dim", "sample_rate", "n_fft", "hop", "quiet_db", "only_strongest", "stems")
+_ANALYSIS = ("dim", "sample_rate", "n_fft", "hop", "quiet_db", "tuning", "only_strongest", "stems")
 """The settings that decide the classes."""
 
 
