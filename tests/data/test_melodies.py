@@ -1,5 +1,6 @@
 """The melody cache: the classes of the condition itself, beside the codes, and windows that know where they are."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,34 @@ def test_classes_are_those_of_the_condition(folder: Path) -> None:
         expected = part.prepare([Audio.read(entries[item.id].path)])[0]
         assert expected is not None
         assert torch.equal(chroma_of(item.melody, 12), expected)
+
+
+def test_stems_are_separated_as_for_playing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a model is trained with is what it hears later."""
+
+    def halve_the_rate_of(wave: torch.Tensor, rate: int) -> torch.Tensor:
+        return wave.mean(0, keepdim=True).repeat_interleave(2, 1)[:, : wave.shape[1]]
+
+    monkeypatch.setattr("cadenza.conditioning.chroma.find_separator", lambda choice: halve_the_rate_of)
+    config = CONFIG.model_copy(update={"stems": "demucs"})
+    entry = read_manifest(folder / "audio")[0]
+    before = read_melodies(folder / "tokens")[entry.id]
+    write_melodies(config, [entry], folder / "tokens")
+    found = chroma_of(read_melodies(folder / "tokens", config)[entry.id], 12)
+    heard = ChromaConditioner(config, 4).prepare([Audio.read(entry.path)])[0]
+    assert heard is not None
+    assert torch.equal(found, heard)
+    assert not torch.equal(found, chroma_of(before, 12))
+
+
+def test_caches_from_before_a_setting_was_there_are_read(folder: Path) -> None:
+    index = folder / "tokens" / "melody.json"
+    settings = json.loads(index.read_text())
+    del settings["tuning"]
+    index.write_text(json.dumps(settings))
+    assert read_melodies(folder / "tokens", CONFIG)
+    with pytest.raises(UserError, match="other settings"):
+        read_melodies(folder / "tokens", CONFIG.model_copy(update={"tuning": "recording"}))
 
 
 def test_a_frame_without_pitch_is_zeros() -> None:

@@ -1,6 +1,7 @@
 """Melodies, styles and given features through the whole pipeline, with a tiny model that follows none of them well."""
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -144,11 +145,37 @@ def test_the_cache_forgets_the_oldest(music: MusicGen, analyses: list[int]) -> N
         ),
         ({"conditions": {"melody": torch.full((3, 12), torch.nan)}}, "holds NaN"),
         ({"conditions": {"melody": RISING}, "melody": RISING}, "are the same: give one of them"),
+        ({"melody": Melody("tune.wav")}, "a str has no melody: give a recording"),  # type: ignore[arg-type]
     ],
 )
 def test_what_cannot_be_followed_is_refused(music: MusicGen, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         music.generate("x", duration=0.5, **arguments)
+
+
+def test_a_scheduler_hears_melodies_in_the_thread_that_asks(music: MusicGen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Separating stems takes seconds: the others play on meanwhile. What cannot be followed is refused at once."""
+    heard_in: list[int] = []
+    analyse: Callable[..., torch.Tensor] = ChromaConditioner.analyse
+
+    def noted(self: ChromaConditioner, wave: torch.Tensor) -> torch.Tensor:
+        heard_in.append(threading.get_ident())
+        return analyse(self, wave)
+
+    monkeypatch.setattr(ChromaConditioner, "analyse", noted)
+    with music.scheduler(max_requests=1) as scheduler:
+        rendering = scheduler.submit("x", duration=0.2, seed=1, melody=tune(333, 444))
+        with pytest.raises(UserError, match="the melody is silent"):
+            scheduler.submit("x", duration=0.2, melody=Audio(np.zeros((1, 32000), np.float32), 32000))
+        rendering.result()
+    assert heard_in == [threading.get_ident()]
+
+
+def test_given_features_may_have_any_precision(music: MusicGen) -> None:
+    vectors = torch.randn(20, 12, generator=torch.Generator().manual_seed(0)).bfloat16()
+    take = music.generate("x", duration=0.3, seed=1, conditions={"melody": vectors})
+    assert same(take, music.generate("x", duration=0.3, seed=1, conditions={"melody": vectors.float()}))
+    assert same(take, music.regenerate(take))
 
 
 def test_contradicting_counts_are_refused(music: MusicGen) -> None:

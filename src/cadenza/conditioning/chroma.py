@@ -98,9 +98,11 @@ class ChromaConditioner(Conditioner):
             return given_features(value, self.config.dim, self.accepts)
         if isinstance(value, Audio):
             value = Melody(value)
-        if not isinstance(value, Melody):
-            raise UserError(f"a {type(value).__name__} has no melody: give {self.accepts}")
-        return self.analyse(self._waveform(value))
+        if not isinstance(value, Melody) or not isinstance(value.audio, Audio):
+            kind = type(value.audio if isinstance(value, Melody) else value).__name__
+            raise UserError(f"a {kind} has no melody: give {self.accepts}")
+        self._check(value.audio)
+        return self.analyse(self.waveform(value))
 
     def analyse(self, wave: Float[Tensor, "N"]) -> Float[Tensor, "T E"]:
         """The chromagram of a waveform at the condition's sample rate, reduced as configured."""
@@ -110,20 +112,23 @@ class ChromaConditioner(Conditioner):
             strongest(chroma, keep_silence=self.config.quiet_db is not None) if self.config.only_strongest else chroma
         )
 
-    def _waveform(self, melody: Melody) -> Float[Tensor, "N"]:
-        audio, config = melody.audio, self.config
-        seconds, least = audio.duration_seconds, config.hop / config.sample_rate
+    def _check(self, audio: Audio) -> None:
+        seconds, least = audio.duration_seconds, self.config.hop / self.config.sample_rate
         if seconds < least:
             raise UserError(
                 f"the melody lasts {seconds:.4f} s ({audio.num_samples} samples): give at least {least:g} s"
             )
         if not audio.with_channels(1).samples.any():
             raise UserError(f"the melody is silent for {seconds:g} s: give a recording that sounds")
-        separator = find_separator(melody.stems or config.stems)
+
+    def waveform(self, melody: Melody) -> Float[Tensor, "N"]:
+        """What is analysed of a recording: without drums and bass if so configured, mono, at the condition's rate."""
+        audio = melody.audio
+        separator = find_separator(melody.stems or self.config.stems)
         if separator is not None:
             mono = separator(torch.from_numpy(audio.samples), audio.sample_rate)
             audio = Audio(mono.numpy(), audio.sample_rate)
-        return torch.from_numpy(audio.with_channels(1).resample(config.sample_rate).samples[0])
+        return torch.from_numpy(audio.with_channels(1).resample(self.config.sample_rate).samples[0])
 
     def null(self) -> Features | None:
         if self.config.null == "nothing" or self.config.length is None:

@@ -10,6 +10,7 @@ because importing `transformers` takes seconds.
 """
 
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -41,6 +42,7 @@ KNOWN_GOOD = "laion/larger_clap_music"
 _FLOOR = 1e-10  # -100 dB: what the power of a mel band is raised to before its logarithm
 _CALCULATED = ("position_ids", "token_type_ids", "relative_position_index", "num_batches_tracked")
 """Ends of names that some files hold and others leave out, because the model makes them itself."""
+_BUILDING = threading.Lock()  # while transformers builds a model, it changes what torch does in the whole process
 _BATCH = 8  # windows at a time, so that an hour of sound takes no more memory than a minute
 
 
@@ -183,32 +185,36 @@ class ClapEncoder:
     @property
     def towers(self) -> Any:
         """The `ClapModel`, built on first use. Raises UserError where `transformers` is not installed."""
-        if self._towers is None:
-            transformers = _transformers()
-            with _silent(transformers.utils.logging):
-                try:
-                    towers, found = transformers.ClapModel.from_pretrained(
-                        self.directory,
-                        local_files_only=True,
-                        use_safetensors=True,
-                        dtype=torch.float32,
-                        output_loading_info=True,
-                    )
-                except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, OSError) as error:
-                    reason = (str(error).splitlines() or [type(error).__name__])[0]
-                    raise CheckpointError(
-                        f"{self.directory} holds no CLAP that can be built ({reason}): fetch or convert it again"
-                    ) from error
-            missing = sorted(name for name in found["missing_keys"] if not name.endswith(_CALCULATED))
-            if missing:
-                rest = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-                raise CheckpointError(
-                    f"{self.directory / WEIGHTS_FILE} lacks {', '.join(missing[:3])}{rest}: fetch or convert it again"
-                )
-            towers.eval().requires_grad_(False)
-            self._resting = RestingWeights(towers, self.directory / WEIGHTS_FILE)
-            self._towers = towers.to(self.device)
+        with _BUILDING:
+            if self._towers is None:
+                self._build()
         return self._towers
+
+    def _build(self) -> None:
+        transformers = _transformers()
+        with _silent(transformers.utils.logging):
+            try:
+                towers, found = transformers.ClapModel.from_pretrained(
+                    self.directory,
+                    local_files_only=True,
+                    use_safetensors=True,
+                    dtype=torch.float32,
+                    output_loading_info=True,
+                )
+            except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, OSError) as error:
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise CheckpointError(
+                    f"{self.directory} holds no CLAP that can be built ({reason}): fetch or convert it again"
+                ) from error
+        missing = sorted(name for name in found["missing_keys"] if not name.endswith(_CALCULATED))
+        if missing:
+            rest = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            raise CheckpointError(
+                f"{self.directory / WEIGHTS_FILE} lacks {', '.join(missing[:3])}{rest}: fetch or convert it again"
+            )
+        towers.eval().requires_grad_(False)
+        self._resting = RestingWeights(towers, self.directory / WEIGHTS_FILE)
+        self._towers = towers.to(self.device)
 
     @cached_property
     def _filters(self) -> Float[Tensor, "K M"]:

@@ -9,8 +9,8 @@ them is never run. As in audiocraft the sound goes in at the level it has.
 """
 
 import math
+import threading
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,6 +54,7 @@ _FILE_NAMES = {  # weight norm: the names in PyTorch's memory -> those of files
 }
 UNUSED = ("masked_spec_embed",)
 """Tensors of published files that only training needs."""
+_BUILDING = threading.Lock()  # requests come from several threads: one builds, the others wait
 
 
 class MertConfig(Config):
@@ -113,6 +114,7 @@ class Mert:
         self.config = config
         self.state = {name: tensor for name, tensor in state.items() if not name.startswith(UNUSED)}
         self.source = source
+        self._model: nn.Module | None = None
         self._weights: RestingWeights | None = None
 
     @classmethod
@@ -149,9 +151,15 @@ class Mert:
         """Whether the weights are those of the configuration. Raises as `extract` does."""
         assert self.model is not None
 
-    @cached_property
+    @property
     def model(self) -> nn.Module:
         """The `HubertModel` of transformers with these weights. Raises as `extract` does."""
+        with _BUILDING:
+            if self._model is None:
+                self._model = self._build()
+            return self._model
+
+    def _build(self) -> nn.Module:
         model = _hubert(self.config)
         files = {name: _file_name(name) for name in model.state_dict()}
         expected = {files[name]: tensor for name, tensor in model.state_dict().items()}

@@ -13,8 +13,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from cadenza.audio import Audio
-from cadenza.checkpoint import read_json, read_weights, write_json, write_weights
-from cadenza.conditioning.chroma import ChromaConditioner, ChromaConfig
+from cadenza.checkpoint import parse_config, read_json, read_weights, write_json, write_weights
+from cadenza.conditioning.chroma import ChromaConditioner, ChromaConfig, Melody
 from cadenza.data.manifest import Entry
 from cadenza.errors import UserError
 
@@ -37,8 +37,7 @@ def write_melodies(
     conditioner = ChromaConditioner(config, 1)
     classes: dict[str, Tensor] = {}
     for i, entry in enumerate(entries):
-        audio = Audio.read(entry.path)
-        chroma = conditioner.analyse(torch.from_numpy(audio.with_channels(1).resample(config.sample_rate).samples[0]))
+        chroma = conditioner.analyse(conditioner.waveform(Melody(Audio.read(entry.path))))
         found = chroma.argmax(1).to(torch.uint8)
         classes[entry.id] = found.masked_fill(~chroma.any(1), NOTHING)
         if on_progress is not None and (i % 100 == 99 or i + 1 == len(entries)):
@@ -53,7 +52,8 @@ def read_melodies(folder: str | Path, config: ChromaConfig | None = None) -> dic
     folder = Path(folder)
     if not (folder / INDEX).is_file():
         return {}
-    if config is not None and read_json(folder / INDEX) != _identity(config):
+    stored = parse_config(ChromaConfig, read_json(folder / INDEX), folder / INDEX)  # a setting that is new to it: usual
+    if config is not None and _identity(stored) != _identity(config):
         raise UserError(
             f"the melodies in {folder} were analysed with other settings than the model's: compute them again"
         )

@@ -330,7 +330,8 @@ class MusicGen:
         count = len(pieces)
         prompts = spread_audio(prompt, count, "audio prompts")
         seeds = choose_seeds(seed, count)
-        conditions = self._listen_to(heard, seeds, settings.duration)
+        # In the thread that asks, before any work: others need not wait, and what cannot be is refused at once.
+        conditions = [self._renderer.features(row) for row in self._listen_to(heard, seeds, settings.duration)]
         codes = [None if part is None else self._renderer.encode(part) for part in prompts]
         return [Request(*row) for row in zip(pieces, seeds, codes, conditions, strict=True)], is_batch
 
@@ -408,7 +409,7 @@ class MusicGen:
             threads=torch.get_num_threads(),
             batch=(0, places if self.device.type == "cuda" else 1),
             prompt=None if request.prompt_codes is None else PackedCodes.pack(request.prompt_codes),
-            conditions={name: PackedFeatures.pack(row) for name, row in self._renderer.features(request).items()},
+            conditions={name: PackedFeatures.pack(row) for name, row in request.conditions.items()},
             complete=complete,
         ).metadata()
 

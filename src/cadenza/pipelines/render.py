@@ -7,7 +7,7 @@ audio prompt --> codes ----> windows of the language model --> codes --> codec -
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
@@ -145,9 +145,9 @@ class Renderer:
         return max(1, int(self.max_duration_seconds * self.codec.frame_rate))
 
     @torch.no_grad()
-    def features(self, request: Request) -> dict[str, Features]:
-        """What a request listens to besides its text, as the frozen encoders give it."""
-        prepared = self._features.prepare(self.conditioning, request.conditions)
+    def features(self, values: Mapping[str, object]) -> dict[str, Features]:
+        """What the frozen encoders make of values, by condition; UserError for those that cannot be listened to."""
+        prepared = self._features.prepare(self.conditioning, values)
         return {name: rows[0] for name, rows in prepared.items() if rows[0] is not None}
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from cadenza.audio import Audio
+from cadenza.conditioning.base import Features
 from cadenza.errors import UserError
 from cadenza.lm.generate import GenerationConfig
 from cadenza.pipelines.prompts import Piece
@@ -20,7 +21,7 @@ class Request(NamedTuple):
     piece: Piece
     seed: int
     prompt_codes: Int[Tensor, "K P"] | None
-    conditions: Mapping[str, object]
+    conditions: Mapping[str, Features]
     """What it listens to besides the text of the piece, by condition; features of the text stand in its place."""
 
 

@@ -47,7 +47,7 @@ class PackedFeatures(Config):
 
     @classmethod
     def pack(cls, features: Float[Tensor, "L E"]) -> "PackedFeatures":
-        content = features.detach().cpu().numpy().astype("<f4").tobytes()
+        content = features.detach().float().cpu().numpy().astype("<f4").tobytes()
         packed = base64.b64encode(zlib.compress(content, 9)).decode()
         return cls(length=features.shape[0], dim=features.shape[1], data=packed)
 
