@@ -111,6 +111,6 @@ def test_windows_continue_from_what_they_keep(lm: LM) -> None:
     assert [tuple(window) for window in windows] == [(0, 2, 6), (4, 6, 10), (8, 10, 13)]
     codes = run(lm, 13, [0], GREEDY, prompt, windows=windows)
     assert torch.equal(codes[:, :, :2], prompt)
-    for start, begin, end in windows:
+    for start, begin, end, _ in windows:
         alone = run(lm, end - start, [0], GREEDY, codes[:, :, start:begin])
         assert torch.equal(alone, codes[:, :, start:end])

@@ -138,7 +138,7 @@ def test_windows_continue_from_what_they_keep() -> None:
     assert [part.first for part in parts] == list(range(30))
     codes = stack(parts)
     # The second window alone, given what it keeps and its place in the piece, gives the same frames.
-    start, begin, end = windows[1]
+    start, begin, end, _ = windows[1]
     alone = generate_codes(
         lm,
         *conditions(1, seed=begin),
@@ -231,3 +231,46 @@ def test_requests_that_cannot_be_are_refused() -> None:
             next(generate_codes(lm, condition, null, SAMPLED, **arguments))
     with pytest.raises(UserError, match="first empty step"):
         next(generate_codes(tiny(ParallelConfig(empty_initial=-1)), condition, null, SAMPLED, 5, [1, 2]))
+
+
+def job(lm: LM, windows: Sequence[Window], anchor_frames: int, frames: int) -> Tensor:
+    conditional, null = conditions(1)
+    made = CodesJob(
+        lm, GREEDY, frames, 0, windows, lambda _: GuidedConditions(conditional, null), None, anchor_frames=anchor_frames
+    )
+    scheduler = Scheduler(new_slots(lm, 1, *made.needs()))
+    scheduler.submit(made)
+    while not made.is_done:
+        scheduler.step()
+    return made.codes
+
+
+def test_the_opening_stays_in_view() -> None:
+    """A window behind the first goes on as from a prompt made of the opening and of the newest frames."""
+    lm = tiny()
+    windows = [window._replace(opening=0) for window in plan_windows(32, 20, 8)]
+    assert [(w.start, w.begin, w.end) for w in windows] == [(0, 0, 20), (8, 20, 28), (16, 28, 32)]
+    codes = job(lm, windows, 5, 32)
+    assert torch.equal(codes[:, :20], run(lm, 20, [0], GREEDY)[0]), "the first window has nothing to be reminded of"
+    for start, begin, end in ((8, 20, 28), (16, 28, 32)):
+        context = torch.cat([codes[:, :5], codes[:, start + 5 : begin]], dim=1)
+        expected = run(lm, end - start, [0], GREEDY, prompt=context[None])[0]
+        assert torch.equal(codes[:, begin:end], expected[:, begin - start :])
+    assert not torch.equal(codes, job(lm, windows, 0, 32))
+    assert torch.equal(job(lm, windows, 0, 32), job(lm, plan_windows(32, 20, 8), 5, 32)), "no opening, no reminder"
+
+
+@pytest.mark.parametrize(
+    ("window", "anchor", "remembered"),
+    [
+        (Window(8, 20, 28, 0), 5, 5),
+        (Window(8, 20, 28, 0), 50, 8),  # frames 0 to 8 are all that is out of view
+        (Window(100, 110, 120, 0), 50, 8),  # four fifths of the ten frames in view
+        (Window(100, 110, 120, 97), 50, 3),
+        (Window(100, 110, 120, 108), 50, 0),  # this part of the piece began in view
+        (Window(0, 5, 20, 0), 5, 0),
+        (Window(100, 110, 120), 5, 0),
+    ],
+)
+def test_how_much_of_the_opening_is_remembered(window: Window, anchor: int, remembered: int) -> None:
+    assert window.remembered(anchor) == remembered

@@ -37,6 +37,8 @@ class Conditioner(nn.Module, ABC):
     output_projection: nn.Module
     accepts: ClassVar[str]
     """What it takes, in words."""
+    follows_time: ClassVar[bool] = False
+    """Whether what it says belongs to moments of the piece, so that `window` gives another view at each."""
 
     @abstractmethod
     def prepare(self, values: Sequence[object]) -> list[Features | None]:

@@ -66,6 +66,7 @@ class ChromaConditioner(Conditioner):
     """`Linear(one_hot(argmax(chroma(wave))))`, repeated to a fixed length."""
 
     accepts = "a recording with a melody (Audio)"
+    follows_time = True
 
     def __init__(self, config: ChromaConfig, dim: int) -> None:
         super().__init__()

@@ -43,6 +43,12 @@ class GenerationConfig(Config):
     extend_stride: float = Field(
         18.0, gt=0, allow_inf_nan=False, description="advance of windows in long pieces, seconds"
     )
+    anchor: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="in long pieces, seconds of the opening kept in view in place of as much of the oldest; 0: none",
+    )
 
     if not TYPE_CHECKING:
 
@@ -74,6 +80,7 @@ class CodesJob:
     Args:
         num_frames: length of the piece, prompt included.
         windows: from `plan_windows`; `conditions_for` gives each its conditions (of one item).
+        anchor_frames: how much of the opening is kept in view (see `Window.remembered`).
         first_frame: the place of the prompt's first frame in a longer piece; frames are numbered from there.
         emit_every: frames to collect before they are put out; on a device whose work is queued, fetching has a price.
     """
@@ -89,6 +96,7 @@ class CodesJob:
         prompt_codes: Int[Tensor, "K P"] | None = None,
         first_frame: int = 0,
         emit_every: int = 1,
+        anchor_frames: int = 0,
     ) -> None:
         self.lm = lm
         self.config = config
@@ -97,6 +105,7 @@ class CodesJob:
         self.seed = seed
         self.first_frame = first_frame
         self.emit_every = emit_every
+        self.anchor_frames = anchor_frames
         self.codes = torch.zeros(lm.config.num_codebooks, num_frames, dtype=torch.int64, device=lm.device)
         if prompt_codes is not None:
             self.codes[:, : prompt_codes.shape[1]] = prompt_codes
@@ -131,7 +140,7 @@ class CodesJob:
         self._index = index = lm.pattern.index(length, device=lm.device)
         self._complete: list[int] = index.complete.tolist()
         self._emitted, self._ready = context, None
-        sequence, _ = lm.pattern.build(self.codes[None, :, window.start : window.end], lm.config.special_token)
+        sequence, _ = lm.pattern.build(self._view(window)[None], lm.config.special_token)
         writes = (index.frame_of >= context) & (index.frame_of < length)
         draws = None
         if not config.greedy and config.temperature > 0:  # drawn for frames, used at the steps that hold them
@@ -158,6 +167,18 @@ class CodesJob:
             heard.has_partial,
             heard.has_null,
         )
+
+    def _view(self, window: Window) -> Int[Tensor, "K w"]:
+        """What the model sees of the piece, and room for what it adds.
+
+        A model that hears nothing but its own last seconds narrows down to them; the opening reminds it of the rest.
+        """
+        view = self.codes[:, window.start : window.end]
+        remembered = window.remembered(self.anchor_frames)
+        if not remembered:
+            return view
+        assert window.opening is not None
+        return torch.cat([self.codes[:, window.opening : window.opening + remembered], view[:, remembered:]], dim=1)
 
     @torch.no_grad()
     def stepped(self, sequence: Int[Tensor, "K S"], step: int) -> None:

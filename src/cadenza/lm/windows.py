@@ -16,6 +16,17 @@ class Window(NamedTuple):
     start: int
     begin: int
     end: int
+    opening: int | None = None
+    """Where the part of the piece begins that it belongs to, if it may be reminded of that."""
+
+    def remembered(self, anchor_frames: int) -> int:
+        """How many of the oldest frames in view are replaced by as many from the opening.
+
+        At most four fifths of the view: the rest is what it must go on from. None while the opening is in view itself.
+        """
+        if self.opening is None:
+            return 0
+        return max(0, min(anchor_frames, (self.begin - self.start) * 4 // 5, self.start - self.opening))
 
 
 def plan_windows(
