@@ -108,7 +108,7 @@ def test_windows_continue_from_what_they_keep(lm: LM) -> None:
     """Windows of 6 frames, a new one after 4: each is what the model makes of the frames that it still sees."""
     prompt = run(lm, 2, [1], SAMPLED)
     windows = plan_windows(13, 6, 4, prompt_frames=2)
-    assert [tuple(window) for window in windows] == [(0, 2, 6), (4, 6, 10), (8, 10, 13)]
+    assert [window[:3] for window in windows] == [(0, 2, 6), (4, 6, 10), (8, 10, 13)]
     codes = run(lm, 13, [0], GREEDY, prompt, windows=windows)
     assert torch.equal(codes[:, :, :2], prompt)
     for start, begin, end, _ in windows:

@@ -13,6 +13,7 @@ from cadenza.audio import Audio
 from cadenza.conditioning.cache import FeatureCache, content_key
 from cadenza.conditioning.chroma import ChromaConditioner, Melody
 from cadenza.errors import UserError
+from cadenza.lm.generate import GenerationConfig
 from cadenza.pipelines.musicgen import MusicGen
 from cadenza.testing import tiny_musicgen
 
@@ -189,3 +190,15 @@ def test_a_melody_longer_than_the_piece_is_said(music: MusicGen, caplog: pytest.
     with caplog.at_level(logging.INFO, "cadenza"):
         music.generate("x", duration=0.5, melody=RISING)
     assert "the melody lasts 2.0 s, the piece 0.5 s: its beginning is followed" in caplog.text
+
+
+def test_the_opening_is_kept_in_view_unless_a_melody_passes(music: MusicGen) -> None:
+    plain, anchored = (
+        GenerationConfig(duration=3, extend_stride=0.5),
+        GenerationConfig(duration=3, extend_stride=0.5, anchor=0.3),
+    )
+    before, after = music.generate("x", seed=1, config=plain), music.generate("x", seed=1, config=anchored)
+    assert np.array_equal(before.samples[:, :16000], after.samples[:, :16000])
+    assert not same(before, after)
+    assert same(music.regenerate(after), after)
+    assert same(*(music.generate("x", seed=1, config=one, melody=RISING) for one in (plain, anchored)))

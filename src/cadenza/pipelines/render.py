@@ -120,6 +120,11 @@ class Renderer:
         length = self.window_frames
         stride = max(1, min(length - 1, round(settings.extend_stride * rate)))
         windows = plan_windows(num_frames, length, stride, prompt_frames, starts[1:])
+        if not any(self.conditioning.conditioner(name).follows_time for name in request.conditions):
+            # A melody's moments pass: there the opening would stand beside another part of the tune.
+            windows = [
+                window._replace(opening=max(start for start in starts if start <= window.begin)) for window in windows
+            ]
         prepared: dict[int, Prepared] = {}
 
         def conditions_for(window: Window) -> GuidedConditions:
@@ -137,6 +142,7 @@ class Renderer:
             conditions_for,
             request.prompt_codes,
             emit_every=EMIT_EVERY_ON_CUDA if self.lm.device.type == "cuda" else 1,
+            anchor_frames=round(settings.anchor * rate),
         )
         return Rendition(request, job, num_samples, settings.duration - prompt_frames / rate)
 
