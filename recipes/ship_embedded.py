@@ -23,16 +23,17 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="model directory, such as runs/lm/snapshots/STEP/model")
     parser.add_argument("--card", type=Path, default=Path(__file__).parent / "embedded_card.md", help="model card")
     parser.add_argument("--out", type=Path, default=ASSETS / "embedded", help="directory to write")
-    for name in ("top_k", "guidance", "temperature"):
+    for name in ("top_k", "guidance", "temperature", "anchor"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, help="default for generation")
     options = parser.parse_args()
     music = MusicGen.from_pretrained(options.model, "cpu", "fp32")
-    chosen = {name: getattr(options, name) for name in ("top_k", "guidance", "temperature")}
+    chosen = {name: getattr(options, name) for name in ("top_k", "guidance", "temperature", "anchor")}
     settings = {name: value for name, value in chosen.items() if value is not None}
     window = music.config.max_duration_seconds
     config = MusicGenConfig(
         name="cadenza-embedded",
         licence="MIT; what you make with it is yours",
+        melody_condition=music.config.melody_condition,
         max_duration_seconds=window,
         generation=GenerationConfig(duration=10.0, extend_stride=window / 2, **settings),
         cpu_precision="int8",  # 0.0002 nats per code worse, a third faster (benchmarks/results/quantization_*.md)

@@ -107,5 +107,6 @@ def test_melodies_of_other_settings_are_refused(folder: Path) -> None:
 
 def test_from_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [str(folder / "codec"), str(folder / "audio"), str(folder / "tokens"), "--melody", "--quiet-db", "40"]
+    arguments.append("--own-tuning")
     assert main(arguments) == 0
-    assert read_melodies(folder / "tokens", ChromaConfig(quiet_db=40.0, stems="none"))
+    assert read_melodies(folder / "tokens", ChromaConfig(quiet_db=40.0, tuning="recording", stems="none"))

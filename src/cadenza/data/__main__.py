@@ -17,6 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--melody", action="store_true", help="also keep the strongest pitch class of every frame")
     parser.add_argument("--quiet-db", type=float, help="frames this far below the loudest have no pitch")
+    parser.add_argument("--own-tuning", action="store_true", help="pitch classes of each recording's own tuning")
     options = parser.parse_args(arguments)
     import torch
 
@@ -34,7 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
         entries = read_manifest(options.data)
         write_tokens(codec, entries, options.out, options.batch_size, 64, report)
         if options.melody:
-            write_melodies(ChromaConfig(quiet_db=options.quiet_db, stems="none"), entries, options.out, report)
+            tuning = "recording" if options.own_tuning else "a440"
+            melody = ChromaConfig(quiet_db=options.quiet_db, tuning=tuning, stems="none")
+            write_melodies(melody, entries, options.out, report)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
