@@ -294,3 +294,28 @@ def test_what_audiocraft_cannot_express_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"2 special tokens.*keep it as a Cadenza directory"):
         write_musicgen(model, tmp_path / "back")
     assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "condition", "changes", "message"),
+    [
+        ("musicgen_text_tiny", "description", {"pad_to": 64}, "padded to a fixed length"),
+        ("musicgen_melody_tiny", "self_wav", {"length": 100}, "its length is 100, not the .* frames of the longest"),
+        ("musicgen_melody_tiny", "self_wav", {"length": None}, "its length is None"),
+        ("musicgen_melody_tiny", "self_wav", {"stems": "none"}, "its drums and bass are left in"),
+        ("musicgen_melody_tiny", "self_wav", {"quiet_db": 40.0}, "it tells silence from tones"),
+        ("musicgen_melody_tiny", "self_wav", {"null": "nothing"}, "a missing melody is nothing"),
+    ],
+)
+def test_no_setting_of_a_condition_is_lost_on_the_way(
+    tmp_path: Path, model: str, condition: str, changes: dict[str, Any], message: str
+) -> None:
+    music = read_musicgen(directory_of(model, tmp_path), find)
+    write_musicgen(music, tmp_path / "back")
+    config = music.conditioning.config
+    parts = config.conditioners
+    changed = {**parts, condition: parts[condition].model_copy(update=changes)}
+    music.conditioning.config = config.model_copy(update={"conditioners": changed})
+    with pytest.raises(UserError, match=message):
+        write_musicgen(music, tmp_path / "other")
+    assert not (tmp_path / "other").exists()

@@ -48,13 +48,21 @@ class Foreign(NamedTuple):
         return None if projection is None else projection.shape[-1]
 
 
+class Whole(NamedTuple):
+    """What else of a model its conditions are written with."""
+
+    text_encoder: str | None
+    """Name of the T5."""
+    segment_seconds: float
+
+
 class Kind(NamedTuple):
     """How one kind of condition is read and written."""
 
     read: Callable[[Foreign], dict[str, Any]]
     """To our configuration. Raises CheckpointError for settings that are not supported."""
-    write: Callable[[Any, str | None], dict[str, Any]]
-    """Our configuration, and the name of the text encoder, to settings. Raises UserError for what cannot be said."""
+    write: Callable[[Any, Whole], dict[str, Any]]
+    """Our configuration to settings. Raises UserError for what cannot be said."""
     config: type
     rename: Callable[[str], str] = lambda name: name.replace("output_projection.", "output_proj.")
     """Our name of a tensor of this condition -> theirs."""
@@ -100,12 +108,12 @@ def read_conditions(settings: Settings, dim: int, state: Mapping[str, Tensor], s
     return ReadConditions(parse_config(ConditioningConfig, value, source), kept, encoders[0] if encoders else None)
 
 
-def write_conditions(config: ConditioningConfig, text_encoder: str | None) -> dict[str, Any]:
+def write_conditions(config: ConditioningConfig, whole: Whole) -> dict[str, Any]:
     """The groups `fuser` and `conditioners`. Raises UserError for conditions that audiocraft does not have."""
     conditioners = {}
     for name, part in config.conditioners.items():
         kind = kind_of(name, part)
-        conditioners[name] = {"model": kind, kind: KINDS[kind].write(part, text_encoder)}
+        conditioners[name] = {"model": kind, kind: KINDS[kind].write(part, whole)}
     fuser = {
         "cross_attention_pos_emb": False,
         "cross_attention_pos_emb_scale": 1,
@@ -167,8 +175,12 @@ def _read_t5(foreign: Foreign) -> dict[str, Any]:
     return {"kind": "text", "dim": foreign.width or 768, "normalize": bool(foreign.own.get("normalize_text"))}
 
 
-def _write_t5(config: TextConfig, text_encoder: str | None) -> dict[str, Any]:
-    return {"name": text_encoder, "finetune": False, "word_dropout": 0.0, "normalize_text": config.normalize}
+def _write_t5(config: TextConfig, whole: Whole) -> dict[str, Any]:
+    if config.pad_to is not None:
+        raise UserError(
+            "audiocraft cannot express this text (it is padded to a fixed length): keep it as a Cadenza directory"
+        )
+    return {"name": whole.text_encoder, "finetune": False, "word_dropout": 0.0, "normalize_text": config.normalize}
 
 
 # ---- melody ----------------------------------------------------------------------------------------------------------
@@ -186,7 +198,6 @@ def _read_chroma(foreign: Foreign) -> dict[str, Any]:
             f"{foreign.source}: its analysis window is not a Hann window: this melody extractor is not supported"
         )
     hop = 2**exponent // 4
-    frames = 1 + int(foreign.segment_seconds * rate) // hop
     return {
         "kind": "chroma",
         "dim": foreign.width or foreign.own.get("n_chroma", 12),
@@ -194,16 +205,23 @@ def _read_chroma(foreign: Foreign) -> dict[str, Any]:
         "n_fft": 2**exponent,
         "hop": hop,
         "only_strongest": foreign.own.get("argmax", False),
-        "length": frames,
+        "length": _num_frames(foreign.segment_seconds, rate, hop),
     }
 
 
-def _write_chroma(config: ChromaConfig, _: str | None) -> dict[str, Any]:
+def _num_frames(seconds: float, sample_rate: int, hop: int) -> int:
+    return 1 + int(seconds * sample_rate) // hop
+
+
+def _write_chroma(config: ChromaConfig, whole: Whole) -> dict[str, Any]:
+    frames = _num_frames(whole.segment_seconds, config.sample_rate, config.hop)
     reasons = {
         "its frames follow the model's steps": config.steps_per_second is not None,
         "a missing melody is nothing, rather than silence": config.null != "first_class",
         "it tells silence from tones": config.quiet_db is not None,
         "it follows a recording's own tuning": config.tuning != "a440",
+        "its drums and bass are left in": config.stems == "none",
+        f"its length is {config.length}, not the {frames} frames of the longest piece": config.length != frames,
         "its hop is not a quarter of a window of a power of two": config.n_fft != 4 * config.hop
         or config.n_fft & (config.n_fft - 1) != 0,
     }
@@ -215,7 +233,7 @@ def _write_chroma(config: ChromaConfig, _: str | None) -> dict[str, Any]:
         "n_chroma": config.dim,
         "radix2_exp": config.n_fft.bit_length() - 1,
         "argmax": config.only_strongest,
-        "match_len_on_eval": config.length is not None,
+        "match_len_on_eval": True,
         "eval_wavs": None,
         "n_eval_wavs": 100,
         "cache_path": None,
@@ -232,13 +250,13 @@ KINDS = {
     ),
     "clap": Kind(
         lambda foreign: read_clap(foreign.own, foreign.state, foreign.source),
-        lambda config, _: write_clap(config),
+        lambda config, whole: write_clap(config),
         ClapConfig,
         rename_clap,
     ),
     "style": Kind(
         lambda foreign: read_style(foreign.own, foreign.state, foreign.source),
-        lambda config, _: write_style(config),
+        lambda config, whole: write_style(config),
         StyleConfig,
         rename_style,
     ),

@@ -16,6 +16,7 @@ from cadenza.convert.assemble import assemble, reading, require
 from cadenza.convert.audiocraft_codec import save_checkpoint
 from cadenza.convert.audiocraft_conditions import (
     CONDITIONERS,
+    Whole,
     buffers_of,
     condition_names,
     read_conditions,
@@ -223,7 +224,7 @@ def _settings(checkpoint: LMCheckpoint, sample_rate: int, channels: int) -> dict
         },
         "classifier_free_guidance": {"training_dropout": 0.3, "inference_coef": checkpoint.guidance},
         "attribute_dropout": {},
-        **write_conditions(conditioning, checkpoint.text_encoder),
+        **write_conditions(conditioning, Whole(checkpoint.text_encoder, checkpoint.max_duration)),
     }
 
 
