@@ -88,7 +88,9 @@ def test_files_of_audiocraft(name: str, tmp_path: Path, monkeypatch: pytest.Monk
     assert (read.config.stereo, read.config.max_duration_seconds) == (model.stereo, model.seconds)
     assert (read.sample_rate, read.codec.frame_rate) == (model.codec.sample_rate, 50)
     # A window of long pieces keeps 40 % of the former one: 12 s of MusicGen's 30, 4 of AudioGen's 10.
-    assert read.config.generation == GenerationConfig(guidance=3.0, extend_stride=0.6 * model.seconds)
+    beta = 5.0 if "style" in name else None
+    expected = GenerationConfig(guidance=3.0, guidance_beta=beta, extend_stride=0.6 * model.seconds)
+    assert read.config.generation == expected
 
     audiocraft.write_musicgen(read, tmp_path / "back")
     assert {file: shapes_of(state) for file, state in written.items()} == {

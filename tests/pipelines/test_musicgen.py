@@ -141,10 +141,25 @@ def test_a_piece_longer_than_the_window(monkeypatch):
     plan = module.plan_windows
     monkeypatch.setattr(module, "plan_windows", lambda *args: seen.extend(plan(*args)) or plan(*args))
     assert music.generate("x", 3.0, 0).num_samples == 96000
-    assert seen == [(0, 0, 50), (30, 50, 80), (60, 80, 110), (90, 110, 140), (120, 140, 150)]
+    assert [window[:3] for window in seen] == [(0, 0, 50), (30, 50, 80), (60, 80, 110), (90, 110, 140), (120, 140, 150)]
 
 
 # ---- the record ---------------------------------------------------------------------------------------------
+
+
+def test_a_stride_beyond_the_window_leaves_music_in_view():
+    """The usual 18 s, with a model of shorter windows: one frame in view would be a new piece every time."""
+    music = tiny_musicgen(max_duration_seconds=1.0)
+    usual = music.generate("x", 2.0, 0, config=GenerationConfig(extend_stride=18.0))
+    assert same(usual, music.generate("x", 2.0, 0, config=GenerationConfig(extend_stride=0.6)))
+
+
+def test_buffers_of_one_number_belong_to_the_weights():
+    """The style condition counts its batches."""
+    first, second = tiny_musicgen(), tiny_musicgen()
+    for i, model in enumerate((first, second)):
+        model.conditioning.register_buffer("count", torch.tensor(i))
+    assert first.weights != second.weights
 
 
 @pytest.mark.parametrize("extension", ["wav", "flac", "ogg", "opus", "mp3"])

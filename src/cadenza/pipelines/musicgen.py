@@ -418,7 +418,7 @@ class MusicGen:
         for part in (self.codec, self.lm, self.conditioning):
             for name, tensor in sorted(part.state_dict().items()):
                 total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-                total.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+                total.update(tensor.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes())
         return total.hexdigest()
 
 

@@ -118,7 +118,10 @@ class Renderer:
             )
         starts = [round(section.start_seconds * rate) for section in request.piece]
         length = self.window_frames
-        stride = max(1, min(length - 1, round(settings.extend_stride * rate)))
+        stride = round(settings.extend_stride * rate)
+        if stride >= length:  # nothing would be left in view: advance as MusicGen does by default, 18 s of 30
+            stride = round(0.6 * length)
+        stride = max(1, min(length - 1, stride))
         windows = plan_windows(num_frames, length, stride, prompt_frames, starts[1:])
         if not any(self.conditioning.conditioner(name).follows_time for name in request.conditions):
             # A melody's moments pass: there the opening would stand beside another part of the tune.

@@ -214,3 +214,18 @@ def test_a_condition_joins_a_model_that_was_trained_without_it(tmp_path: Path):
             before._cross_entropy(data, before._conditions(["tone"] * 2, [None] * 2)),
             after._cross_entropy(data, after._conditions(["tone"] * 2, after._melodies(data))),
         )
+
+
+def test_a_condition_that_joins_learns_through_two_layers(tmp_path: Path):
+    first = build(lm_run(tmp_path, steps=1), tmp_path / "run")
+    first.run()
+    melody = WITH_MELODY["conditioners"]["melody"].model_copy(update={"projection_layers": 2})
+    conditioning = first.objective.config.conditioning
+    deep = conditioning.model_copy(
+        update={"conditioners": {**conditioning.conditioners, "melody": melody}, "fuser": WITH_MELODY["fuser"]}
+    )
+    model = first.snapshots / "step_00000001" / "model"
+    objective = make(tmp_path, start_from=str(model), conditioning=deep.model_dump(), melody_dropout=0.0)
+    objective.loss(melody_batch(), turn(0)).value.backward()
+    projection = objective.conditioning.conditioner("melody").output_projection
+    assert projection[2].weight.grad.abs().max() > 0

@@ -248,7 +248,8 @@ def _continued(config: ConditioningConfig, directory: Path) -> ConditionProvider
         if name in before.config.conditioners:
             part.load_state_dict(before.conditioner(name).state_dict())
             continue
-        for parameter in part.output_projection.parameters():
+        *_, last = part.output_projection.modules()  # the layer before it, if there is one, must not be 0 to learn
+        for parameter in last.parameters():
             nn.init.zeros_(parameter)
     return provider
 
