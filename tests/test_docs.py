@@ -1,7 +1,7 @@
 """Everything published is executed: code blocks, examples, the README's commands and its map of files.
 
-A tiny model stands in for the one inside (`cadenza.load()`), so that this takes seconds; blocks of one page share one
-process, as a reader would type them.
+A tiny model stands in for the one inside (`cadenza.load()`) and for any other by name, so that this takes seconds: it
+listens to words, melodies and styles. Blocks of one page share one process, as a reader would type them.
 """
 
 import os
@@ -26,7 +26,7 @@ from cadenza.testing import noise, tiny_musicgen
 from cadenza.pipelines.musicgen import MusicGen
 MODEL = pathlib.Path("tiny-model")
 if not MODEL.exists():
-    tiny_musicgen().save_pretrained(MODEL)
+    tiny_musicgen(melody=True, style=True).save_pretrained(MODEL)
 cadenza.loading.find_model = lambda name=None: MODEL
 """
 

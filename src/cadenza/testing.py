@@ -14,7 +14,8 @@ from cadenza.codec.seanet import SEANetConfig
 from cadenza.codec.stereo import StereoCodec
 from cadenza.conditioning.chroma import ChromaConfig
 from cadenza.conditioning.fuser import FuserConfig
-from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
+from cadenza.conditioning.provider import ConditionerConfig, ConditioningConfig, ConditionProvider
+from cadenza.conditioning.style import StyleConfig
 from cadenza.conditioning.t5 import T5Config, T5Encoder, TextTokenizer
 from cadenza.conditioning.text import TextConfig, TextEncoder
 from cadenza.lm.generate import GenerationConfig
@@ -92,17 +93,30 @@ def tiny_text_encoder(seed: int = 0) -> TextEncoder:
     return TextEncoder(encoder.requires_grad_(False).eval(), tiny_tokenizer())
 
 
-def tiny_conditioning(seed: int = 0, mask_padding: bool = False, melody: bool = False) -> ConditionProvider:
-    """Text by cross-attention; `melody`: a chromagram too, summed step by step."""
-    text = TextConfig(dim=TEXT_DIM, max_tokens=MAX_TOKENS)
-    chroma = ChromaConfig(length=1600, steps_per_second=50.0, quiet_db=40.0, null="nothing", stems="none")
-    provider = ConditionProvider(
-        ConditioningConfig(
-            dim=DIM,
-            conditioners={"description": text, "melody": chroma} if melody else {"description": text},
-            fuser=FuserConfig(cross=("description",), sum=("melody",) if melody else (), mask_padding=mask_padding),
+def tiny_conditioning(
+    seed: int = 0, mask_padding: bool = False, melody: bool = False, style: bool = False
+) -> ConditionProvider:
+    """Text by cross-attention; `melody`: a chromagram too, summed step by step; `style`: vectors in front of all."""
+    parts: dict[str, ConditionerConfig] = {"description": TextConfig(dim=TEXT_DIM, max_tokens=MAX_TOKENS)}
+    if melody:
+        parts["melody"] = ChromaConfig(length=1600, steps_per_second=50.0, quiet_db=40.0, null="nothing", stems="none")
+    if style:  # heard by the model's own codec, so that nothing else is needed
+        parts["style"] = StyleConfig(
+            extractor="encodec",
+            codec_codebook_size=CODEBOOK_SIZE,
+            dim=16,
+            num_heads=2,
+            num_layers=1,
+            batch_norm=False,
+            codebook_size=16,
         )
+    fuser = FuserConfig(
+        cross=("description",),
+        prepend=("style",) if style else (),
+        sum=("melody",) if melody else (),
+        mask_padding=mask_padding,
     )
+    provider = ConditionProvider(ConditioningConfig(dim=DIM, conditioners=parts, fuser=fuser))
     _randomize(provider, seed)
     provider.attach_text_encoder(tiny_text_encoder(seed))
     return provider.eval()
@@ -131,10 +145,11 @@ def tiny_musicgen(
     max_duration_seconds: float = 30.0,
     mask_padding: bool = False,
     melody: bool = False,
+    style: bool = False,
 ) -> MusicGen:
     """A whole model that turns words into noise: 32 kHz, 50 frames a second, 4 codebooks of 32 (8 in stereo).
 
-    `melody`: it listens to melodies too.
+    `melody`, `style`: it listens to those too.
     """
     codec: Codec = tiny_codec(seed)
     if stereo:
@@ -144,10 +159,12 @@ def tiny_musicgen(
         licence="CC0-1.0",
         stereo=stereo,
         melody_condition="melody" if melody else None,
+        style_condition="style" if style else None,
         max_duration_seconds=max_duration_seconds,
         generation=GenerationConfig(duration=1.0, extend_stride=max_duration_seconds * 0.6),
     )
-    return MusicGen(codec, tiny_lm(seed, codec.num_codebooks), tiny_conditioning(seed, mask_padding, melody), config)
+    conditioning = tiny_conditioning(seed, mask_padding, melody, style)
+    return MusicGen(codec, tiny_lm(seed, codec.num_codebooks), conditioning, config)
 
 
 @torch.no_grad()
