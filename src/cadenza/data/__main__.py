@@ -15,6 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="folder of the token cache")
     parser.add_argument("--batch-size", type=int, default=8, help="recordings encoded together")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--stereo", action="store_true", help="left and right apart, by a mono codec")
     parser.add_argument("--melody", action="store_true", help="also keep the strongest pitch class of every frame")
     parser.add_argument("--quiet-db", type=float, help="frames this far below the loudest have no pitch")
     parser.add_argument("--own-tuning", action="store_true", help="pitch classes of each recording's own tuning")
@@ -22,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     import torch
 
     from cadenza.codec.encodec import EnCodec
+    from cadenza.codec.stereo import StereoCodec
     from cadenza.conditioning.chroma import ChromaConfig
     from cadenza.data.manifest import read_manifest
     from cadenza.data.melodies import write_melodies
@@ -32,8 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         codec = EnCodec.from_pretrained(options.codec, options.device, torch.float32)  # whatever it is stored in
+        if options.stereo and codec.channels != 1:
+            raise UserError(f"{options.codec} has {codec.channels} channels itself: leave out --stereo")
         entries = read_manifest(options.data)
-        write_tokens(codec, entries, options.out, options.batch_size, 64, report)
+        write_tokens(
+            StereoCodec(codec) if options.stereo else codec, entries, options.out, options.batch_size, 64, report
+        )
         if options.melody:
             tuning = "recording" if options.own_tuning else "a440"
             melody = ChromaConfig(quiet_db=options.quiet_db, tuning=tuning, stems="none")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from cadenza.checkpoint import read_json, read_weights, write_json, write_weights
 from cadenza.codec.base import Codec
+from cadenza.codec.stereo import StereoCodec
 from cadenza.data.batches import Batch, random_for
 from cadenza.data.dataset import Recordings
 from cadenza.data.manifest import Entry
@@ -76,9 +77,13 @@ def write_tokens(
 
 
 def encoder_hash(codec: Codec) -> str:
-    """SHA-256 of all that decides the codes: every tensor but the decoder's, whose training leaves codes valid."""
+    """SHA-256 of all that decides the codes: every tensor but the decoder's, whose training leaves codes valid.
+
+    In stereo it is that of the mono codec which codes both channels.
+    """
     total = hashlib.sha256()
-    for name, tensor in sorted(codec.state_dict().items()):
+    inner = codec.mono if isinstance(codec, StereoCodec) else codec
+    for name, tensor in sorted(inner.state_dict().items()):
         if not name.startswith("decoder."):
             total.update(f"{name} {tensor.dtype} {list(tensor.shape)}\0".encode())
             total.update(tensor.detach().cpu().flatten().contiguous().view(torch.uint8).numpy().tobytes())

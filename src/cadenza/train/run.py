@@ -93,6 +93,12 @@ def _lm_trainer(config: TrainConfig, family: LMObjectiveConfig, folder: Path) ->
     parts = build_parts(family, captions, config.seed)
     if cache.codec_hash != encoder_hash(parts.codec):
         raise UserError(f"{config.data} holds codes of another codec than {family.codec}: compute the cache again")
+    if cache.num_codebooks != parts.lm.config.num_codebooks:
+        streams = parts.lm.config.num_codebooks
+        raise UserError(
+            f"{config.data} holds {cache.num_codebooks} codebooks, the model has {streams}: "
+            "compute the cache for it (in stereo, with --stereo)"
+        )
     if family.melody is not None:
         read_melodies(config.data, family.melody)  # raises if they are of another kind
         if any(item.melody is None for item in train):

@@ -11,6 +11,9 @@ from cadenza.conditioning.chroma import ChromaConfig
 from cadenza.conditioning.fuser import FuserConfig
 from cadenza.conditioning.provider import ConditioningConfig
 from cadenza.conditioning.text import TextConfig
+from cadenza.convert.stereo import stereo_start
+from cadenza.data.__main__ import main
+from cadenza.errors import UserError
 from cadenza.pipelines.musicgen import MusicGen
 from cadenza.train.objective import Turn
 from cadenza.train.objectives.lm import LMObjective, build_parts, masked_cross_entropy
@@ -229,3 +232,22 @@ def test_a_condition_that_joins_learns_through_two_layers(tmp_path: Path):
     objective.loss(melody_batch(), turn(0)).value.backward()
     projection = objective.conditioning.conditioner("melody").output_projection
     assert projection[2].weight.grad.abs().max() > 0
+
+
+def test_a_stereo_start_is_fine_tuned_and_plays(tmp_path: Path):
+    """Mono model -> stereo start -> codes of left and right -> training -> two channels that differ."""
+    first = build(lm_run(tmp_path, steps=2), tmp_path / "run")
+    first.run()
+    mono = MusicGen.from_pretrained(first.snapshots / "step_00000002" / "model")
+    stereo_start(mono).save_pretrained(tmp_path / "start")
+    assert main([str(tmp_path / "codec"), str(tmp_path / "audio"), str(tmp_path / "stereo"), "--stereo"]) == 0
+    start = {"start_from": str(tmp_path / "start")}
+    with pytest.raises(UserError, match=r"holds 2 codebooks, the model has 4: compute the cache for it \(in stereo"):
+        build(lm_run(tmp_path, steps=2, objective=dict(start)), tmp_path / "wrong")
+    config = lm_run(tmp_path, steps=2, objective=dict(start)).model_copy(update={"data": str(tmp_path / "stereo")})
+    trainer = build(config, tmp_path / "more")
+    trainer.run()
+    music = MusicGen.from_pretrained(trainer.snapshots / "step_00000002" / "model")
+    audio = music.generate("slow tone", duration=0.2, seed=1)
+    assert audio.channels == 2
+    assert not (audio.samples[0] == audio.samples[1]).all()

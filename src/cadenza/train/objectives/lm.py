@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from cadenza.checkpoint import Config
 from cadenza.codec.encodec import EnCodec
+from cadenza.codec.stereo import StereoCodec
 from cadenza.conditioning.base import Features
 from cadenza.conditioning.chroma import ChromaConfig
 from cadenza.conditioning.fuser import FusedConditions
@@ -156,13 +157,16 @@ class LMObjective:
 
     def save_playable(self, directory: Path) -> None:
         seconds = self.config.window_seconds
+        stereo = self.lm.config.num_codebooks == 2 * self.codec.num_codebooks  # left and right by a mono codec
         settings = MusicGenConfig(
             name=self.config.name,
             licence=self.config.licence,
+            stereo=stereo,
             max_duration_seconds=self.config.playing_seconds or seconds,
             melody_condition=None if self.config.melody is None else MELODY,
         )
-        MusicGen(self.codec, self.lm, self.conditioning, settings).save_pretrained(directory)
+        codec = StereoCodec(self.codec) if stereo else self.codec
+        MusicGen(codec, self.lm, self.conditioning, settings).save_pretrained(directory)
 
     # ---- the loss ------------------------------------------------------------------------------------------------
 
