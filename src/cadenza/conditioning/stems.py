@@ -24,7 +24,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from cadenza.audio import Audio
-from cadenza.checkpoint import assign_weights, file_hash, on_meta, read_weights
+from cadenza.checkpoint import assign_weights, on_meta, read_weights
 from cadenza.errors import CheckpointError, UserError
 
 log = logging.getLogger("cadenza")
@@ -41,10 +41,6 @@ SeparatorChoice = Literal["auto", "demucs", "none"]
 @runtime_checkable
 class StemSeparator(Protocol):
     """Takes a recording apart and keeps the melodic part; the same sound gives the same part every time."""
-
-    @property
-    def name(self) -> str:
-        """Changes whenever the result would: what is cached by content is kept under it."""
 
     def __call__(self, wave: Float[Tensor, "C N"], sample_rate: int) -> Float[Tensor, "1 N"]: ...
 
@@ -98,10 +94,6 @@ class DemucsSeparator:
         self.weights = weights
         self._model: nn.Module | None = None
         self._lock = threading.Lock()
-
-    @property
-    def name(self) -> str:
-        return f"htdemucs {file_hash(self.weights)[:16]}"
 
     @torch.no_grad()
     def __call__(self, wave: Float[Tensor, "C N"], sample_rate: int) -> Float[Tensor, "1 N"]:
