@@ -21,5 +21,5 @@ def test_values_are_projected_and_padded_with_zeros() -> None:
     "value", ["hum.wav", torch.zeros(12), torch.zeros(4, 11), torch.full((4, 12), torch.nan)], ids=type
 )
 def test_what_is_no_such_vector_is_refused(value: object) -> None:
-    with pytest.raises(UserError, match="is no condition: give|the tensor of a condition holds NaN"):
+    with pytest.raises(UserError, match=r"is no condition: give|the tensor of a condition holds NaN"):
         EmbeddingConditioner(EmbeddingConfig(dim=12), 6).prepare([value])

@@ -75,13 +75,15 @@ def test_a_take_with_a_melody_is_rendered_again(music: MusicGen, tmp_path: Any) 
     assert "conditions" not in music.generate("x", duration=0.1, seed=1).metadata
 
 
-def test_features_stand_in_for_values(music: MusicGen) -> None:
+def test_features_stand_in_for_values(music: MusicGen, caplog: pytest.LogCaptureFixture) -> None:
     from_audio = music.generate("x", duration=2.5, seed=1, melody=RISING)
     chroma = music.conditioning.conditioner("melody").prepare([RISING])[0]
     assert same(music.generate("x", duration=2.5, seed=1, conditions={"melody": chroma}), from_audio)
     plain = music.generate("a slow waltz", duration=0.5, seed=1)
     words = music.conditioning.conditioner("description").prepare(["a slow waltz"])[0]
+    caplog.clear()
     assert same(music.generate("", duration=0.5, seed=1, conditions={"description": words}), plain)
+    assert not caplog.records  # no word about an empty prompt: it is not the one that is heard
 
 
 @pytest.fixture

@@ -325,7 +325,8 @@ class MusicGen:
                 raise UserError(
                     f"the timeline has a part at {last:g} s, but the piece ends at {end:g} s: make it longer"
                 )
-            if isinstance(conditioner, TextConditioner | ClapConditioner):
+            is_read = self.config.text_condition not in heard.conditions
+            if is_read and isinstance(conditioner, TextConditioner | ClapConditioner):
                 pieces[i] = tuple(fit(section, conditioner) for section in piece)
         count = len(pieces)
         prompts = spread_audio(prompt, count, "audio prompts")
