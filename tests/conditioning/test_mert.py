@@ -2,6 +2,8 @@
 
 import json
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 import transformers
 
 from cadenza.audio import Audio
+from cadenza.conditioning import mert
 from cadenza.conditioning.mert import Mert, MertConfig, _hubert
 from cadenza.errors import CheckpointError, UserError
 from cadenza.testing import noise
@@ -145,3 +148,21 @@ def test_without_transformers_it_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(UserError, match=r'needs the package transformers .*pip install "transformers>=5.0"'):
         mert.extract(SECONDS, CPU)
+
+
+def test_threads_that_ask_at_once_share_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As requests to a scheduler do, each from its own thread."""
+    encoder = tiny_mert()
+    built: list[MertConfig] = []
+    build = mert._hubert
+
+    def slow(config: MertConfig) -> torch.nn.Module:
+        built.append(config)
+        time.sleep(0.05)
+        return build(config)
+
+    monkeypatch.setattr(mert, "_hubert", slow)
+    with ThreadPoolExecutor(4) as pool:
+        models = list(pool.map(lambda _: encoder.model, range(4)))
+    assert len(built) == 1
+    assert all(model is models[0] for model in models)
