@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cadenza import Audio
+from cadenza.errors import UserError
 from cadenza.testing import noise, tone
 
 
@@ -244,3 +245,18 @@ def test_a_timeline_on_the_command_line(cadenza, model):
     assert Audio.read("x.wav").metadata["text"] == [[0.0, "calm"], [0.5, "drums enter"], [1.0, "a choir"]]
     cadenza("generate", "calm", *options, "plain.wav")
     assert Path("plain.wav").read_bytes() != Path("x.wav").read_bytes()
+
+
+def test_music_is_not_lost_with_a_file_that_cannot_be(cadenza, model, monkeypatch):
+    write = Audio.write
+
+    def only_wav(self, path, *arguments, **options):
+        if Path(path).suffix != ".wav":
+            raise UserError(f"{path}: 70000 bytes of metadata are too many for this format; write .flac")
+        write(self, path, *arguments, **options)
+
+    monkeypatch.setattr(Audio, "write", only_wav)
+    result = cadenza("generate", "x", "--model", model, "-o", "x.opus", "--duration", 0.2)
+    assert result.code == 2
+    assert result.err.endswith("for this format; write .flac; the music is in x-rescued.wav\n")
+    assert Audio.read("x-rescued.wav").num_samples == 6400

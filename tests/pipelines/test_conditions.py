@@ -47,15 +47,15 @@ def test_a_melody_makes_a_difference_and_belongs_to_its_time(music: MusicGen) ->
 
 
 def test_streams_schedulers_and_company_give_the_same(music: MusicGen) -> None:
-    alone = music.generate("x", duration=2.5, seed=1, melody=RISING)
-    pieces = list(music.stream("x", duration=2.5, seed=1, melody=RISING))
+    alone = music.generate("x", duration=1.4, seed=1, melody=RISING)
+    pieces = list(music.stream("x", duration=1.4, seed=1, melody=RISING))
     assert np.array_equal(np.concatenate([piece.samples for piece in pieces], axis=1), alone.samples)
-    both = music.generate(["x", "y", "z"], duration=2.5, seed=[1, 2, 3], melody=[RISING, FALLING, None])
+    both = music.generate(["x", "y", "z"], duration=1.4, seed=[1, 2, 3], melody=[RISING, FALLING, None])
     assert same(both[0], alone)
-    assert same(both[2], music.generate("z", duration=2.5, seed=3))
+    assert same(both[2], music.generate("z", duration=1.4, seed=3))
     with music.scheduler(max_requests=2) as scheduler:
-        first = scheduler.submit("x", duration=2.5, seed=1, melody=RISING)
-        second = scheduler.submit("y", duration=2.5, seed=2, melody=FALLING)
+        first = scheduler.submit("x", duration=1.4, seed=1, melody=RISING)
+        second = scheduler.submit("y", duration=1.4, seed=2, melody=FALLING)
         assert same(first.result(), alone)
         assert same(second.result(), both[1])
 
@@ -68,7 +68,7 @@ def test_a_melody_goes_with_an_audio_prompt_and_a_timeline(music: MusicGen) -> N
 
 
 def test_a_take_with_a_melody_is_rendered_again(music: MusicGen, tmp_path: Any) -> None:
-    take = music.generate("x", duration=2.5, seed=1, melody=RISING)
+    take = music.generate("x", duration=1.4, seed=1, melody=RISING)
     take.write(tmp_path / "take.flac")
     again = music.regenerate(Audio.read(tmp_path / "take.flac"))
     assert same(again, take)
@@ -76,9 +76,9 @@ def test_a_take_with_a_melody_is_rendered_again(music: MusicGen, tmp_path: Any) 
 
 
 def test_features_stand_in_for_values(music: MusicGen, caplog: pytest.LogCaptureFixture) -> None:
-    from_audio = music.generate("x", duration=2.5, seed=1, melody=RISING)
+    from_audio = music.generate("x", duration=1.4, seed=1, melody=RISING)
     chroma = music.conditioning.conditioner("melody").prepare([RISING])[0]
-    assert same(music.generate("x", duration=2.5, seed=1, conditions={"melody": chroma}), from_audio)
+    assert same(music.generate("x", duration=1.4, seed=1, conditions={"melody": chroma}), from_audio)
     plain = music.generate("a slow waltz", duration=0.5, seed=1)
     words = music.conditioning.conditioner("description").prepare(["a slow waltz"])[0]
     caplog.clear()
@@ -196,8 +196,8 @@ def test_a_melody_longer_than_the_piece_is_said(music: MusicGen, caplog: pytest.
 
 def test_the_opening_is_kept_in_view_unless_a_melody_passes(music: MusicGen) -> None:
     plain, anchored = (
-        GenerationConfig(duration=3, extend_stride=0.5),
-        GenerationConfig(duration=3, extend_stride=0.5, anchor=0.3),
+        GenerationConfig(duration=1.6, extend_stride=0.5),
+        GenerationConfig(duration=1.6, extend_stride=0.5, anchor=0.3),
     )
     before, after = music.generate("x", seed=1, config=plain), music.generate("x", seed=1, config=anchored)
     assert np.array_equal(before.samples[:, :16000], after.samples[:, :16000])

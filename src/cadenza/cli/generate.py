@@ -148,9 +148,22 @@ def generate(
     for audio, path in zip(audios, paths, strict=True):
         if not audio.num_samples:
             continue
-        audio.write(path, **level)
+        _keep(audio, path, level)
         print(describe(path, audio.duration_seconds, audio.metadata))
     return code
+
+
+def _keep(audio: "Audio", path: Path, level: dict[str, float | None]) -> None:
+    """Write the file; if that cannot be (a record too long for Opus, a full disk), do not lose the music with it."""
+    try:
+        audio.write(path, **level)
+    except CadenzaError as error:
+        rescue = path.with_name(f"{path.stem}-rescued.wav")
+        try:
+            audio.write(rescue, **level)
+        except CadenzaError:
+            raise error from None
+        raise type(error)(f"{error}; the music is in {rescue}") from error
 
 
 def _read(path: Path | None) -> "Audio | None":

@@ -87,7 +87,7 @@ def given_features(value: Tensor, dim: int, accepts: str) -> Features:
         raise UserError(
             "the tensor of a condition holds NaN, infinity or whole numbers: compute it again from valid input"
         )
-    return value
+    return value.detach().clone()  # what its owner does with it later is no matter of ours
 
 
 def output_projection(feature_dim: int, dim: int, num_layers: int) -> nn.Module:

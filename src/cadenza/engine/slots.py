@@ -168,7 +168,8 @@ class Slots:
         assert sum(lane.rows for lane in run.lanes) == run.num_rows
         if run.num_rows > self.rows:
             raise UserError(
-                f"this guidance makes {run.num_rows} predictions a step, the engine has room for {self.rows}"
+                f"this guidance makes {run.num_rows} predictions a step, the engine has room for {self.rows}: "
+                "leave out guidance_beta"
             )
         if self.grid is not None and run.cache_steps > self.grid.unused:
             raise UserError(
