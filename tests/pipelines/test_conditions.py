@@ -110,6 +110,9 @@ def test_a_melody_is_analysed_once(music: MusicGen, analyses: list[int]) -> None
     assert len(analyses) == 1
     music.generate("x", duration=0.5, melody=tune(500, 600, 701))
     assert len(analyses) == 2
+    music.forget()
+    music.generate("x", duration=0.5, melody=melody)
+    assert len(analyses) == 3
 
 
 def test_content_decides() -> None:

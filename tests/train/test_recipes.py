@@ -13,6 +13,7 @@ from cadenza.conditioning.provider import ConditionProvider
 from cadenza.conditioning.t5 import T5Config, T5Encoder
 from cadenza.conditioning.text import TextEncoder
 from cadenza.data.manifest import Entry, read_manifest, write_manifest
+from cadenza.data.melodies import write_melodies
 from cadenza.data.tokens import write_tokens
 from cadenza.lm.model import LM
 from cadenza.train.run import build, read_recipe
@@ -58,8 +59,11 @@ def test_embedded_codec(music: Path):
 
 
 def test_embedded_lm(music: Path):
-    size = read_recipe(RECIPES / "embedded_lm.py").objective.lm.codebook_size
-    metrics = step("embedded_lm.py", [*tokens(music, size), "objective.window_seconds=1.0"], music / "run")
+    objective = read_recipe(RECIPES / "embedded_lm.py").objective
+    size = objective.lm.codebook_size
+    changes = tokens(music, size)
+    write_melodies(objective.melody, read_manifest(music), music / "tokens")
+    metrics = step("embedded_lm.py", [*changes, "objective.window_seconds=1.0"], music / "run")
     # of the first step: about log V
     assert float(metrics["ce"]) == pytest.approx(np.log(size), rel=0.25)
 

@@ -42,6 +42,12 @@ class FeatureCache:
         self._bytes = 0
         self._lock = threading.Lock()
 
+    def clear(self) -> None:
+        """Forget everything: after the frozen encoders changed, or to measure what they cost."""
+        with self._lock:
+            self._kept.clear()
+            self._bytes = 0
+
     def prepare(self, provider: ConditionProvider, item: Mapping[str, object]) -> Prepared:
         """As `provider.prepare([item])`; UserError for unknown names and unreadable values."""
         for name in item:

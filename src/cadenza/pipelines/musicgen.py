@@ -247,6 +247,10 @@ class MusicGen:
         self.lm.pack()
         self.codec.pack()
 
+    def forget(self) -> None:
+        """Forget what sentences and recordings were heard as: needed only after an encoder's weights were changed."""
+        self._renderer.remembered.clear()
+
     def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None, card: str | None = None) -> None:
         """Write the model directory, floating-point tensors as `dtype` if given; `card` is its README.md.
 

@@ -81,7 +81,7 @@ class Renderer:
         self.text_condition = text_condition
         self.max_duration_seconds = max_duration_seconds
         self.guides_twice = guides_twice
-        self._features = FeatureCache()
+        self.remembered = FeatureCache()
         self._idle: list[Slots] = []
         self._idle_lock = threading.Lock()
 
@@ -156,13 +156,13 @@ class Renderer:
     @torch.no_grad()
     def features(self, values: Mapping[str, object]) -> dict[str, Features]:
         """What the frozen encoders make of values, by condition; UserError for those that cannot be listened to."""
-        prepared = self._features.prepare(self.conditioning, values)
+        prepared = self.remembered.prepare(self.conditioning, values)
         return {name: rows[0] for name, rows in prepared.items() if rows[0] is not None}
 
     @torch.no_grad()
     def _prepare(self, request: Request, section: int) -> Prepared:
         text = {self.text_condition: request.piece[section].text}
-        return self._features.prepare(self.conditioning, text | dict(request.conditions))
+        return self.remembered.prepare(self.conditioning, text | dict(request.conditions))
 
     @torch.no_grad()
     def _conditions(self, prepared: Prepared, start_seconds: float, settings: GenerationConfig) -> GuidedConditions:
