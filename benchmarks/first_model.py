@@ -342,7 +342,7 @@ def page(heard: Sequence[Heard], ceilings: dict[str, Any], facts: dict[str, Any]
     above = [name for name, found in values.items() if found and interval(found)[0] > (floor[name] or 0.0)]
     near = [name for name, found in values.items() if found and name not in above]
     lines = [
-        "# The first model: asked and measured",
+        "# The model inside: asked and measured",
         "",
         f"24 prompts that were written by hand and are no captions of the training data, one take of "
         f"{heard[0].duration_seconds:.0f} s each, none picked; seed = number of the prompt. Made through `cadenza.load"

@@ -1,12 +1,19 @@
 """The language model of the embedded model, with its own small text encoder, trained on composed music on a CPU.
 
-Run in phases, each resuming the one before (docs/log.md says why); the shipped model took 50 minutes of one thread,
-in part two:
+Run in phases, each resuming the one before (docs/log.md says why). The shipped model, one thread:
 
-    steps 1 to 1085         windows of 10 s, batch 6: how music goes on (a third of it with two threads)
-    to 1313                 --set objective.window_seconds=2.5 --set batch_size=24
-    to 1523                 --set objective.window_seconds=0.5 --set batch_size=120 --set steps=4000: what words mean
-    to 1750                 windows of 10 s, batch 6, --set steps=1750: the rate decays
+    50 minutes, 10 hours of music (seed 7), without a melody:
+      steps 1 to 1085       windows of 10 s, batch 6: how music goes on (a third of it with two threads)
+      to 1313               --set objective.window_seconds=2.5 --set batch_size=24
+      to 1523               --set objective.window_seconds=0.5 --set batch_size=120 --set steps=4000: what words mean
+      to 1750               windows of 10 s, batch 6, --set steps=1750: the rate decays
+    80 minutes, 30 hours (seeds 7 and 11), from there: --set objective.start_from=RUN/snapshots/step_00001750/model
+      steps 1 to 1621       --set objective.window_seconds=2.5 --set objective.playing_seconds=10 --set batch_size=24
+                            --set objective.optimizer.learning_rate=1.5e-3 --set steps=3600
+      to 2900               windows of 10 s, batch 6, --set steps=2900
+
+The melody's projection begins at zero there. Up to step 1621 its pitch classes were those of A = 440 Hz, then those of
+each recording's own tuning.
 """
 
 from cadenza.conditioning.chroma import ChromaConfig
