@@ -7,7 +7,6 @@ The same object plays the embedded model, the official checkpoints and whatever 
 """
 
 import hashlib
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,14 +34,13 @@ from cadenza.lm.generate import GenerationConfig
 from cadenza.lm.model import LM
 from cadenza.nn.linear import kind_of
 from cadenza.nn.quantize import KINDS
+from cadenza.pipelines.hearing import Ears, Heard
 from cadenza.pipelines.placement import PRECISIONS, choose_device, choose_precision, companion_device
 from cadenza.pipelines.prompts import Section, Text, fit, parse_text
 from cadenza.pipelines.render import Progress, Renderer
-from cadenza.pipelines.requests import Heard, Request, choose_seeds, combine_settings, spread, spread_audio
+from cadenza.pipelines.requests import Request, choose_seeds, combine_settings, spread_audio
 from cadenza.pipelines.scheduling import MusicScheduler
 from cadenza.pipelines.take import PackedCodes, PackedFeatures, Take, describe_device
-
-log = logging.getLogger("cadenza")
 
 
 class MusicGenConfig(Config):
@@ -335,42 +333,12 @@ class MusicGen:
         count = len(pieces)
         prompts = spread_audio(prompt, count, "audio prompts")
         seeds = choose_seeds(seed, count)
+        config = self.config
+        ears = Ears(config.name, self.conditioning, config.melody_condition, config.style_condition)
         # In the thread that asks, before any work: others need not wait, and what cannot be is refused at once.
-        conditions = [self._renderer.features(row) for row in self._listen_to(heard, seeds, settings.duration)]
+        conditions = [self._renderer.features(row) for row in ears.listen(heard, seeds, settings.duration)]
         codes = [None if part is None else self._renderer.encode(part) for part in prompts]
         return [Request(*row) for row in zip(pieces, seeds, codes, conditions, strict=True)], is_batch
-
-    def _listen_to(self, heard: Heard, seeds: Sequence[int], duration: float) -> list[dict[str, object]]:
-        """The conditions of every item besides its text. Raises UserError for those that the model does not have."""
-        count = len(seeds)
-        given = {name: spread(value, count, f"values of {name!r}") for name, value in heard.conditions.items()}
-        for name in given:
-            self.conditioning.conditioner(name)
-        named = ("melody", self.config.melody_condition, heard.melody, "melodies", "facebook/musicgen-melody")
-        styled = ("style", self.config.style_condition, heard.style, "styles", "facebook/musicgen-style")
-        for word, condition, value, several, example in (named, styled):
-            if value is None:
-                continue
-            if condition is None:
-                verb = "follow a melody" if word == "melody" else "take on a style"
-                raise UserError(
-                    f"{self.config.name} cannot {verb}, it listens to {self.conditioning.accepts}: "
-                    f"use a model such as {example}"
-                )
-            if condition in given:
-                raise UserError(f"{word} and conditions[{condition!r}] are the same: give one of them")
-            given[condition] = spread(value, count, several)
-        rows = [{name: values[i] for name, values in given.items() if values[i] is not None} for i in range(count)]
-        for row, seed in zip(rows, seeds, strict=True):
-            melody = row.get(self.config.melody_condition or "")
-            sound = melody.audio if isinstance(melody, Melody) else melody
-            if isinstance(sound, Audio) and sound.duration_seconds > duration:
-                seconds = sound.duration_seconds
-                log.info("the melody lasts %.1f s, the piece %g s: its beginning is followed", seconds, duration)
-            style = row.get(self.config.style_condition or "")
-            if isinstance(style, Audio) and self.config.style_condition is not None:
-                row[self.config.style_condition] = Style(style, seed)
-        return rows
 
     def _make(
         self,

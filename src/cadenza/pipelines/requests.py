@@ -25,14 +25,6 @@ class Request(NamedTuple):
     """What it listens to besides the text of the piece, by condition; features of the text stand in its place."""
 
 
-class Heard(NamedTuple):
-    """What `generate` was asked to listen to besides texts and audio prompts: one for all items, or a list."""
-
-    melody: object = None
-    style: object = None
-    conditions: Mapping[str, object] = {}
-
-
 def combine_settings(
     base: GenerationConfig, given: dict[str, Any], prompt: Audio | Sequence[Audio] | None, has_config: bool
 ) -> GenerationConfig:

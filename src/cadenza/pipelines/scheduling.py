@@ -21,9 +21,10 @@ from cadenza.conditioning.style import Style
 from cadenza.engine.scheduler import Scheduler
 from cadenza.errors import CadenzaError, UserError
 from cadenza.lm.generate import GenerationConfig
+from cadenza.pipelines.hearing import Heard
 from cadenza.pipelines.prompts import Text
 from cadenza.pipelines.render import Renderer, Rendition
-from cadenza.pipelines.requests import Heard, Request
+from cadenza.pipelines.requests import Request
 from cadenza.pipelines.streaming import SoundStream
 
 UNHEARD_SECONDS = 60.0
