@@ -35,7 +35,7 @@ format: $(VENV)/.dev  ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
 
 test: $(VENV)/.dev  ## the default tests: minutes, no network
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest
 
 test-all: $(VENV)/.dev  ## every test that this machine can run
 	$(BIN)/python -m pytest -m ""
