@@ -8,7 +8,7 @@ import pytest
 from cadenza.errors import UserError
 from cadenza.train.__main__ import main
 from cadenza.train.config import TrainConfig
-from cadenza.train.run import build, override, read_recipe
+from cadenza.train.run import build, override, read_recipe, recipe_name
 from train.tiny import codec_run, lm_run, write_audio
 
 # Beside the recipes lies what ships their results.
@@ -54,6 +54,20 @@ def test_overrides_replace_fields_by_dotted_name(tmp_path: Path):
 def test_wrong_overrides_are_explained(text: str, message: str, tmp_path: Path):
     with pytest.raises(UserError, match=message):
         override(codec_run(tmp_path), [text])
+
+
+def test_a_file_may_hold_several_recipes(tmp_path: Path):
+    path = tmp_path / "two.py"
+    path.write_text(
+        "from cadenza.train.config import TrainConfig\n"
+        "from cadenza.train.objectives.codec import CodecObjectiveConfig\n"
+        "def small(n=3): return TrainConfig(data='d', objective=CodecObjectiveConfig(), steps=n, batch_size=1)\n"
+        "def large(): return small(5)\n"
+    )
+    assert [read_recipe(f"{path}:{name}").steps for name in ("small", "large")] == [3, 5]
+    assert [recipe_name(text) for text in (f"{path}:large", str(path))] == ["two_large", "two"]
+    with pytest.raises(UserError, match=r"two.py is not a recipe: it must define config\(\)"):
+        read_recipe(path)
 
 
 def test_what_is_no_recipe_is_refused(tmp_path: Path):

@@ -9,7 +9,9 @@ from cadenza.cli.values import show_notices
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A Python file with config() -> TrainConfig.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A Python file with config() -> TrainConfig; or FILE.py:NAME.")
+    ],
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the run. [default: runs/ and the recipe's name]")
     ] = None,
@@ -20,9 +22,9 @@ def train(
 ) -> None:
     """Train what a recipe describes; Ctrl-C stops after a snapshot."""
     show_notices()
-    from cadenza.train.run import build, read_recipe
+    from cadenza.train.run import build, read_recipe, recipe_name
 
-    folder = out or Path("runs") / recipe.stem
+    folder = out or Path("runs") / recipe_name(recipe)
     trainer = build(read_recipe(recipe, overrides or ()), folder)
     if resume and not trainer.resume():
         print(f"no snapshot in {folder}: starting at step 0")

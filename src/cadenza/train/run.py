@@ -23,19 +23,35 @@ from cadenza.train.objectives.lm import LMObjective, LMObjectiveConfig, build_pa
 from cadenza.train.trainer import Trainer
 
 
-def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """The configuration of a recipe, with overrides such as `steps=1000` or `objective.codec.latent_dim=64` applied."""
-    path = Path(path)
+def read_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """The configuration of a recipe, with overrides such as `steps=1000` or `objective.codec.latent_dim=64` applied.
+
+    `recipe` is a Python file with `config() -> TrainConfig`, or `file.py:name` for another function of that file.
+    """
+    place, name = _split_name(str(recipe))
+    path = Path(place)
     if not path.is_file():
         raise UserError(f"no recipe {path}: give the path of a Python file with config() -> TrainConfig")
     try:
-        make = runpy.run_path(str(path)).get("config")
+        defined = runpy.run_path(str(path))
     except SyntaxError as error:
         raise UserError(f"{path} is not Python (line {error.lineno}: {error.msg}): put it right") from error
+    make = defined.get(name)
     config = make() if callable(make) else None
     if not isinstance(config, TrainConfig):
-        raise UserError(f"{path} is not a recipe: it must define config() -> TrainConfig")
+        raise UserError(f"{path} is not a recipe: it must define {name}() -> TrainConfig")
     return override(config, overrides)
+
+
+def recipe_name(recipe: str | Path) -> str:
+    """What a recipe's runs are called: the file's name, and the function's if it is not `config`."""
+    place, name = _split_name(str(recipe))
+    return Path(place).stem + ("" if name == "config" else f"_{name}")
+
+
+def _split_name(recipe: str) -> tuple[str, str]:
+    place, colon, name = recipe.rpartition(":")
+    return (place, name) if colon and place.endswith(".py") else (recipe, "config")
 
 
 def override(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
