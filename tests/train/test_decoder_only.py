@@ -24,7 +24,7 @@ def test_codes_stay_valid_while_the_decoder_learns():
     before = objective.codec.decode(codes)
     phase = objective.phases(0)[-1]
     for step in range(3):
-        turn = Turn(phase.name, step, 0, 1, torch.Generator().manual_seed(step))
+        turn = Turn(phase.name, step, 0, 1, range(2), 0, torch.Generator().manual_seed(step))
         phase.optimizer.zero_grad()
         objective.loss({"audio": audio}, turn).value.backward()
         phase.optimizer.step()

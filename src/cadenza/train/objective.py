@@ -9,6 +9,7 @@ objective that mixes gradients by hand (the loss balancer) returns a scalar whos
 calls `backward` in one place only.
 """
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from cadenza.data.batches import Batch
+from cadenza.data.batches import Batch, random_for
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,26 @@ class Phase:
 
 @dataclass(frozen=True)
 class Turn:
-    """Where in the run a loss is asked for, and the generator (CPU) for whatever it draws there."""
+    """Where in the run a loss is asked for, and what it draws from there.
+
+    `rows` are the rows of the micro-batch that this process holds, of those of all processes. What is drawn for an item
+    comes from `draw`, so that it does not depend on who holds it; what is drawn once for the batch comes from
+    `generator` (CPU), which is the same in every process.
+    """
 
     phase: str
     step: int
     micro: int
     num_micro: int
+    rows: range
+    seed: int
     generator: torch.Generator
+
+    def draw(self, row: int) -> random.Random:
+        """The generator of one of `rows`: a function of the seed, the step, the micro-batch and the row alone."""
+        assert row in self.rows
+        # The last number keeps these apart from the generators of whole micro-batches.
+        return random.Random(int(random_for(self.seed, self.step, self.micro, row, 1).integers(2**62)))
 
 
 class Loss(NamedTuple):

@@ -118,7 +118,8 @@ class Trainer:
             for micro, batch in enumerate(batches):
                 seed = int(random_for(config.seed, self.step, number, micro).integers(2**62))
                 torch.manual_seed(seed)  # dropout layers draw from the global generator
-                turn = Turn(phase.name, self.step, micro, len(batches), torch.Generator().manual_seed(seed))
+                rows, generator = range(config.batch_size), torch.Generator().manual_seed(seed)
+                turn = Turn(phase.name, self.step, micro, len(batches), rows, config.seed, generator)
                 with self._autocast():
                     loss = self.objective.loss(batch, turn)
                 self.scaler.scale(loss.value / len(batches)).backward()

@@ -14,7 +14,7 @@ from train.tiny import CODEC, codec_run, write_audio
 
 
 def turn(phase: str, step: int = 0, num_micro: int = 1) -> Turn:
-    return Turn(phase, step, 0, num_micro, torch.Generator().manual_seed(step))
+    return Turn(phase, step, 0, num_micro, range(2), 0, torch.Generator().manual_seed(step))
 
 
 def objective(**changes) -> CodecObjective:

@@ -34,7 +34,7 @@ def batch(frames: tuple[int, ...] = (12, 12)) -> dict:
 
 
 def turn(step: int = 0) -> Turn:
-    return Turn("lm", step, 0, 1, torch.Generator().manual_seed(step))
+    return Turn("lm", step, 0, 1, range(2), 0, torch.Generator().manual_seed(step))
 
 
 def test_masked_cross_entropy_of_uniform_logits_is_log_v():
