@@ -1,11 +1,27 @@
-"""Muon takes the hidden matrices, AdamW the rest; together they act as one optimiser."""
+"""Which parameters each optimiser has, exact resume, and step sizes that are found."""
 
+import io
+import sys
+
+import pytest
 import torch
 
+from cadenza.errors import UserError
 from cadenza.lm.model import LM, LMConfig
-from cadenza.train.optim import AdamWConfig, JointOptimizer, MuonConfig, build_optimizer
+from cadenza.train.optim import (
+    AdamWConfig,
+    DAdaptConfig,
+    JointOptimizer,
+    MuonConfig,
+    ProdigyConfig,
+    build_optimizer,
+    step_size,
+)
 
 TINY = LMConfig(codebook_size=16, dim=16, num_layers=2, num_heads=2, feed_forward_dim=32)
+
+
+ALL = (AdamWConfig(), MuonConfig(), DAdaptConfig(), ProdigyConfig())
 
 
 def model():
@@ -26,7 +42,7 @@ def train(lm, optimizer, steps, start=0):
 
 def test_every_parameter_has_exactly_one_optimiser():
     lm = model()
-    for config in (AdamWConfig(), MuonConfig()):
+    for config in ALL:
         optimizer = build_optimizer({"lm": lm}, config)
         held = [id(p) for group in optimizer.param_groups for p in group["params"]]
         assert sorted(held) == sorted(id(p) for p in lm.parameters())
@@ -51,18 +67,53 @@ def test_a_rate_set_on_the_groups_reaches_the_step():
     assert all(torch.equal(before[name], p) for name, p in lm.named_parameters())
 
 
-def test_restored_state_continues_exactly():
+@pytest.mark.parametrize("config", ALL, ids=lambda config: config.kind)
+def test_restored_state_continues_exactly(config):
+    """Through a file that is read without running any of it."""
     straight, resumed = model(), model()
-    first = build_optimizer({"lm": straight}, MuonConfig())
-    train(straight, first, 4)
-    second = build_optimizer({"lm": resumed}, MuonConfig())
-    train(resumed, second, 2)
-    state = second.state_dict()
-    third = build_optimizer({"lm": resumed}, MuonConfig())
-    third.load_state_dict(state)
-    train(resumed, third, 2, start=2)
+    first = build_optimizer({"lm": straight}, config)
+    train(straight, first, 6)
+    second = build_optimizer({"lm": resumed}, config)
+    train(resumed, second, 3)
+    file = io.BytesIO()
+    torch.save(second.state_dict(), file)
+    file.seek(0)
+    third = build_optimizer({"lm": resumed}, config)
+    third.load_state_dict(torch.load(file, weights_only=True))
+    assert step_size(third) == step_size(second)
+    train(resumed, third, 3, start=3)
+    assert step_size(third) == step_size(first)
     for a, b in zip(straight.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("config", [DAdaptConfig(), ProdigyConfig()], ids=lambda config: config.kind)
+def test_a_step_size_is_found_from_almost_nothing(config):
+    """From 1e-6, with which nothing would be learnt in 60 steps, to what an AdamW run would be given."""
+    lm = model()
+    optimizer = build_optimizer({"lm": lm}, config)
+    codes = torch.randint(0, 16, (2, 4, 8), generator=torch.Generator().manual_seed(0))
+    losses = []
+    for _ in range(100):
+        logits, mask = lm.logits_for_codes(codes)
+        loss = torch.nn.functional.cross_entropy(logits[mask], codes[mask])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert 1e-4 < step_size(optimizer) < 1
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_building_one_says_nothing(capsys):
+    build_optimizer({"lm": model()}, DAdaptConfig())
+    assert capsys.readouterr().out == ""
+
+
+def test_a_missing_library_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "prodigyopt", None)
+    with pytest.raises(UserError, match=r"prodigy is not installed .*: pip install cadenza\[train\]"):
+        build_optimizer({"lm": model()}, ProdigyConfig())
 
 
 def test_adamw_separates_text_encoder_and_vectors():

@@ -1,10 +1,12 @@
-"""Optimisers of language models: AdamW for everything, or Muon for the hidden matrices and AdamW for the rest.
+"""Optimisers of language models: AdamW, Muon for the hidden matrices, or one that finds its own learning rate.
 
 In: modules by name. Out: one `torch.optim.Optimizer`. Loshchilov & Hutter 2019 (AdamW); Jordan et al. 2024 (Muon:
 momentum whose matrix updates are orthogonalised), its updates as large as AdamW's (Liu et al. 2025), so that both
-share one learning rate.
+share one learning rate; Defazio & Mishchenko 2023 (D-Adaptation), Mishchenko & Defazio 2024 (Prodigy): Adam whose step
+size is an estimate of the distance to the solution, grown from almost nothing.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -13,6 +15,7 @@ from pydantic import Field
 from torch import nn
 
 from cadenza.checkpoint import Config
+from cadenza.errors import UserError
 
 
 class AdamWConfig(Config):
@@ -38,7 +41,27 @@ class MuonConfig(Config):
     weight_decay: float = Field(0.1, ge=0, description="decoupled decay of matrices")
 
 
-OptimizerConfig = Annotated[AdamWConfig | MuonConfig, Field(discriminator="kind")]
+class DAdaptConfig(Config):
+    """D-Adaptation's Adam. Defaults: MusicGen small's."""
+
+    kind: Literal["dadapt"] = "dadapt"
+    learning_rate: float = Field(1.0, gt=0, description="factor on the step size that it finds")
+    betas: tuple[float, float] = Field((0.9, 0.95), description="decay of the two moments")
+    weight_decay: float = Field(0.1, ge=0, description="decoupled decay")
+    first_estimate: float = Field(1e-6, gt=0, description="step size to begin with, d0")
+    growth_rate: float | None = Field(None, gt=1, description="most by which an update enlarges the step size")
+
+
+class ProdigyConfig(DAdaptConfig):
+    """Prodigy: the same idea, with an estimate that grows faster."""
+
+    kind: Literal["prodigy"] = "prodigy"  # type: ignore[assignment]
+    coefficient: float = Field(1.0, gt=0, description="factor on the estimate; 0.5 and 2 work as well")
+    safeguard_warmup: bool = Field(True, description="leave the warm-up's small rates out of the estimate")
+
+
+AnyOptimizerConfig = AdamWConfig | MuonConfig | DAdaptConfig | ProdigyConfig
+OptimizerConfig = Annotated[AnyOptimizerConfig, Field(discriminator="kind")]
 
 
 class JointOptimizer(torch.optim.Optimizer):
@@ -62,9 +85,20 @@ class JointOptimizer(torch.optim.Optimizer):
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
 
-def build_optimizer(modules: Mapping[str, nn.Module], config: AdamWConfig | MuonConfig) -> torch.optim.Optimizer:
+def build_optimizer(modules: Mapping[str, nn.Module], config: AnyOptimizerConfig) -> torch.optim.Optimizer:
     """The optimiser of a language model's modules; `text_encoder` is the name whose rate may differ."""
-    return _adamw(modules, config) if isinstance(config, AdamWConfig) else _muon(modules, config)
+    match config:
+        case AdamWConfig():
+            return _adamw(modules, config)
+        case MuonConfig():
+            return _muon(modules, config)
+        case DAdaptConfig():
+            return _adaptive(modules, config)
+
+
+def step_size(optimizer: torch.optim.Optimizer) -> float:
+    """What the learning rate is multiplied with: the estimate of D-Adaptation and Prodigy, 1 for the others."""
+    return float(optimizer.param_groups[0].get("d", 1.0))
 
 
 def _adamw(modules: Mapping[str, nn.Module], config: AdamWConfig) -> torch.optim.AdamW:
@@ -111,3 +145,35 @@ def _muon(modules: Mapping[str, nn.Module], config: MuonConfig) -> JointOptimize
     ]
     adamw = torch.optim.AdamW(groups, config.learning_rate, config.betas, fused=True)
     return JointOptimizer([muon, adamw])
+
+
+def _adaptive(modules: Mapping[str, nn.Module], config: DAdaptConfig) -> torch.optim.Optimizer:
+    """One group: the step size is one number for all parameters."""
+    parameters = [p for part in modules.values() for p in part.parameters() if p.requires_grad]
+    options: dict[str, Any] = {
+        "lr": config.learning_rate,
+        "betas": config.betas,
+        "weight_decay": config.weight_decay,
+        "d0": config.first_estimate,
+        "growth_rate": config.growth_rate or math.inf,
+    }
+    try:
+        if isinstance(config, ProdigyConfig):
+            from prodigyopt import Prodigy
+
+            prodigy: torch.optim.Optimizer = Prodigy(
+                parameters,
+                decouple=True,
+                d_coef=config.coefficient,
+                safeguard_warmup=config.safeguard_warmup,
+                **options,
+            )
+            return prodigy
+        from dadaptation import DAdaptAdam
+    except ImportError as error:
+        raise UserError(
+            f"the optimiser {config.kind} is not installed ({error}): pip install cadenza[train]"
+        ) from error
+    # Decoupled decay is set on the group: as an argument it would print a line.
+    optimizer: torch.optim.Optimizer = DAdaptAdam([{"params": parameters, "decouple": True}], **options)
+    return optimizer
