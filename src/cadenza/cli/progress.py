@@ -2,6 +2,8 @@
 
 import signal
 import sys
+import time
+from collections.abc import Callable
 from types import FrameType, TracebackType
 
 
@@ -57,3 +59,27 @@ class GenerationProgress:
             raise KeyboardInterrupt
         self.stopped = True
         print("cadenza: stopping, what is made will be kept (Ctrl-C again to give it up)", file=sys.stderr)
+
+
+def counter(unit: str, every_seconds: float = 2.0) -> Callable[[int, int], None]:
+    """A function `(done, total)` that says now and then on stderr how far a long job is: `12 of 90 files, 3 min left`.
+
+    The time left is judged by what was done since the first call, so that work found done does not count.
+    """
+    start: tuple[float, int] | None = None
+    shown = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal start, shown
+        now = time.monotonic()
+        if start is None:
+            start = (now, done)
+        if now - shown < every_seconds:
+            return
+        shown = now
+        began, before = start
+        left = (total - done) * (now - began) / (done - before) if done > before else None
+        words = "" if left is None else f", {left:.0f} s left" if left < 90 else f", {left / 60:.0f} min left"
+        print(f"{done} of {total} {unit}{words}", file=sys.stderr, flush=True)
+
+    return report
