@@ -49,6 +49,7 @@ def test_long_recordings_are_drawn_more_often(tmp_path: Path):
     recordings = Recordings([ramp(tmp_path, "a", 0.4), ramp(tmp_path, "b", 1.6)], RATE, 1)
     source = RandomSegments(recordings, 0.4, 500, seed=0)
     first = source.batch(0)["audio"][:, 0, 0]
+    assert [name == "a" for name in source.batch(0)["ids"]] == [float(value) == 0 for value in first]
     # the short one is only ever drawn from its start: 100 of 500 expected, 9 is one standard deviation
     assert 60 < int((first == 0).sum()) < 140
 
@@ -68,6 +69,7 @@ def test_validation_covers_every_recording_once(tmp_path: Path):
     source = FixedSegments(recordings, 0.2, 2)
     batches = [source.batch(i)["audio"] for i in range(len(source))]
     assert [len(batch) for batch in batches] == [2, 2, 1]
+    assert [source.batch(i)["ids"] for i in range(3)] == [["0", "1"], ["2", "3"], ["4"]]
     torch.testing.assert_close(batches[0][0, 0, 0], torch.tensor(0.04), rtol=0, atol=2e-5)
 
 

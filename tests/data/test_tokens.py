@@ -89,6 +89,20 @@ def test_windows_are_runs_of_frames_and_repeatable():
         assert not codes[:, frames:].any()
 
 
+def test_batches_name_their_recordings_and_what_is_known_of_them(codec: EnCodec, tmp_path: Path):
+    entries = read_manifest(write_audio(tmp_path / "audio"))
+    info = {"genre": "jazz", "moods": ("calm", "warm"), "bpm": 70.0}
+    write_tokens(codec, [entries[0].model_copy(update={"info": info}), *entries[1:]], tmp_path / "tokens")
+    items = TokenCache(tmp_path / "tokens").items
+    assert [one.info for one in items[:2]] == [info, {}]
+    batch = FixedWindows(items, 4, 3).batch(0)
+    assert batch["ids"] == [entry.id for entry in entries[:3]]
+    assert batch["infos"] == [info, {}, {}]
+    drawn = RandomWindows(items, 4, 16, seed=0).batch(0)
+    infos = {one.id: one.info for one in items}
+    assert drawn["infos"] == [infos[name] for name in drawn["ids"]]  # type: ignore[index]
+
+
 def test_every_start_is_possible():
     source = RandomWindows([item("a", 12)], 10, 200, seed=0)
     assert set(source.batch(0)["codes"][:, 0, 0].tolist()) == {0, 1, 2}

@@ -1,6 +1,6 @@
 """The batch source: random access to batches by number, so that a run can resume at any point.
 
-A batch is a dictionary of tensors (first axis: items) and lists of strings. Batch `i` of a source depends on its
+A batch is a dictionary of tensors (first axis: items) and lists, an element per item: texts, or what is known of each. Batch `i` of a source depends on its
 configuration, its seed and `i` alone, never on the batches drawn before.
 """
 
@@ -9,7 +9,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor
 
-Batch = dict[str, Tensor | list[str]]
+from cadenza.data.captions import Info
+
+Batch = dict[str, Tensor | list[str] | list[Info]]
 
 
 @runtime_checkable

@@ -1,6 +1,6 @@
 """Audio segments for training and validating codecs.
 
-In: manifest entries. Out: batches `{"audio": [B, C, N] float32}`. Decoding is paid once: all audio is kept in memory as
+In: manifest entries. Out: batches `{"audio": [B, C, N] float32, "ids": [...]}`. Decoding is paid once: all audio is kept in memory as
 16-bit integers where it fits, else segments are read from the files when they are drawn.
 """
 
@@ -95,7 +95,8 @@ class RandomSegments:
         for item, position in zip(chosen, positions, strict=True):
             last_start = max(0, self.recordings.lengths[item] - self.num_samples)
             segments.append(self.recordings.read(int(item), int(position * (last_start + 1)), self.num_samples))
-        return {"audio": torch.from_numpy(np.stack(segments))}
+        ids = [self.recordings.entries[item].id for item in chosen]
+        return {"audio": torch.from_numpy(np.stack(segments)), "ids": ids}
 
 
 class FixedSegments:
@@ -113,7 +114,8 @@ class FixedSegments:
 
     def batch(self, index: int) -> Batch:
         items = range(index * self.batch_size, min((index + 1) * self.batch_size, self.num_items))
-        return {"audio": torch.stack([self._middle(item) for item in items])}
+        ids = [self.recordings.entries[item].id for item in items]
+        return {"audio": torch.stack([self._middle(item) for item in items]), "ids": ids}
 
     def _middle(self, item: int) -> Tensor:
         start = max(0, (self.recordings.lengths[item] - self.num_samples) // 2)

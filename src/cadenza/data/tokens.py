@@ -7,9 +7,9 @@ interrupted goes on where it stopped: shards are written whole and never changed
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Int, UInt8
@@ -19,6 +19,7 @@ from cadenza.checkpoint import read_json, read_weights, write_json, write_weight
 from cadenza.codec.base import Codec
 from cadenza.codec.stereo import StereoCodec
 from cadenza.data.batches import Batch, random_for
+from cadenza.data.captions import Info
 from cadenza.data.dataset import Recordings
 from cadenza.data.manifest import Entry
 from cadenza.data.melodies import read_melodies
@@ -117,6 +118,8 @@ class CodedItem:
     codes: Int[Tensor, "K T"]
     melody: UInt8[Tensor, "M"] | None = None
     """The strongest pitch class of every frame of its chromagram, if they were computed (`data.melodies`)."""
+    info: Info = field(default_factory=dict)
+    """The cleaned fields of its description; none in caches from before manifests had them."""
 
 
 class TokenCache:
@@ -142,6 +145,7 @@ class TokenCache:
                 tuple(item.get("captions", ())),
                 shards[item["shard"]][item["id"]],
                 melodies.get(item["id"]),
+                _info(item),
             )
             for item in index["items"]
         ]
@@ -152,7 +156,10 @@ class TokenCache:
 
 
 class RandomWindows:
-    """Endless batches `{"codes": [B, K, T], "frames": [B], "captions": [...]}` of random windows.
+    """Endless batches of random windows.
+
+    `{"codes": [B, K, T], "frames": [B], "captions": [...], "ids": [...], "infos": [...]}`: the drawn caption, and name
+    and fields of the recording.
 
     With melodies in the cache also `{"melody": [B, M], "melody_frames": [B], "start_seconds": [B]}`: the pitch classes
     of the whole recording, how many there are, and where in it the window begins.
@@ -176,9 +183,7 @@ class RandomWindows:
             item = self.items[int(self._cumulative.searchsorted(place, side="right"))]
             start = int(random.integers(max(0, item.codes.shape[1] - self.num_frames) + 1))
             caption = item.captions[int(random.integers(len(item.captions)))] if item.captions else ""
-            rows.append(
-                Row(item.codes[:, start : start + self.num_frames], caption, item.melody, start / self.frame_rate)
-            )
+            rows.append(Row(item, item.codes[:, start : start + self.num_frames], caption, start / self.frame_rate))
         return _collate(rows, self.num_frames)
 
 
@@ -194,8 +199,7 @@ class FixedWindows:
     def batch(self, index: int) -> Batch:
         part = self.items[index * self.batch_size : (index + 1) * self.batch_size]
         rows = [
-            Row(item.codes[:, : self.num_frames], item.captions[0] if item.captions else "", item.melody, 0.0)
-            for item in part
+            Row(item, item.codes[:, : self.num_frames], item.captions[0] if item.captions else "", 0.0) for item in part
         ]
         return _collate(rows, self.num_frames)
 
@@ -203,9 +207,9 @@ class FixedWindows:
 class Row(NamedTuple):
     """One item of a batch."""
 
+    item: CodedItem
     codes: Int[Tensor, "K t"]
     caption: str
-    melody: UInt8[Tensor, "M"] | None
     start_seconds: float
 
 
@@ -214,13 +218,24 @@ def _collate(rows: Sequence[Row], num_frames: int) -> Batch:
     for target, row in zip(codes, rows, strict=True):
         target[:, : row.codes.shape[1]] = row.codes
     frames = torch.tensor([row.codes.shape[1] for row in rows])
-    batch: Batch = {"codes": codes, "frames": frames, "captions": [row.caption for row in rows]}
-    melodies = [row.melody for row in rows if row.melody is not None]
+    batch: Batch = {
+        "codes": codes,
+        "frames": frames,
+        "captions": [row.caption for row in rows],
+        "ids": [row.item.id for row in rows],
+        "infos": [row.item.info for row in rows],
+    }
+    melodies = [row.item.melody for row in rows if row.item.melody is not None]
     if len(melodies) == len(rows):
         batch["melody"] = nn.utils.rnn.pad_sequence(melodies, batch_first=True)
         batch["melody_frames"] = torch.tensor([len(melody) for melody in melodies])
         batch["start_seconds"] = torch.tensor([row.start_seconds for row in rows], dtype=torch.float64)
     return batch
+
+
+def _info(item: dict[str, Any]) -> Info:
+    """As `captions.clean_info` made it: JSON has no tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in item.get("info", {}).items()}
 
 
 def _shard_name(number: int) -> str:
