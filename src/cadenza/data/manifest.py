@@ -1,17 +1,20 @@
 """The manifest of a data set: one JSON object per line, `manifest.jsonl` (or audiocraft's `data.jsonl[.gz]`).
 
 In: a folder or a manifest file. Out: typed entries with absolute paths. Fields that it does not know are kept.
+Recordings may lie anywhere (another disk, `../`); what matters is that they are there, and reading says if not.
 """
 
 import gzip
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 from pydantic import Field
 
+from cadenza.data.captions import Info
+from cadenza.data.sidecar import read_sidecar
 from cadenza.errors import UserError
 from cadenza.files import atomic_file
 
@@ -29,12 +32,20 @@ class Entry(pydantic.BaseModel):
     id: str = Field("", description="unique name; the file's stem if absent")
     split: str = Field("train", description="train, valid or test")
     captions: tuple[str, ...] = Field((), description="texts that describe it, any of which may be drawn")
+    info: Info = Field(default_factory=dict, description="what its metadata says (`data.captions.clean_info`)")
     weight: float | None = Field(None, description="relative chance of being drawn, per second (audiocraft)")
+    amplitude: float | None = Field(None, description="peak, 1 is full scale (audiocraft)")
+    info_path: str | None = Field(None, description="JSON with the metadata, if not beside the audio (audiocraft)")
 
     @property
     def tags(self) -> dict[str, Any]:
         """The fields that `Entry` does not name."""
         return dict(self.model_extra or {})
+
+    @property
+    def has_split(self) -> bool:
+        """Whether a split was ever chosen; what was not counts as train."""
+        return "split" in self.model_fields_set
 
 
 def manifest_path(source: str | Path) -> Path:
@@ -45,14 +56,27 @@ def manifest_path(source: str | Path) -> Path:
     for name in NAMES:
         if (source / name).is_file():
             return source / name
-    raise UserError(f"no manifest in {source}: expected a folder that holds {' or '.join(NAMES)}")
+    if source.is_dir():
+        raise UserError(
+            f"no manifest in {source}: expected a folder that holds {' or '.join(NAMES)}; "
+            "make one with `cadenza data scan`"
+        )
+    raise UserError(f"{source}: no such manifest or folder; make one with `cadenza data scan FOLDER`")
 
 
-def read_manifest(source: str | Path, split: str | None = None) -> list[Entry]:
-    """Entries of a manifest, of one split if given, in file order, paths made absolute."""
+def read_manifest(
+    source: str | Path, split: str | None = None, missing: Literal["refuse", "keep"] = "refuse"
+) -> list[Entry]:
+    """Entries of a manifest, of one split if given, in file order, paths made absolute.
+
+    An entry that carries neither captions nor info gets those of the files beside its recording, as audiocraft reads
+    them. Raises UserError for a line that is no entry and, unless `missing` is "keep" (for who needs no sound), for
+    recordings that are not there.
+    """
     path = manifest_path(source)
     opener = gzip.open if path.suffix == ".gz" else open
     entries: list[Entry] = []
+    gone: list[str] = []
     with opener(path, "rt", encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -64,22 +88,49 @@ def read_manifest(source: str | Path, split: str | None = None) -> list[Entry]:
                 raise UserError(
                     f"{path} line {number} is not a manifest entry ({reason}): correct or delete it"
                 ) from error
+            if split is not None and entry.split != split:
+                continue
             audio = (path.parent / entry.path).absolute()
-            if split is None or entry.split == split:
-                entries.append(entry.model_copy(update={"path": str(audio), "id": entry.id or audio.stem}))
+            entry = entry.model_copy(update={"path": str(audio), "id": entry.id or audio.stem})
+            if not entry.model_fields_set & {"captions", "info"}:
+                entry = _with_sidecar(entry, path)
+            if missing == "refuse" and not audio.is_file():
+                gone.append(str(audio))
+            entries.append(entry)
     if not entries:
         wanted = "no entries" if split is None else f"no entries of split {split!r}"
         raise UserError(f"{path} has {wanted}: scan or compose a data set first")
+    if gone:
+        raise UserError(
+            f"{len(gone)} of {len(entries)} recordings of {path} are not there, the first is {gone[0]}: "
+            "put them back, or leave them out with `cadenza data check --drop`"
+        )
     return entries
 
 
 def write_manifest(path: str | Path, entries: Iterable[Entry]) -> None:
-    """Write entries, atomically; audio below the manifest's folder is stored with a relative path."""
+    """Write entries, atomically; audio below the manifest's folder is stored with a relative path.
+
+    A path ending in `.gz` is compressed. An entry whose split was never chosen is written without one.
+    """
     path = Path(path)
     folder = path.parent.absolute()
-    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8") as lines:
+    opener = gzip.open if path.suffix == ".gz" else open
+    with atomic_file(path) as temporary, opener(temporary, "wt", encoding="utf-8") as lines:
         for entry in entries:
             audio = Path(entry.path)
             relative = audio.relative_to(folder) if audio.is_relative_to(folder) else audio
             row = entry.model_dump(mode="json", exclude_none=True) | {"path": relative.as_posix()}
+            if not entry.has_split:
+                del row["split"]
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _with_sidecar(entry: Entry, manifest: Path) -> Entry:
+    info_path = entry.info_path
+    if info_path is not None:
+        info_path = str(manifest.parent / info_path)
+    found = read_sidecar(entry.path, info_path)
+    if found.problems and info_path is not None:
+        raise UserError(f"{manifest}: {found.problems[0][0]}: {found.problems[0][1]}; correct it or its info_path")
+    return entry.model_copy(update={"captions": found.captions, "info": found.info or {}})
