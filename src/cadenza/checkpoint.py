@@ -201,6 +201,12 @@ def weight_shapes(path: str | Path) -> dict[str, tuple[tuple[int, ...], str]]:
         return {name: (tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
 
 
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """What the header of a safetensors file says besides its tensors."""
+    with _open(path) as file:
+        return dict(file.metadata() or {})
+
+
 class RestingWeights:
     """Lets a module that is used now and then give memory back in between: 330 MB for T5-base.
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from cadenza.codec.encodec import EnCodec
 from cadenza.errors import CheckpointError
+from cadenza.lm.adapter_file import TRANSFORMERS_LINEARS
 from cadenza.nn.conv import ConvTranspose1d
 
 Names = dict[str, tuple[str, ...]]
@@ -65,16 +66,10 @@ AUDIOCRAFT_LAYER = {
     "feed_forward.linear1": ("linear1",),
     "feed_forward.linear2": ("linear2",),
 }
-_TRANSFORMERS_LAYER = {
-    "self_attention.in_projection": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    "self_attention.out_projection": ("self_attn.out_proj",),
-    "cross_attention.in_projection": ("encoder_attn.q_proj", "encoder_attn.k_proj", "encoder_attn.v_proj"),
-    "cross_attention.out_projection": ("encoder_attn.out_proj",),
+_TRANSFORMERS_LAYER = TRANSFORMERS_LINEARS | {
     "norm_self": ("self_attn_layer_norm",),
     "norm_cross": ("encoder_attn_layer_norm",),
     "norm_feed_forward": ("final_layer_norm",),
-    "feed_forward.linear1": ("fc1",),
-    "feed_forward.linear2": ("fc2",),
 }
 
 

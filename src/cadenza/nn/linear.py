@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cadenza.errors import UserError
-from cadenza.nn.quantize import KINDS, Kind, Product, Quantized, empty, product, quantize
+from cadenza.nn.lora import Branch
+from cadenza.nn.quantize import KINDS, Kind, Product, Quantized, empty, multiply_through, product, quantize
 
 _ROWS_HINT = 2
 """Rows for which oneDNN picks the order of the weights: one item with guidance. Other numbers work too."""
@@ -30,6 +31,9 @@ class Linear(nn.Linear):
     A quantised layer has no `weight` but, in state dicts too, the canonical `weight_int8` or `weight_int4`,
     `weight_scale` and `weight_zero` (see `cadenza.nn.quantize`). It takes vectors of any precision, computes in bf16
     and cannot be trained.
+
+    `branches` are trained in its stead (see `cadenza.nn.lora`): each adds to some of the output rows. They are whoever
+    made them's, not parameters of this layer: it saves and loads without them.
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = False, parts: tuple[int, ...] = ()) -> None:
@@ -37,6 +41,10 @@ class Linear(nn.Linear):
         self.parts = parts or (out_features,)
         assert sum(self.parts) == out_features, f"parts {parts} of {out_features} rows"
         self.quantized: Kind | None = None
+        self.branches: list[tuple[slice, Branch]] = []
+        """Output rows, in order and apart from each other, and what is added to them."""
+        self.is_frozen = False
+        """Part of something that is trained, but never itself."""
         self._products: list[Product | _Reordered] = []
         self._trainable = True
 
@@ -49,21 +57,44 @@ class Linear(nn.Linear):
         if self._products or self.quantized:
             outputs = [self.part(x, i) for i in range(len(self.parts))]
             return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
-        return F.linear(x.to(self.weight.dtype), self.weight, self.bias)
+        y = F.linear(x.to(self.weight.dtype), self.weight, self.bias)
+        return self._with_branches(x, y, slice(0, self.out_features)) if self.branches else y
 
     def part(self, x: Float[Tensor, "*shape I"], index: int) -> Float[Tensor, "*shape P"]:
         """The output rows of one part."""
         start = sum(self.parts[:index])
         rows = slice(start, start + self.parts[index])
-        x = x.to(self.compute_dtype)
+        y = self._part(x.to(self.compute_dtype), index, rows)
+        return self._with_branches(x, y, rows) if self.branches else y
+
+    def _part(self, x: Float[Tensor, "*shape I"], index: int, rows: slice) -> Float[Tensor, "*shape P"]:
         bias = None if self.bias is None else self.bias[rows]
         if not self._products and not self.quantized:
             return F.linear(x, self.weight[rows], bias)
+        if not self._products and (self.training or x.requires_grad):
+            y = multiply_through(x, self._canonical().rows(rows.start, rows.stop))
+            return y if bias is None else y + bias.to(y.dtype)
         multiply = self._products[index] if self._products else self._product(rows)
         if isinstance(multiply, _Reordered):
             return multiply(x, bias)
         y = multiply(x.reshape(-1, self.in_features)).view(*x.shape[:-1], -1)
         return y if bias is None else y + bias.to(y.dtype)
+
+    def _with_branches(
+        self, x: Float[Tensor, "*shape I"], y: Float[Tensor, "*shape P"], rows: slice
+    ) -> Float[Tensor, "*shape P"]:
+        """`y`, the output rows `rows`, and what the branches add to them."""
+        pieces, done = [], rows.start
+        for at, branch in self.branches:
+            if not rows.start <= at.start < rows.stop:
+                continue
+            if done < at.start:
+                pieces.append(y[..., done - rows.start : at.start - rows.start])
+            pieces.append(y[..., at.start - rows.start : at.stop - rows.start] + branch(x).to(y.dtype))
+            done = at.stop
+        if done < rows.stop:
+            pieces.append(y[..., done - rows.start :])
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=-1)
 
     # ---- packing ------------------------------------------------------------------------------------------------
 
@@ -91,9 +122,15 @@ class Linear(nn.Linear):
             self.weight = nn.Parameter(self._dense(), requires_grad=self._trainable)
         self._products = []
 
+    def freeze(self) -> None:
+        """Plain or canonical weights that no training changes, and through which gradients flow."""
+        self.unpack()
+        self.requires_grad_(False)
+        self.is_frozen = True
+
     def train(self, mode: bool = True) -> "Linear":
-        """Training needs plain weights."""
-        if mode and self.quantized:
+        """Training needs plain weights, or frozen ones."""
+        if mode and self.quantized and not self.is_frozen:
             raise UserError(f"weights in {self.quantized} cannot be trained: load the model in fp32 or bf16")
         if mode:
             self.unpack()

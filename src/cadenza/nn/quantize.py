@@ -10,7 +10,7 @@ kernels for vectors in bf16 (weight-only quantisation, as in gpt-fast). Their or
 so it is made at load and never stored. Where there is no kernel the weight is dequantised for each product.
 """
 
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -141,6 +141,26 @@ def _stored(value: Tensor, least: float = 1e-30) -> Tensor:
 
 
 # ---- products ---------------------------------------------------------------------------------------------------
+
+
+def multiply_through(x: Float[Tensor, "*shape I"], weight: Quantized) -> Float[Tensor, "*shape O"]:
+    """A product with many vectors through which gradients flow to `x`; the dense weight lives for the product alone."""
+    result: Tensor = _Through.apply(x, weight)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Through(torch.autograd.Function):
+    """`y = x W^T`, so that dL/dx = dL/dy W (Dettmers et al., 2023): W is made again in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Quantized) -> Tensor:
+        ctx.weight, ctx.columns = weight, x.shape[-1]
+        return F.linear(x, dequantize(weight, x.shape[-1]).to(x.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = gradients
+        return gradient @ dequantize(ctx.weight, ctx.columns).to(gradient.dtype), None
 
 
 def product(weight: Quantized, columns: int) -> Product:

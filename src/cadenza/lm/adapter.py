@@ -1,0 +1,161 @@
+"""Adapters: what a fine-tuned language model adds to the one that it began as, in a few megabytes.
+
+In: a language model. Out: low-rank branches beside its linear layers (Hu et al., 2021), to be trained; an `Adapter` of
+what they have learnt, to be saved, read, merged.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+import torch
+from torch import nn
+
+from cadenza.errors import UserError
+from cadenza.lm.adapter_file import (
+    TRANSFORMERS_LINEARS,
+    Adapter,
+    AdapterConfig,
+    AdapterRecord,
+    LowRank,
+    Target,
+    read_adapter,
+)
+from cadenza.lm.model import LM
+from cadenza.nn.linear import Linear
+from cadenza.nn.lora import Branch
+
+__all__ = [
+    "Adapter",
+    "AdapterConfig",
+    "AdapterRecord",
+    "Branches",
+    "adapter_of",
+    "attach",
+    "check_fit",
+    "detach",
+    "read_adapter",
+    "sites",
+]
+
+
+class Site(NamedTuple):
+    """A place for a branch: some output rows of a layer."""
+
+    layer: Linear
+    rows: slice
+    target: Target
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Output rows, inputs."""
+        return self.rows.stop - self.rows.start, self.layer.in_features
+
+
+def sites(lm: LM) -> dict[str, Site]:
+    """Every place for a branch, by `transformers`' name of the module."""
+    found = {}
+    for i, layer in enumerate(lm.layers):
+        for name, foreign in TRANSFORMERS_LINEARS.items():
+            block, _, leaf = name.partition(".")
+            part = getattr(layer, block)
+            if part is None:
+                continue
+            linear = cast(Linear, getattr(part, leaf))
+            size = linear.out_features // len(foreign)
+            for j, one in enumerate(foreign):
+                rows = slice(j * size, (j + 1) * size)
+                found[f"decoder.model.decoder.layers.{i}.{one}"] = Site(linear, rows, cast(Target, block))
+    for k, head in enumerate(lm.heads):
+        linear = cast(Linear, head)
+        found[f"decoder.lm_heads.{k}"] = Site(linear, slice(0, linear.out_features), "heads")
+    return found
+
+
+def check_fit(lm: LM, adapter: Adapter, name: str = "the adapter") -> None:
+    """Raise UserError, which speaks of `name`, unless every branch has a place in this model."""
+    places = sites(lm)
+    for at, pair in adapter.weights.items():
+        site = places.get(at)
+        if site is None:
+            raise UserError(f"{name} changes {at}, which this model has not: it was made for {adapter.record.base}")
+        if (pair.up.shape[0], pair.down.shape[1]) != site.shape:
+            theirs, ours = (pair.up.shape[0], pair.down.shape[1]), site.shape
+            raise UserError(
+                f"{name} is for a model of another shape ({at} is {theirs[0]} x {theirs[1]} there, "
+                f"{ours[0]} x {ours[1]} here): it was made for {adapter.record.base}"
+            )
+
+
+class Branches(nn.Module):
+    """The branches of one model: all that is trained, and nothing else."""
+
+    def __init__(self, branches: Mapping[str, Branch]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict({name.replace(".", "/"): branch for name, branch in branches.items()})
+
+    def by_name(self) -> dict[str, Branch]:
+        """By `transformers`' name of the module."""
+        return {name.replace("/", "."): cast(Branch, branch) for name, branch in self.parts.items()}
+
+
+def attach(
+    lm: LM, config: AdapterConfig, generator: torch.Generator | None = None, start: Adapter | None = None
+) -> Branches:
+    """Freeze the model, quantised or not, and put branches beside its layers; they add nothing yet.
+
+    Targets that the model has not, such as cross-attention in one that listens to a prefix, are passed over.
+
+    Returns the module that holds just the branches: it is to be trained, moved and set to `train()` or `eval()` along
+    with the model, whose own parameters take no gradient any more. With `start`, training goes on from that adapter.
+    `detach` takes the branches away.
+    """
+    detach(lm)
+    places = {name: site for name, site in sites(lm).items() if site.target in config.targets}
+    if not places:
+        raise UserError(f"this model has no {' or '.join(config.targets)}: choose other targets for the adapter")
+    generator = generator or torch.Generator().manual_seed(0)
+    if start is not None:
+        check_fit(lm, start)
+    lm.requires_grad_(False)
+    for part in lm.modules():
+        if isinstance(part, Linear):
+            part.freeze()
+    made = {}
+    for name, site in places.items():
+        branch = Branch(site.layer.in_features, site.shape[0], config.rank, config.scale, config.dropout)
+        branch.initialize(generator)
+        made[name] = branch.to(lm.device)
+        site.layer.branches.append((site.rows, branch))
+    branches = Branches(made)
+    if start is not None:
+        _go_on(branches, start, config)
+    return branches.train(lm.training)
+
+
+def detach(lm: LM) -> None:
+    """The model without branches; it stays frozen until `requires_grad_()` says otherwise."""
+    for part in lm.modules():
+        if isinstance(part, Linear):
+            part.branches.clear()
+            part.is_frozen = False
+
+
+@torch.no_grad()
+def _go_on(branches: Branches, start: Adapter, config: AdapterConfig) -> None:
+    ours = branches.by_name()
+    if ours.keys() != start.weights.keys():
+        raise UserError("the adapter to go on from has other targets: give the same")
+    for name, weights in start.weights.items():
+        if weights.down.shape != ours[name].down.shape:
+            raise UserError(f"the adapter to go on from has rank {len(weights.down)}: give the same rank")
+        ours[name].down.copy_(weights.down)
+        ours[name].up.copy_(weights.up * (start.config.scale / config.scale))
+
+
+def adapter_of(branches: Branches, config: AdapterConfig, record: AdapterRecord | None = None) -> Adapter:
+    """What was trained, as it is now."""
+    weights = {}
+    for name, branch in branches.by_name().items():
+        pair = (tensor.detach().to("cpu", torch.float32, copy=True) for tensor in (branch.down, branch.up))
+        weights[name] = LowRank(*pair)
+    return Adapter(config, weights, record or AdapterRecord())
