@@ -21,9 +21,10 @@ from cadenza.conditioning.fuser import FuserConfig
 from cadenza.conditioning.provider import ConditioningConfig
 from cadenza.conditioning.t5 import T5Config
 from cadenza.conditioning.text import TextConfig
+from cadenza.data.captions import CaptionConfig
 from cadenza.lm.model import LMConfig
 from cadenza.train.config import TrainConfig
-from cadenza.train.objectives.lm import LMObjectiveConfig
+from cadenza.train.objectives.lm_config import LMObjectiveConfig
 from cadenza.train.optim import MuonConfig
 from cadenza.train.schedule import CosineSchedule
 
@@ -53,9 +54,10 @@ def config() -> TrainConfig:
             text_encoder=TEXT,
             train_text_encoder=True,
             window_seconds=10.0,
-            condition_dropout=0.2,
+            condition_dropout=0.0,
+            text_dropout=0.2,
             melody_dropout=0.4,
-            word_dropout=0.1,
+            captions=CaptionConfig(merge=0, word_dropout=0.1),
             optimizer=MuonConfig(learning_rate=2e-3),
         ),
         steps=1750,

@@ -9,9 +9,10 @@ Needs a token cache of MusicCaps (`python -m cadenza.data CODEC DATA OUT`); not 
 from cadenza.conditioning.fuser import FuserConfig
 from cadenza.conditioning.provider import ConditioningConfig
 from cadenza.conditioning.text import TextConfig
+from cadenza.data.captions import CaptionConfig
 from cadenza.lm.model import InterleavedConfig, LMConfig
 from cadenza.train.config import TrainConfig
-from cadenza.train.objectives.lm import LMObjectiveConfig
+from cadenza.train.objectives.lm_config import LMObjectiveConfig
 from cadenza.train.optim import AdamWConfig
 from cadenza.train.schedule import CosineSchedule
 
@@ -47,7 +48,7 @@ def config() -> TrainConfig:
             text_encoder="models/t5-small",
             window_seconds=5.0,
             condition_dropout=0.1,
-            word_dropout=0.2,
+            captions=CaptionConfig(merge=0, word_dropout=0.2),
             optimizer=AdamWConfig(learning_rate=1e-4),
         ),
         steps=EPOCHS * TRAIN_CLIPS // (BATCH * ACCUMULATION),

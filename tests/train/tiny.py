@@ -19,7 +19,7 @@ from cadenza.train.config import TrainConfig
 from cadenza.train.discriminators import DiscriminatorConfig
 from cadenza.train.losses import MelLossConfig
 from cadenza.train.objectives.codec import CodecObjectiveConfig
-from cadenza.train.objectives.lm import LMObjectiveConfig
+from cadenza.train.objectives.lm_config import LMObjectiveConfig
 from cadenza.train.optim import AdamWConfig
 
 RATE = 4000

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from cadenza.checkpoint import Config
 from cadenza.train.objectives.codec import CodecObjectiveConfig
-from cadenza.train.objectives.lm import LMObjectiveConfig
+from cadenza.train.objectives.lm_config import LMObjectiveConfig
 from cadenza.train.schedule import ConstantSchedule, Schedule
 
 ObjectiveConfig = Annotated[CodecObjectiveConfig | LMObjectiveConfig, Field(discriminator="kind")]

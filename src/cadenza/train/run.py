@@ -19,7 +19,9 @@ from cadenza.data.tokens import FixedWindows, RandomWindows, TokenCache, encoder
 from cadenza.errors import UserError
 from cadenza.train.config import TrainConfig
 from cadenza.train.objectives.codec import CodecObjective, CodecObjectiveConfig
-from cadenza.train.objectives.lm import LMObjective, LMObjectiveConfig, build_parts
+from cadenza.train.objectives.lm import LMObjective
+from cadenza.train.objectives.lm_config import LMObjectiveConfig
+from cadenza.train.objectives.lm_parts import build_parts
 from cadenza.train.trainer import Trainer
 
 

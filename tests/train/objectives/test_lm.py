@@ -13,13 +13,16 @@ from cadenza.conditioning.provider import ConditioningConfig
 from cadenza.conditioning.text import TextConfig
 from cadenza.convert.stereo import stereo_start
 from cadenza.data.__main__ import main
+from cadenza.data.captions import CaptionConfig
 from cadenza.errors import UserError
 from cadenza.pipelines.musicgen import MusicGen
 from cadenza.train.objective import Turn
-from cadenza.train.objectives.lm import LMObjective, build_parts, masked_cross_entropy
+from cadenza.train.objectives.lm import LMObjective, masked_cross_entropy
+from cadenza.train.objectives.lm_parts import build_parts
 from cadenza.train.run import build
 from train.tiny import lm_run
 
+AS_THEY_ARE = CaptionConfig(merge=0, word_dropout=0)
 CAPTIONS = ["slow tone", "fast tone"] * 10
 
 
@@ -71,30 +74,9 @@ def test_padding_does_not_count(tmp_path: Path):
     assert torch.equal(part.loss(data, turn()).value, part.loss(other, turn()).value)
 
 
-def test_what_says_nothing_is_the_null_condition(tmp_path: Path):
-    part = make(tmp_path)
-    part.conditioning.conditioner("description").config = TextConfig(dim=8, normalize=True)
-    null = part._conditions([None, None], [None, None]).cross
-    assert torch.equal(part._conditions(["the", " "], [None, None]).cross, null)
-    one, other = (part._conditions([text], [None]).cross for text in ("the slow tones", "slow tone"))
-    assert torch.equal(one, other)
-
-
-def test_conditions_are_dropped_per_item(tmp_path: Path):
-    part = make(tmp_path, condition_dropout=0.5, word_dropout=0.0)
-    heard = []
-    original = part._conditions
-    part._conditions = lambda captions, melodies: (
-        heard.append([c is None for c in captions]) or original(captions, melodies)
-    )
-    for step in range(40):
-        part.loss(batch(), turn(step))
-    assert {tuple(row) for row in heard} == {(False, False), (False, True), (True, False), (True, True)}
-
-
 @pytest.mark.parametrize("trained", [True, False])
 def test_the_text_encoder_learns_only_when_asked(trained: bool, tmp_path: Path):
-    part = make(tmp_path, condition_dropout=0.0, word_dropout=0.0, train_text_encoder=trained)
+    part = make(tmp_path, condition_dropout=0.0, captions=AS_THEY_ARE, train_text_encoder=trained)
     part.loss(batch(), turn()).value.backward()
     gradients = [p.grad is not None for p in part.text_encoder.model.parameters()]
     assert all(gradients) if trained else not any(gradients)
@@ -104,7 +86,7 @@ def test_the_text_encoder_learns_only_when_asked(trained: bool, tmp_path: Path):
 
 def test_it_overfits_one_batch_and_uses_the_text(tmp_path: Path):
     """Two items that differ from the first code on: only the text tells which one comes."""
-    part = make(tmp_path, condition_dropout=0.1, word_dropout=0.0)
+    part = make(tmp_path, condition_dropout=0.1, captions=AS_THEY_ARE)
     data = batch()
     for step in range(150):
         for phase in part.phases(step):
@@ -173,7 +155,7 @@ def melody_batch() -> dict:
 
 
 def test_it_learns_to_follow_a_melody(tmp_path: Path):
-    part = with_melody(tmp_path, condition_dropout=0.1, melody_dropout=0.2, word_dropout=0.0)
+    part = with_melody(tmp_path, condition_dropout=0.1, melody_dropout=0.2, captions=AS_THEY_ARE)
     data = melody_batch()
     for step in range(150):
         for phase in part.phases(step):
@@ -185,21 +167,6 @@ def test_it_learns_to_follow_a_melody(tmp_path: Path):
     assert values["ce"] < 0.1
     assert values["ce_text"] > values["ce"] + 0.02, "only the melody tells which one comes"
     assert "ce_null" in values
-
-
-def test_melodies_are_dropped_apart_from_texts(tmp_path: Path):
-    part = with_melody(tmp_path, condition_dropout=0.5, melody_dropout=0.5, word_dropout=0.0)
-    heard = set()
-    original = part._conditions
-
-    def listen(captions, melodies):
-        heard.add((captions[0] is None, melodies[0] is None))
-        return original(captions, melodies)
-
-    part._conditions = listen
-    for step in range(40):
-        part.loss(melody_batch(), turn(step))
-    assert len(heard) == 4
 
 
 def test_a_condition_joins_a_model_that_was_trained_without_it(tmp_path: Path):
@@ -214,8 +181,8 @@ def test_a_condition_joins_a_model_that_was_trained_without_it(tmp_path: Path):
     data = melody_batch()
     with torch.no_grad():
         assert torch.equal(
-            before._cross_entropy(data, before._conditions(["tone"] * 2, [None] * 2)),
-            after._cross_entropy(data, after._conditions(["tone"] * 2, after._melodies(data))),
+            before._cross_entropy(data, before.hearing.whole(data)),
+            after._cross_entropy(data, after.hearing.whole(data)),
         )
 
 

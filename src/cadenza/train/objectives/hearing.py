@@ -1,0 +1,198 @@
+"""What a language model hears of each item of a training batch.
+
+In: a batch, and where in the run it stands. Out: for every condition of the model a value per item, None where it is
+dropped; then their features. Copet et al. (2023), section 3.1, and Rouard et al. (2024) for the style. Unlike in
+audiocraft what is dropped is drawn for each item, not for the whole batch.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from cadenza.audio import Audio
+from cadenza.conditioning.base import Features
+from cadenza.conditioning.chroma import ChromaConfig
+from cadenza.conditioning.clap import ClapConfig
+from cadenza.conditioning.provider import ConditionProvider, Prepared
+from cadenza.conditioning.style import Style, StyleConfig
+from cadenza.conditioning.text import TextConditioner, TextConfig, TextEncoder
+from cadenza.data.batches import Batch
+from cadenza.data.captions import Info, training_caption
+from cadenza.data.melodies import chroma_of
+from cadenza.errors import UserError
+from cadenza.train.objective import Turn
+from cadenza.train.objectives.lm_config import LMObjectiveConfig
+
+Values = dict[str, list[object]]
+"""A value per item for every condition: a sentence, features, a style; None: dropped."""
+
+
+class Hearing:
+    """Values of a batch for a model's conditions, and their features."""
+
+    def __init__(self, config: LMObjectiveConfig, conditioning: ConditionProvider, encoder: TextEncoder | None) -> None:
+        self.config, self.conditioning, self.text_encoder = config, conditioning, encoder
+        self.kinds = dict(config.conditioning.conditioners)
+        silent = [name for name, part in self.kinds.items() if type(part) not in _DROPOUT]
+        if silent:
+            raise UserError(f"the condition {silent[0]!r} cannot be trained here: it has no source in a token cache")
+
+    @property
+    def hears_more_than_text(self) -> bool:
+        return any(not isinstance(part, TextConfig) for part in self.kinds.values())
+
+    def drawn(self, batch: Batch, turn: Turn) -> Values:
+        """For training: captions merged and thinned out, conditions dropped; a function of the turn's rows alone."""
+        config = self.config
+        values = self.whole(batch)
+        infos, cached = _infos(batch), self._states(batch) is not None
+        for item, row in enumerate(turn.rows):
+            draw = turn.draw(row)
+            nothing = draw.random() < config.condition_dropout
+            dropped = {kind: draw.random() < getattr(config, chance) for kind, chance in _DROPOUT.items()}
+            words_for_sound = draw.random() < config.sound_text
+            caption = None if cached else training_caption(infos[item], config.captions, draw)
+            for name, part in self.kinds.items():
+                if (isinstance(part, TextConfig) and not cached) or (isinstance(part, ClapConfig) and words_for_sound):
+                    values[name][item] = caption
+                if nothing or dropped[type(part)]:
+                    values[name][item] = None
+        return values
+
+    def whole(self, batch: Batch) -> Values:
+        """For validation: every condition of every item, captions as they are."""
+        return {name: self._values(part, batch) for name, part in self.kinds.items()}
+
+    def text_only(self, batch: Batch) -> Values:
+        """Nothing but the words, to those conditions that take some."""
+        values = self.nothing(batch)
+        for name, part in self.kinds.items():
+            if isinstance(part, TextConfig):
+                values[name] = self._values(part, batch)
+            elif isinstance(part, ClapConfig):
+                values[name] = list(_captions(batch))
+        return values
+
+    def nothing(self, batch: Batch) -> Values:
+        """Every condition dropped."""
+        return {name: [None] * len(_captions(batch)) for name in self.kinds}
+
+    def prepare(self, values: Mapping[str, list[object]]) -> Prepared:
+        """Features. A text encoder that is trained gets its gradient."""
+        prepared: Prepared = {}
+        for name, rows in values.items():
+            conditioner = self.conditioning.conditioner(name)
+            if isinstance(conditioner, TextConditioner):
+                prepared[name] = self._encoded(conditioner, rows)
+            elif isinstance(self.kinds[name], ChromaConfig):
+                null = conditioner.null()
+                prepared[name] = [null if row is None else row for row in rows]  # type: ignore[misc]
+            else:
+                prepared[name] = conditioner.prepare(rows)
+        return prepared
+
+    def excerpts(self, batch: Batch, values: Values, frame_rate: float) -> Bool[Tensor, "B T"] | None:
+        """The frames that lie in an excerpt which is heard: not to be learnt, or the model would learn to copy."""
+        name = self.config.name_of(StyleConfig)
+        if name is None:
+            return None
+        codes, starts = batch["codes"], batch["excerpt_start"]
+        assert isinstance(codes, Tensor)
+        assert isinstance(starts, Tensor)
+        seconds = self._excerpt_seconds(batch)
+        frames = torch.arange(codes.shape[2], device=codes.device)
+        starts = starts.to(codes.device)[:, None]
+        inside = (frames >= (starts * frame_rate).floor()) & (frames < ((starts + seconds) * frame_rate).ceil())
+        heard = torch.tensor([value is not None for value in values[name]], device=codes.device)
+        return inside & heard[:, None]
+
+    # ---- values of one condition -------------------------------------------------------------------------------------
+
+    def _values(self, part: object, batch: Batch) -> list[object]:
+        match part:
+            case TextConfig():
+                return self._states(batch) or list(_captions(batch))
+            case ChromaConfig():
+                return self._melodies(part, batch)
+            case StyleConfig():
+                return self._styles(batch)
+            case _:
+                return self._sounds(batch)
+
+    def _states(self, batch: Batch) -> list[object] | None:
+        """Text states from the cache, unless the encoder that made them is itself trained."""
+        states, lengths = batch.get("text"), batch.get("text_length")
+        if self.config.train_text_encoder or not isinstance(states, Tensor) or not isinstance(lengths, Tensor):
+            return None
+        return [row[:length].float() if length else None for row, length in zip(states, lengths.tolist(), strict=True)]
+
+    def _melodies(self, part: ChromaConfig, batch: Batch) -> list[object]:
+        name = self.config.name_of(ChromaConfig)
+        assert name is not None
+        conditioner = self.conditioning.conditioner(name)
+        classes, lengths, starts = (batch[key] for key in ("melody", "melody_frames", "start_seconds"))
+        assert isinstance(classes, Tensor)
+        return [
+            conditioner.window(chroma_of(row[: int(length)], part.dim), float(start))
+            for row, length, start in zip(classes, lengths, starts, strict=True)
+        ]
+
+    def _styles(self, batch: Batch) -> list[object]:
+        """Excerpts of the recordings themselves; one that is silent has no style."""
+        waves = batch["excerpt"]
+        assert isinstance(waves, Tensor)
+        seconds = self._excerpt_seconds(batch)
+        rate = round(waves.shape[1] / seconds)
+        audio = [Audio(wave[None].cpu().numpy(), rate) if wave.any() else None for wave in waves]
+        return [None if clip is None else Style(clip, start_seconds=0.0, excerpt_seconds=seconds) for clip in audio]
+
+    @staticmethod
+    def _excerpt_seconds(batch: Batch) -> float:
+        seconds = batch["excerpt_seconds"]
+        assert isinstance(seconds, Tensor)
+        return float(seconds[0])
+
+    def _sounds(self, batch: Batch) -> list[object]:
+        """CLAP's vectors of each window."""
+        vectors = batch["sound"]
+        assert isinstance(vectors, Tensor)
+        return [row[None] if row.any() else None for row in vectors]
+
+    def _encoded(self, conditioner: TextConditioner, rows: list[object]) -> list[Features | None]:
+        """Captions that say nothing are dropped; rows that are states already are taken as they are."""
+        sentences = [None if isinstance(row, Tensor) else conditioner.sentence(row) for row in rows]
+        texts = [text for text in sentences if text is not None]
+        encoded = iter(())
+        if texts:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_text_encoder):
+                assert self.text_encoder is not None, "a text condition without its encoder"
+                encoded = iter(self.text_encoder.encode(texts, conditioner.config.max_tokens))
+        features: list[Features | None] = []
+        for row, text in zip(rows, sentences, strict=True):
+            features.append(row if isinstance(row, Tensor) else None if text is None else next(encoded))
+        return features
+
+
+_DROPOUT = {
+    TextConfig: "text_dropout",
+    ClapConfig: "text_dropout",
+    ChromaConfig: "melody_dropout",
+    StyleConfig: "style_dropout",
+}
+"""The chance, of each kind of condition, that an item goes without it."""
+
+
+def _captions(batch: Batch) -> list[str]:
+    return [str(caption) for caption in batch["captions"]]
+
+
+def _infos(batch: Batch) -> list[Info]:
+    """What is known of each item, its drawn caption as the description."""
+    infos = batch.get("infos") or [{}] * len(_captions(batch))
+    found: list[Info] = []
+    for caption, info in zip(_captions(batch), infos, strict=True):
+        assert isinstance(info, dict)
+        found.append({**info, "description": caption} if caption.strip() else dict(info))
+    return found
