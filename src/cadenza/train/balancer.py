@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from cadenza.nn.ranks import mean_over_ranks
+
 EPSILON = 1e-12
 
 
@@ -39,7 +41,7 @@ class Balancer:
         for i, (name, loss) in enumerate(active.items()):
             # Losses may share a graph (adversarial and feature losses do): it is kept until the last one.
             (gradient,) = torch.autograd.grad(loss, output, retain_graph=i + 1 < len(active))
-            norm = gradient.flatten(1).norm(dim=1).mean()
+            norm = mean_over_ranks(gradient.flatten(1).norm(dim=1).mean())
             norms[name] = norm
             mixed += gradient * (self.weights[name] / share / (self._averaged(name, float(norm)) + EPSILON))
         return mixed, norms

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from cadenza.checkpoint import Config, write_json
 from cadenza.codec.encodec import EnCodec, EnCodecConfig, EncodecTraining
 from cadenza.data.batches import Batch
+from cadenza.nn.ranks import num_ranks
 from cadenza.train.balancer import Balancer
 from cadenza.train.discriminators import Discriminator, DiscriminatorConfig
 from cadenza.train.losses import (
@@ -207,7 +208,8 @@ class CodecObjective:
         norms: dict[str, Tensor] = {}
         if losses:
             gradient, norms = self.balancer.gradient(losses, heard)
-            value = value + (output.audio * gradient).sum()
+            # A sum over items where the rest are means: processes average their gradients.
+            value = value + num_ranks() * (output.audio * gradient).sum()
         metrics = {name: loss.detach() for name, loss in losses.items()} | {
             "commitment": output.commitment.detach(),
             "spectrum": output.spectrum.detach(),
