@@ -26,7 +26,11 @@ def loudness_lufs(samples: Float32[np.ndarray, "C N"], sample_rate: int) -> floa
     if samples.shape[1] < block:
         samples = np.tile(samples, (1, -(-block // samples.shape[1])))
     hop = max(1, block // 4)
-    energy = k_weighted_energy(samples, sample_rate, hop)
+    return gated_loudness(k_weighted_energy(samples, sample_rate, hop), hop)
+
+
+def gated_loudness(energy: Float[np.ndarray, "H"], hop: int) -> float:
+    """Integrated loudness in LUFS of K-weighted energy per hop (`k_weighted_energy`), a hop being 0.1 s."""
     blocks = np.convolve(energy, np.ones(4), mode="valid") / (4 * hop)  # mean square of 0.4 s, every 0.1 s
     blocks = blocks[blocks > 10 ** ((ABSOLUTE_GATE_LUFS + 0.691) / 10)]
     if not blocks.size:

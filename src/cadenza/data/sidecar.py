@@ -89,8 +89,8 @@ def caption_from_info(info: Info) -> str | None:
 
 
 _NOISE = re.compile(
-    r"\b(\d{2,3} ?kbps|\d{1,3}([.,]\d)? ?khz|(16|24|32) ?bit|final|master(ed)?|remaster(ed)?|mixdown|export(ed)?|render(ed)?|"
-    r"bounce[ds]?|untitled|unknown|copy|official|audio|video|lyrics?|feat|ft|hq|hd|v\d+|track|tracks|wav|flac|mp3|ogg|"
+    r"\b(\d{2,3} ?kbps|\d{1,3}([.,]\d)? ?khz|(16|24|32) ?bit|final|master(ed)?|remaster(ed)?|mixdown|export(ed)?|"
+    r"render(ed)?|bounce[ds]?|untitled|unknown|cop(y|ies)|official|audio|video|lyrics?|feat|ft|hq|hd|v\d+|track|tracks|wav|flac|mp3|ogg|"
     r"opus|music|data|dataset|train|valid|test|stereo|mono|part|take|clip|disc|disk|cd ?\d*)\b",
     re.IGNORECASE,
 )

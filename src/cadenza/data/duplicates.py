@@ -1,0 +1,139 @@
+"""The same recording twice: bit for bit, or as another format, rate or level.
+
+In: samples. Out: a fingerprint of 32 bits every 26 ms, and which recordings carry the same music at the same time.
+Haitsma and Kalker, "A Highly Robust Audio Fingerprinting System" (ISMIR 2002): a bit is the sign of the difference of
+energy between neighbouring bands, and between neighbouring frames; 33 bands from 300 to 2000 Hz on a logarithmic scale.
+Their frames are 0.37 s with a hop of 11.6 ms; ours are 0.41 s with 25.6 ms, which halves what must be kept.
+
+Two recordings are duplicates if, at one offset, they overlap in most of the shorter one and few of the overlapping bits
+differ. Pieces that only share instruments, tempo and key differ in nearly half.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, UInt32
+
+RATE, FRAME, HOP = 5000, 2048, 128
+BANDS = np.geomspace(300.0, 2000.0, 34)
+LIMIT_SECONDS = 120
+"""Only the beginning is kept: copies agree there, and a folder of 10,000 tracks stays at 190 MB."""
+MAX_ERROR = 0.25
+"""Share of bits that may differ."""
+MIN_OVERLAP = 0.8
+"""Share of the shorter recording that must overlap."""
+MIN_FRAMES = 32
+_COMMON = 64  # a value that occurs more often than this (silence, a held tone) points nowhere
+
+
+def fingerprint(mono: Float32[np.ndarray, "N"], sample_rate: int) -> UInt32[np.ndarray, "F"]:
+    """Bits of the first `LIMIT_SECONDS`; empty for less than two frames (0.44 s). The level does not matter."""
+    mono = mono[: LIMIT_SECONDS * sample_rate]
+    if sample_rate != RATE:
+        import soxr
+
+        mono = soxr.resample(mono, sample_rate, RATE, quality="LQ")
+    if len(mono) < FRAME + HOP:
+        return np.zeros(0, np.uint32)
+    frames = np.lib.stride_tricks.sliding_window_view(mono, FRAME)[::HOP]
+    window = np.hanning(FRAME).astype(np.float32)
+    edges = np.round(BANDS * FRAME / RATE).astype(int)
+    energies = []
+    for start in range(0, len(frames), 256):  # to bound the memory
+        spectrum = np.fft.rfft(frames[start : start + 256] * window)
+        energies.append(np.add.reduceat(np.square(np.abs(spectrum)), edges, axis=1)[:, :-1])
+    energy = np.concatenate(energies)
+    bands = energy[:, :-1] - energy[:, 1:]
+    bits = bands[1:] > bands[:-1]
+    return np.ascontiguousarray(np.packbits(bits, axis=1, bitorder="little")).view(np.uint32)[:, 0].copy()
+
+
+def sound_hash(samples: Float32[np.ndarray, "C N"]) -> str:
+    """Of the decoded samples, so that WAV and FLAC of the same sound agree."""
+    return hashlib.sha256(np.ascontiguousarray(samples.T).tobytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Match:
+    """Recording `item` is in recording `of`, `offset_seconds` from its beginning; `error` of the bits differ."""
+
+    item: int
+    of: int
+    offset_seconds: float
+    error: float
+
+
+def best_match(
+    a: UInt32[np.ndarray, "F"], b: UInt32[np.ndarray, "G"], offsets: Sequence[int]
+) -> tuple[float, int] | None:
+    """Least share of differing bits over the offsets (frames of `a` minus frames of `b`) that overlap enough."""
+    needed = max(MIN_FRAMES, int(MIN_OVERLAP * min(len(a), len(b))))
+    best: tuple[float, int] | None = None
+    for offset in offsets:
+        first, last = max(0, offset), min(len(a), len(b) + offset)
+        if last - first < needed:
+            continue
+        wrong = int(np.bitwise_count(a[first:last] ^ b[first - offset : last - offset]).sum())
+        error = wrong / (32 * (last - first))
+        if best is None or error < best[0]:
+            best = (error, offset)
+    return best
+
+
+def find_near(prints: Sequence[UInt32[np.ndarray, "F"]], max_error: float = MAX_ERROR) -> list[Match]:
+    """Every recording that is a copy of one before it in the list: put first what is to be kept.
+
+    A recording matches only what is itself kept, so that a chain of similar ones does not swallow all.
+    """
+    index = _Index(prints)
+    kept = np.ones(len(prints), bool)
+    found = []
+    for item, bits in enumerate(prints):
+        candidates = index.offsets(item)
+        matches = []
+        for of, offsets in candidates.items():
+            if of >= item or not kept[of]:
+                continue
+            match = best_match(prints[of], bits, offsets)
+            if match is not None and match[0] <= max_error:
+                matches.append(Match(item, of, match[1] * HOP / RATE, match[0]))
+        if matches:
+            kept[item] = False
+            found.append(min(matches, key=lambda match: (match.error, match.of)))
+    return found
+
+
+class _Index:
+    """Where every value occurs, sorted by value."""
+
+    def __init__(self, prints: Sequence[UInt32[np.ndarray, "F"]]) -> None:
+        self.prints = prints
+        lengths = [len(bits) for bits in prints]
+        values = np.concatenate([*prints, np.zeros(0, np.uint32)])
+        owners = np.repeat(np.arange(len(prints)), lengths)
+        places = np.concatenate([np.arange(length) for length in lengths] + [np.zeros(0, np.int64)])
+        order = np.argsort(values, kind="stable")
+        self.values, self.owners, self.places = values[order], owners[order], places[order]
+
+    def offsets(self, item: int) -> dict[int, list[int]]:
+        """Offsets worth trying, by recording: those at which the most frames agree exactly."""
+        bits = self.prints[item]
+        low = np.searchsorted(self.values, bits, side="left")
+        count = np.searchsorted(self.values, bits, side="right") - low
+        count[count > _COMMON] = 0
+        if not count.any():
+            return {}
+        hits = np.repeat(low, count) + np.concatenate([np.arange(n) for n in count])
+        here = np.repeat(np.arange(len(bits)), count)
+        pairs = np.stack([self.owners[hits], self.places[hits] - here], axis=1)
+        pairs = pairs[pairs[:, 0] < item]
+        unique, votes = np.unique(pairs, axis=0, return_counts=True)
+        result: dict[int, list[int]] = {}
+        for at in np.argsort(-votes, kind="stable"):
+            owner, offset = int(unique[at, 0]), int(unique[at, 1])
+            tried = result.setdefault(owner, [])
+            if len(tried) < 12:
+                tried += [offset - 1, offset, offset + 1]
+        return result
