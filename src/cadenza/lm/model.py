@@ -23,6 +23,7 @@ from cadenza.engine.protocol import StepCache
 from cadenza.errors import UserError
 from cadenza.lm.patterns import CodebookPattern, DelayConfig, PatternConfig
 from cadenza.nn.attention import KeysValues
+from cadenza.nn.beside import Beside
 from cadenza.nn.linear import Linear, pack_linears
 from cadenza.nn.positional import PERIOD, interleaved_positions, sinusoidal_positions
 from cadenza.nn.transformer import LayerNorm, TransformerLayer
@@ -137,7 +138,7 @@ class LM(nn.Module, Pretrained):
             x = torch.cat([conditions.prefix.to(x.dtype), x], dim=1)
         x = x + self._input_bias(prefix + steps, conditions, x.device)
         for layer in self._transformer_layers():
-            if self.gradient_checkpointing and self.training:
+            if self.gradient_checkpointing and torch.is_grad_enabled():
                 x = checkpoint(self._run_layer, layer, x, conditions, use_reentrant=False)
             else:
                 x = self._run_layer(layer, x, conditions)
@@ -180,7 +181,7 @@ class LM(nn.Module, Pretrained):
         assert cache.length == 0, "prefill needs an empty cache: call reset() first"
         cache.input_bias = self._input_bias(cache.max_steps, conditions, self.device)
         if conditions.cross is not None:
-            sources = [self._source(layer, conditions.cross) for layer in self._transformer_layers()]
+            sources = [self._source(layer, conditions.cross, cache.beside) for layer in self._transformer_layers()]
             cache.set_source(sources, conditions.cross_mask)
         if conditions.prefix is not None:
             self._advance(conditions.prefix.float(), cache)
@@ -191,13 +192,13 @@ class LM(nn.Module, Pretrained):
 
     def step(self, sequence: Int[Tensor, "B K s"], cache: StepCache) -> Float[Tensor, "B K s V"]:
         """Logits of the next `s` steps; the cache then holds them. The cache went through `prefill` before."""
-        return self._logits(self._advance(self._embed(sequence), cache))
+        return self._logits(self._advance(self._embed(sequence), cache), cache.beside)
 
     def _advance(self, x: Float[Tensor, "B s D"], cache: StepCache) -> Float[Tensor, "B s D"]:
         steps = x.shape[1]
         x = x + cache.bias(steps)
         for i, layer in enumerate(self._transformer_layers()):
-            x = layer(x, memory=cache.layer(i))
+            x = layer(x, memory=cache.layer(i), beside=cache.beside)
         cache.advance(steps)
         return x
 
@@ -220,15 +221,16 @@ class LM(nn.Module, Pretrained):
     def _transformer_layers(self) -> Iterator[TransformerLayer]:
         return (cast(TransformerLayer, layer) for layer in self.layers)
 
-    def _source(self, layer: TransformerLayer, cross: Float[Tensor, "B L D"]) -> KeysValues:
+    def _source(
+        self, layer: TransformerLayer, cross: Float[Tensor, "B L D"], beside: Beside | None = None
+    ) -> KeysValues:
         assert layer.cross_attention is not None, "a cross-attention source for a model without cross-attention"
-        return layer.cross_attention.project_source(cross)
+        return layer.cross_attention.project_source(cross, beside)
 
     def _run_layer(
         self, layer: TransformerLayer, x: Float[Tensor, "B S D"], conditions: FusedConditions
     ) -> Float[Tensor, "B S D"]:
-        source = None if conditions.cross is None else self._source(layer, conditions.cross)
-        return layer(x, source, conditions.cross_mask)
+        return layer(x, conditions.cross, conditions.cross_mask)
 
     def _embed(self, sequence: Int[Tensor, "B K S"]) -> Float[Tensor, "B S D"]:
         x = self.embeddings[0](sequence[:, 0]).float()
@@ -249,9 +251,9 @@ class LM(nn.Module, Pretrained):
             bias = bias + torch.nn.functional.pad(added, (0, 0, prefix, behind))
         return bias
 
-    def _logits(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B K S V"]:
+    def _logits(self, x: Float[Tensor, "B S D"], beside: Beside | None = None) -> Float[Tensor, "B K S V"]:
         x = self.out_norm(x)
-        return torch.stack([head(x) for head in self.heads], dim=1).float()
+        return torch.stack([head(x, beside) for head in self.heads], dim=1).float()
 
     # ---- initialisation ---------------------------------------------------------------------------------------
 

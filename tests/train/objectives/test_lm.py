@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from cadenza.checkpoint import read_json, weights_hash
 from cadenza.conditioning.chroma import ChromaConfig
 from cadenza.conditioning.fuser import FuserConfig
 from cadenza.conditioning.provider import ConditioningConfig
@@ -15,6 +16,7 @@ from cadenza.convert.stereo import stereo_start
 from cadenza.data.__main__ import main
 from cadenza.data.captions import CaptionConfig
 from cadenza.errors import UserError
+from cadenza.lm.adapter import AdapterConfig, read_adapter
 from cadenza.pipelines.musicgen import MusicGen
 from cadenza.train.objective import Turn
 from cadenza.train.objectives.lm import LMObjective, masked_cross_entropy
@@ -181,8 +183,8 @@ def test_a_condition_joins_a_model_that_was_trained_without_it(tmp_path: Path):
     data = melody_batch()
     with torch.no_grad():
         assert torch.equal(
-            before._cross_entropy(data, before.hearing.whole(data)),
-            after._cross_entropy(data, after.hearing.whole(data)),
+            before._losses(data, before.hearing.whole(data)).total,
+            after._losses(data, after.hearing.whole(data)).total,
         )
 
 
@@ -218,3 +220,65 @@ def test_a_stereo_start_is_fine_tuned_and_plays(tmp_path: Path):
     audio = music.generate("slow tone", duration=0.2, seed=1)
     assert audio.channels == 2
     assert not (audio.samples[0] == audio.samples[1]).all()
+
+
+def test_an_adapter_is_all_that_is_trained_and_saved(tmp_path: Path):
+    first = build(lm_run(tmp_path, steps=1), tmp_path / "run")
+    first.run()
+    model = first.snapshots / "step_00000001" / "model"
+    adapter = AdapterConfig(rank=2, alpha=2.0)
+    config = lm_run(tmp_path, steps=3, objective={"start_from": str(model), "adapter": adapter, "licence": "MIT"})
+    trainer = build(config, tmp_path / "tuned")
+    objective = trainer.objective
+    before = {name: tensor.clone() for name, tensor in objective.lm.state_dict().items()}
+    assert list(objective.modules) == ["adapter"]
+    trainer.run()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in objective.lm.state_dict().items())
+    folder = trainer.snapshots / "step_00000003" / "model"
+    saved = read_adapter(folder / "adapter.safetensors")
+    assert any(pair.up.any() for pair in saved.weights.values()), "branches begin at zero, and have learnt"
+    assert (saved.record.base, saved.record.licence) == ("unnamed", "MIT")
+    assert saved.record.base_weights == weights_hash(model)
+    assert read_json(folder / "config.json") == {"format": 1, "type": "adapter"}
+
+
+def test_an_adapter_resumes_exactly(tmp_path: Path):
+    first = build(lm_run(tmp_path, steps=1), tmp_path / "run")
+    first.run()
+    start = {"start_from": str(first.snapshots / "step_00000001" / "model"), "adapter": AdapterConfig(rank=2)}
+    config = lm_run(tmp_path, steps=4, objective=start)
+    whole = build(config, tmp_path / "whole")
+    whole.run()
+    part = build(config, tmp_path / "part")
+    part.train_step()
+    part.save()
+    again = build(config, tmp_path / "part")
+    assert again.resume()
+    again.run()
+    for name, tensor in whole.ema.average.items():
+        assert torch.equal(tensor, again.ema.average[name])
+
+
+def test_an_adapter_needs_a_model(tmp_path: Path):
+    with pytest.raises(UserError, match=r"name its directory in objective\.start_from"):
+        make(tmp_path, adapter=AdapterConfig())
+
+
+def test_checkpointed_layers_have_the_same_gradients(tmp_path: Path):
+    gradients = []
+    for checkpointing in (False, True):
+        torch.manual_seed(0)
+        part = make(tmp_path, gradient_checkpointing=checkpointing)
+        part.loss(batch(), turn()).value.backward()
+        gradients.append([p.grad for p in part.lm.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_validation_does_not_depend_on_how_it_is_divided(tmp_path: Path):
+    part = make(tmp_path)
+    part.lm.eval()
+    data = batch((12, 3))
+    rows = [{name: value[i : i + 1] for name, value in data.items()} for i in range(2)]
+    with torch.no_grad():
+        whole, parts = part.evaluate([data]), part.evaluate(rows)
+    assert whole == pytest.approx(parts, rel=1e-5)  # float32 sums in another order

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from cadenza.checkpoint import CONFIG_FILE, write_json
 from cadenza.codec.encodec import EnCodec
 from cadenza.codec.stereo import StereoCodec
 from cadenza.conditioning.chroma import ChromaConfig
@@ -24,12 +25,16 @@ from cadenza.conditioning.style import StyleConfig
 from cadenza.conditioning.t5 import TextTokenizer
 from cadenza.conditioning.text import TextEncoder
 from cadenza.data.batches import Batch
+from cadenza.lm.adapter import AdapterRecord, Branches, adapter_of
 from cadenza.lm.model import LM
+from cadenza.nn.ranks import mean_over_ranks, sum_over_ranks
 from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
 from cadenza.train.objective import Loss, Phase, Turn
 from cadenza.train.objectives.hearing import Hearing, Values
 from cadenza.train.objectives.lm_config import LMObjectiveConfig
 from cadenza.train.optim import build_optimizer
+
+ADAPTER_FILE = "adapter.safetensors"
 
 
 class Parts(NamedTuple):
@@ -39,6 +44,10 @@ class Parts(NamedTuple):
     conditioning: ConditionProvider
     text_encoder: TextEncoder | None
     codec: EnCodec
+    branches: Branches | None = None
+    """Where only these are trained; the model's other weights are frozen."""
+    record: AdapterRecord = AdapterRecord()
+    """What an adapter says of itself."""
 
 
 class LMObjective:
@@ -48,16 +57,19 @@ class LMObjective:
 
     def __init__(self, config: LMObjectiveConfig, parts: Parts, device: str | torch.device = "cpu") -> None:
         self.config = config
-        self.lm, self.conditioning, self.text_encoder, self.codec = parts
-        self.lm.to(device).train()
+        self.lm, self.conditioning, self.text_encoder, self.codec, self.branches, self.record = parts
+        self.lm.to(device).train(self.branches is None)
         self.lm.gradient_checkpointing = config.gradient_checkpointing
-        self.conditioning.to(device).train()
+        self.conditioning.to(device).train(self.branches is None)
         self.modules: dict[str, nn.Module] = {"lm": self.lm, "conditioning": self.conditioning}
+        if self.branches is not None:
+            self.conditioning.requires_grad_(False)
+            self.modules = {"adapter": self.branches.to(device).train()}
         if self.text_encoder is not None:
-            self.text_encoder.model.to(device).train(config.train_text_encoder)
-            self.text_encoder.model.requires_grad_(config.train_text_encoder)
+            trained = config.train_text_encoder and self.branches is None
+            self.text_encoder.model.to(device).train(trained).requires_grad_(trained)
             self.conditioning.attach_text_encoder(self.text_encoder)
-            if config.train_text_encoder:
+            if trained:
                 self.modules["text_encoder"] = self.text_encoder.model
         self.hearing = Hearing(config, self.conditioning, self.text_encoder)
         self.averaged: Sequence[str] = tuple(self.modules)
@@ -70,7 +82,8 @@ class LMObjective:
         return (self._phase,)
 
     def loss(self, batch: Batch, turn: Turn) -> Loss:
-        per_codebook = self._cross_entropy(batch, self.hearing.drawn(batch, turn))
+        losses = self._losses(batch, self.hearing.drawn(batch, turn))
+        per_codebook = losses.total / mean_over_ranks(losses.count).clamp_min(1)
         total = per_codebook.mean()
         metrics = {f"ce_q{k}": value.detach() for k, value in enumerate(per_codebook)}
         return Loss(total, {"ce": total.detach()} | metrics)
@@ -78,24 +91,26 @@ class LMObjective:
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
         """`ce` and `ppl` with all conditions, whole and per codebook; `ce_null` without any, and `ce_text` with the
         words alone, for a model that hears more: the gaps are what the conditions are worth."""
-        sums = {name: torch.zeros(self.lm.config.num_codebooks) for name in ("ce", "ce_null", "ce_text")}
-        items = 0
+        names = ["ce", "ce_null", *(["ce_text"] if self.hearing.hears_more_than_text else [])]
+        zeros = torch.zeros(self.lm.config.num_codebooks, device=self.lm.device)
+        sums = {name: CodeLosses(zeros, zeros) for name in names}
         for batch in batches:
-            heard, count = self.hearing.whole(batch), len(batch["captions"])
-            choices = {"ce": heard, "ce_null": self.hearing.nothing(batch)}
-            if self.hearing.hears_more_than_text:
-                choices["ce_text"] = self.hearing.text_only(batch)
-            for name, values in choices.items():
+            heard = self.hearing.whole(batch)
+            choices = {"ce": heard, "ce_null": self.hearing.nothing(batch), "ce_text": self.hearing.text_only(batch)}
+            for name in names:
                 # The same codes count in all of them, whether an excerpt is heard or not.
-                sums[name] += self._cross_entropy(batch, values, heard).float().cpu() * count
-            items += count
-        per_codebook = (sums["ce"] / items).tolist()
-        metrics = {name: float(total.mean()) / items for name, total in sums.items()}
-        if not self.hearing.hears_more_than_text:
-            del metrics["ce_text"]
-        metrics["ppl"] = math.exp(metrics["ce"])
-        metrics |= {f"ce_q{k}": value for k, value in enumerate(per_codebook)}
-        return metrics | {f"ppl_q{k}": math.exp(value) for k, value in enumerate(per_codebook)}
+                found = self._losses(batch, choices[name], heard)
+                sums[name] = CodeLosses(*(a + b for a, b in zip(sums[name], found, strict=True)))
+        metrics = {}
+        for name, losses in sums.items():
+            total, count = sum_over_ranks(torch.stack(losses)).tolist()
+            each = [one / max(1.0, number) for one, number in zip(total, count, strict=True)]
+            metrics[name] = sum(each) / len(each)
+            if name == "ce":
+                metrics |= {"ppl": math.exp(metrics["ce"])}
+                metrics |= {f"ce_q{k}": value for k, value in enumerate(each)}
+                metrics |= {f"ppl_q{k}": math.exp(value) for k, value in enumerate(each)}
+        return metrics
 
     def state_dict(self) -> dict[str, Any]:
         return {} if self.text_encoder is None else {"tokenizer": self.text_encoder.tokenizer.tokenizer.to_str()}
@@ -111,6 +126,12 @@ class LMObjective:
         self.conditioning.attach_text_encoder(self.text_encoder)
 
     def save_playable(self, directory: Path) -> None:
+        """A model directory, or one with an adapter in it."""
+        if self.branches is not None:
+            assert self.config.adapter is not None
+            adapter_of(self.branches, self.config.adapter, self.record).save(directory / ADAPTER_FILE)
+            write_json(directory / CONFIG_FILE, {"format": 1, "type": "adapter"})
+            return
         stereo = self.lm.config.num_codebooks == 2 * self.codec.num_codebooks  # left and right by a mono codec
         settings = MusicGenConfig(
             name=self.config.name,
@@ -125,7 +146,7 @@ class LMObjective:
 
     # ---- the loss ------------------------------------------------------------------------------------------------
 
-    def _cross_entropy(self, batch: Batch, values: Values, excerpts_of: Values | None = None) -> Float[Tensor, "K"]:
+    def _losses(self, batch: Batch, values: Values, excerpts_of: Values | None = None) -> "CodeLosses":
         """In the pattern's own steps: the mask keeps codes that the pattern predicts, of frames that are real and not
         in an excerpt that is heard (by `excerpts_of`, if given).
 
@@ -137,7 +158,7 @@ class LMObjective:
         counted = self._counted(batch, values if excerpts_of is None else excerpts_of)
         sequence, _ = self.lm.pattern.build(codes, self.lm.config.special_token, valid_only=True)
         targets, _ = self.lm.pattern.build(codes.masked_fill(~counted[:, None], -1), -1, valid_only=True)
-        return masked_cross_entropy(self.lm(sequence[:, :, :-1], conditions), targets[:, :, 1:])
+        return code_losses(self.lm(sequence[:, :, :-1], conditions), targets[:, :, 1:])
 
     def _counted(self, batch: Batch, values: Values) -> Bool[Tensor, "B T"]:
         """The frames that are learnt."""
@@ -149,9 +170,21 @@ class LMObjective:
         return real if excerpts is None else real & ~excerpts
 
 
-def masked_cross_entropy(logits: Float[Tensor, "B K S V"], targets: Int[Tensor, "B K S"]) -> Float[Tensor, "K"]:
-    """Mean cross entropy per codebook, in nats, over targets that are not -1."""
+class CodeLosses(NamedTuple):
+    """Cross entropy in nats, summed over the codes that count, and how many those are."""
+
+    total: Float[Tensor, "K"]
+    count: Float[Tensor, "K"]
+
+
+def code_losses(logits: Float[Tensor, "B K S V"], targets: Int[Tensor, "B K S"]) -> CodeLosses:
+    """Per codebook, over targets that are not -1."""
     batch, books, steps, size = logits.shape
     losses = F.cross_entropy(logits.reshape(-1, size), targets.reshape(-1), ignore_index=-1, reduction="none")
-    counts = (targets != -1).sum((0, 2)).clamp_min(1)
-    return losses.view(batch, books, steps).sum((0, 2)) / counts
+    return CodeLosses(losses.view(batch, books, steps).sum((0, 2)), (targets != -1).sum((0, 2)).to(losses.dtype))
+
+
+def masked_cross_entropy(logits: Float[Tensor, "B K S V"], targets: Int[Tensor, "B K S"]) -> Float[Tensor, "K"]:
+    """Mean cross entropy per codebook, in nats, over targets that are not -1."""
+    losses = code_losses(logits, targets)
+    return losses.total / losses.count.clamp_min(1)

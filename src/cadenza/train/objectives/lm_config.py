@@ -11,6 +11,7 @@ from cadenza.conditioning.provider import ConditioningConfig
 from cadenza.conditioning.style import StyleConfig
 from cadenza.conditioning.t5 import T5Config
 from cadenza.data.captions import CaptionConfig
+from cadenza.lm.adapter import AdapterConfig
 from cadenza.lm.model import LMConfig
 from cadenza.train.optim import AdamWConfig, OptimizerConfig
 
@@ -44,6 +45,9 @@ class LMObjectiveConfig(Config):
     melody_dropout: float = Field(0.5, ge=0, le=1, description="and without its melody")
     style_dropout: float = Field(0.4, ge=0, le=1, description="and without its style")
     sound_text: float = Field(0.0, ge=0, le=1, description="chance that CLAP hears the words instead of the sound")
+    adapter: AdapterConfig | None = Field(
+        None, description="train nothing but low-rank branches beside the layers of start_from"
+    )
     optimizer: OptimizerConfig = Field(default_factory=AdamWConfig)
     max_grad_norm: float = Field(1.0, ge=0, description="clip the gradient to this norm; 0: off")
     gradient_checkpointing: bool = Field(False, description="less memory, a third more time")

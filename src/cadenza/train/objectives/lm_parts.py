@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from cadenza.checkpoint import CONFIG_FILE, read_json, weights_hash
 from cadenza.codec.encodec import EnCodec
 from cadenza.conditioning.clap import ClapConditioner
 from cadenza.conditioning.clap_encoder import ClapEncoder
@@ -18,6 +19,7 @@ from cadenza.conditioning.style import StyleConditioner
 from cadenza.conditioning.t5 import T5Encoder
 from cadenza.conditioning.text import TextConfig, TextEncoder
 from cadenza.errors import UserError
+from cadenza.lm.adapter import AdapterRecord, attach
 from cadenza.lm.model import LM
 from cadenza.train.objectives.lm import Parts
 from cadenza.train.objectives.lm_config import LMObjectiveConfig
@@ -42,7 +44,17 @@ def build_parts(config: LMObjectiveConfig, captions: Sequence[str], seed: int) -
     if encoder is None and config.name_of(TextConfig) is not None:
         raise UserError("the model reads text, but there is no text encoder: name one in objective.text_encoder")
     _attach_ears(config, conditioning, codec)
-    return Parts(lm, conditioning, encoder, codec)
+    if config.adapter is None:
+        return Parts(lm, conditioning, encoder, codec)
+    if config.start_from is None:
+        raise UserError("an adapter belongs to a model: name its directory in objective.start_from")
+    branches = attach(lm, config.adapter, generator)
+    return Parts(lm, conditioning, encoder, codec, branches, _record(config, Path(config.start_from)))
+
+
+def _record(config: LMObjectiveConfig, start: Path) -> AdapterRecord:
+    name = read_json(start / CONFIG_FILE).get("name", "unknown")
+    return AdapterRecord(base=str(name), base_weights=weights_hash(start), licence=config.licence)
 
 
 def _text_encoder(config: LMObjectiveConfig, captions: Sequence[str], generator: torch.Generator) -> TextEncoder | None:
