@@ -230,7 +230,7 @@ def _problem(facts: Facts, min_seconds: float) -> tuple[str, str] | None:
 def find_duplicates(recordings: Sequence[Recording], described: Sequence[bool], folder: Path) -> dict[int, str]:
     """Recordings that are in the list twice, by position, and what each is a copy of.
 
-    Kept is the one that somebody has described, then the longest, the highest rate, the largest file, the first by name.
+    Kept is the one that somebody has described, then the longest, of the highest rate, the largest, the first.
     """
 
     def worth(item: int) -> tuple[Any, ...]:
