@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from cadenza.evaluate.intervals import mean_interval, t_quantile
+from cadenza.evaluate.intervals import bootstrap_interval, mean_interval, t_quantile
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,16 @@ def test_ninety_five_of_a_hundred_hold_the_true_mean(count: int) -> None:
     draws = np.random.default_rng(0).normal(1.5, 2.0, size=(1000, count))
     inside = np.mean([found.low <= 1.5 <= found.high for found in (mean_interval(list(row)) for row in draws)])
     assert inside == pytest.approx(0.95, abs=0.02)  # three deviations of a share of 1000
+
+
+def test_the_bootstrap_agrees_with_students_t_on_many_normal_values_and_follows_a_crooked_sample() -> None:
+    values = np.random.default_rng(0).normal(1.0, 2.0, 400)
+    by_t, drawn = mean_interval(values.tolist()), bootstrap_interval(values.tolist())
+    assert drawn.mean == by_t.mean
+    # Percentiles of 10,000 draws are uncertain by some hundredths of the interval's half width (0.2).
+    assert (drawn.low, drawn.high) == pytest.approx((by_t.low, by_t.high), abs=0.01)
+    crooked = bootstrap_interval([0.0] * 9 + [10.0])
+    assert crooked.low == 0.0  # a third of the resamples misses the one that differs
+    assert crooked.high - crooked.mean > crooked.mean - crooked.low
+    assert bootstrap_interval([0.0, 1.0], seed=1) == bootstrap_interval([0.0, 1.0], seed=1)
+    assert math.isinf(bootstrap_interval([3.0]).high)
