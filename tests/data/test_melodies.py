@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from cadenza.audio import Audio
+from cadenza.checkpoint import write_weights
 from cadenza.codec.encodec import EnCodec
 from cadenza.conditioning.chroma import ChromaConditioner, ChromaConfig
-from cadenza.data.__main__ import main
+from cadenza.data.coding import TokenConfig
 from cadenza.data.manifest import read_manifest
-from cadenza.data.melodies import NOTHING, chroma_of, read_melodies, write_melodies
-from cadenza.data.tokens import FixedWindows, RandomWindows, TokenCache, write_tokens
+from cadenza.data.melodies import NOTHING, MelodyAnalysis, chroma_of, read_melodies
+from cadenza.data.tokens import FixedWindows, RandomWindows, TokenCache
+from cadenza.data.writing import write_tokens
 from cadenza.errors import UserError
 from train.tiny import write_audio, write_codec
 
@@ -23,8 +25,7 @@ CONFIG = ChromaConfig(sample_rate=4000, n_fft=1024, hop=256, quiet_db=40.0, stem
 def folder(tmp_path: Path) -> Path:
     codec = EnCodec.from_pretrained(write_codec(tmp_path / "codec"))
     entries = read_manifest(write_audio(tmp_path / "audio"))
-    write_tokens(codec, entries, tmp_path / "tokens", shard_items=64)
-    write_melodies(CONFIG, entries, tmp_path / "tokens")
+    write_tokens(codec, entries, tmp_path / "tokens", TokenConfig(shard_items=2), melody=CONFIG)
     return tmp_path
 
 
@@ -50,8 +51,7 @@ def test_stems_are_separated_as_for_playing(folder: Path, monkeypatch: pytest.Mo
     config = CONFIG.model_copy(update={"stems": "demucs"})
     entry = read_manifest(folder / "audio")[0]
     before = read_melodies(folder / "tokens")[entry.id]
-    write_melodies(config, [entry], folder / "tokens")
-    found = chroma_of(read_melodies(folder / "tokens", config)[entry.id], 12)
+    found = chroma_of(MelodyAnalysis(config).classes([entry])[entry.id], 12)
     heard = ChromaConditioner(config, 4).prepare([Audio.read(entry.path)])[0]
     assert heard is not None
     assert torch.equal(found, heard)
@@ -102,11 +102,32 @@ def test_melodies_of_other_settings_are_refused(folder: Path) -> None:
     with pytest.raises(UserError, match="analysed with other settings"):
         read_melodies(folder / "tokens", ChromaConfig())
     with pytest.raises(UserError, match="only the strongest class"):
-        write_melodies(ChromaConfig(only_strongest=False), [], folder / "tokens")
+        MelodyAnalysis(ChromaConfig(only_strongest=False))
 
 
-def test_from_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = [str(folder / "codec"), str(folder / "audio"), str(folder / "tokens"), "--melody", "--quiet-db", "40"]
-    arguments.append("--own-tuning")
-    assert main(arguments) == 0
-    assert read_melodies(folder / "tokens", ChromaConfig(quiet_db=40.0, tuning="recording", stems="none"))
+def test_melodies_can_be_added_replaced_and_are_kept(folder: Path) -> None:
+    codec = EnCodec.from_pretrained(folder / "codec")
+    entries, tokens, pairs = read_manifest(folder / "audio"), folder / "tokens", TokenConfig(shard_items=2)
+    before = read_melodies(tokens, CONFIG)
+    assert set(before) == {entry.id for entry in entries}
+    codes = (tokens / "codes_00000.safetensors").stat().st_mtime_ns
+    write_tokens(codec, entries, tokens, pairs)  # asks for no melodies: those that are there still fit
+    assert all(torch.equal(read_melodies(tokens, CONFIG)[name], row) for name, row in before.items())
+    other = CONFIG.model_copy(update={"quiet_db": 20.0})
+    write_tokens(codec, entries, tokens, pairs, melody=other)
+    assert set(read_melodies(tokens, other)) == set(before)
+    assert (tokens / "codes_00000.safetensors").stat().st_mtime_ns == codes
+    write_tokens(codec, entries[1:], tokens, pairs)  # other shards: melodies of the old ones fit no longer
+    assert read_melodies(tokens) == {}
+    assert not list(tokens.glob("melody*"))
+
+
+def test_melodies_in_one_file_are_read(folder: Path) -> None:
+    """As caches of 0.1 have them."""
+    tokens = folder / "tokens"
+    before = {name: row.clone() for name, row in read_melodies(tokens).items()}
+    for path in tokens.glob("melody_*"):
+        path.unlink()
+    write_weights(tokens / "melody.safetensors", before)
+    found = read_melodies(tokens, CONFIG)
+    assert all(torch.equal(found[name], row) for name, row in before.items())

@@ -1,17 +1,16 @@
-"""The token cache: the codec's own codes, resumable, tied to the codec; windows with known content."""
+"""Windows of a token cache: known content, known chances, the same at every call."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
-from cadenza.checkpoint import read_json, write_json
 from cadenza.codec.encodec import EnCodec
-from cadenza.data.dataset import Recordings
 from cadenza.data.manifest import read_manifest
-from cadenza.data.tokens import CodedItem, FixedWindows, RandomWindows, TokenCache, encoder_hash, write_tokens
+from cadenza.data.tokens import CodedItem, FixedWindows, RandomWindows, TokenCache
+from cadenza.data.writing import write_tokens
 from cadenza.errors import UserError
-from train.tiny import RATE, write_audio, write_codec
+from train.tiny import write_audio, write_codec
 
 
 @pytest.fixture
@@ -19,59 +18,16 @@ def codec(tmp_path: Path) -> EnCodec:
     return EnCodec.from_pretrained(write_codec(tmp_path / "codec"))
 
 
-def test_codes_are_those_of_the_codec(codec: EnCodec, tmp_path: Path):
-    entries = read_manifest(write_audio(tmp_path / "audio"))
-    write_tokens(codec, entries, tmp_path / "tokens", batch_size=3, shard_items=3)
-    cache = TokenCache(tmp_path / "tokens")
-    assert [item.id for item in cache.items] == [entry.id for entry in entries]
-    assert [item.captions for item in cache.items] == [entry.captions for entry in entries]
-    assert len(cache.split("train")) == 3
-    recordings = Recordings(entries, RATE, 1)
-    for i, item in enumerate(cache.items):
-        expected = codec.encode(torch.from_numpy(recordings.whole(i))[None]).codes[0]
-        # a batch's sums may differ in the last bit, which can move a code that lies between two entries
-        assert float((item.codes == expected).float().mean()) > 0.95
-
-
-def test_an_interrupted_cache_goes_on_where_it_stopped(codec: EnCodec, tmp_path: Path):
-    entries = read_manifest(write_audio(tmp_path / "audio"))
-    write_tokens(codec, entries, tmp_path / "tokens", shard_items=2)
-    first = tmp_path / "tokens" / "codes_00000.safetensors"
-    before = first.stat().st_mtime_ns
-    (tmp_path / "tokens" / "codes_00001.safetensors").unlink()
-    index = read_json(tmp_path / "tokens" / "index.json")
-    write_json(tmp_path / "tokens" / "index.json", index | {"complete": False, "items": []})
-    with pytest.raises(UserError, match="unfinished"):
-        TokenCache(tmp_path / "tokens")
-    write_tokens(codec, entries, tmp_path / "tokens", shard_items=2)
-    assert first.stat().st_mtime_ns == before
-    assert read_json(tmp_path / "tokens" / "index.json") == index
-
-
-def test_codes_of_two_codecs_never_mix_but_the_decoder_may_go_on_learning(codec: EnCodec, tmp_path: Path):
-    entries = read_manifest(write_audio(tmp_path / "audio"))
-    write_tokens(codec, entries, tmp_path / "tokens")
-    before = encoder_hash(codec)
-    with torch.no_grad():
-        next(codec.decoder.parameters()).add_(1)
-    assert encoder_hash(codec) == before
-    write_tokens(codec, entries, tmp_path / "tokens")
-    with torch.no_grad():
-        next(codec.encoder.parameters()).add_(1)
-    with pytest.raises(UserError, match="another codec"):
-        write_tokens(codec, entries, tmp_path / "tokens")
-
-
-def test_ids_must_differ(codec: EnCodec, tmp_path: Path):
-    entries = read_manifest(write_audio(tmp_path / "audio"))
-    with pytest.raises(UserError, match="'tone0'"):
-        write_tokens(codec, [entries[0], entries[0]], tmp_path / "tokens")
-
-
-def item(name: str, frames: int, *captions: str) -> CodedItem:
+def item(name: str, frames: int, *captions: str, **fields: object) -> CodedItem:
     """Code of frame `t` is `t` in the first codebook and `t + 100` in the second."""
     line = torch.arange(frames, dtype=torch.int16)
-    return CodedItem(name, "train", captions, torch.stack([line, line + 100]))
+    return CodedItem(name, "train", captions, torch.stack([line, line + 100]), **fields)  # type: ignore[arg-type]
+
+
+def shares(source: RandomWindows) -> list[float]:
+    """How often each of the items a, b, c is drawn."""
+    ids = source.batch(0)["ids"]
+    return [sum(name == wanted for name in ids) / len(ids) for wanted in "abc"]
 
 
 def test_windows_are_runs_of_frames_and_repeatable():
@@ -114,3 +70,42 @@ def test_validation_takes_the_first_window_and_caption():
     assert [batch["captions"] for batch in batches] == [["x", ""], ["z"]]
     assert batches[0]["frames"].tolist() == [10, 4]
     assert batches[0]["codes"][0, 0].tolist() == list(range(10))
+
+
+def test_recordings_are_drawn_by_length_or_evenly_and_by_weight():
+    items = [item("a", 10), item("b", 30), item("c", 60)]
+    heavy = [item("a", 10, weight=6.0), item("b", 30), item("c", 60, weight=0.0)]
+    # 1000 draws: one standard deviation is 0.016 at most
+    assert shares(RandomWindows(items, 5, 1000, 0)) == pytest.approx([0.1, 0.3, 0.6], abs=0.07)
+    assert shares(RandomWindows(items, 5, 1000, 0, sampling="file")) == pytest.approx([1 / 3] * 3, abs=0.07)
+    assert shares(RandomWindows(heavy, 5, 1000, 0)) == pytest.approx([2 / 3, 1 / 3, 0], abs=0.07)
+    assert shares(RandomWindows(heavy, 5, 1000, 0, sampling="file")) == pytest.approx([6 / 7, 1 / 7, 0], abs=0.07)
+    with pytest.raises(UserError, match="all 0"):
+        RandomWindows([item("a", 10, weight=0.0)], 5, 1, 0)
+
+
+def test_windows_may_reach_beyond_the_end_as_far_as_they_are_told():
+    batch = RandomWindows([item("a", 12)], 10, 300, seed=0, min_segment_ratio=0.5).batch(0)
+    starts, frames = batch["codes"][:, 0, 0], batch["frames"]
+    assert set(starts.tolist()) == set(range(8))  # type: ignore[union-attr]
+    assert frames.tolist() == [min(10, 12 - start) for start in starts.tolist()]  # type: ignore[union-attr]
+    assert int(frames.min()) == 5  # type: ignore[union-attr, arg-type]
+    with pytest.raises(UserError, match="min_segment_ratio is 0"):
+        RandomWindows([item("a", 12)], 10, 1, 0, min_segment_ratio=0)
+
+
+def test_states_follow_the_drawn_caption():
+    texts = {"x": torch.full((3, 4), 1.0, dtype=torch.float16), "y": torch.full((1, 4), 2.0, dtype=torch.float16)}
+    items = [item("a", 50, "x", "y", text=tuple(texts.values())), item("b", 50, text=(torch.zeros(0, 4).half(),))]
+    batch = RandomWindows(items, 10, 64, seed=3).batch(0)
+    text, lengths = batch["text"], batch["text_length"]
+    assert isinstance(text, torch.Tensor)
+    assert text.shape == (64, 3, 4)
+    assert text.dtype == torch.float32
+    assert set(batch["captions"]) == {"x", "y", ""}
+    for row, length, caption in zip(text, lengths, batch["captions"], strict=True):
+        expected = texts[caption].float() if caption else torch.zeros(0, 4)
+        assert torch.equal(row[: int(length)], expected)
+        assert not row[int(length) :].any()
+    ids = item("a", 50, "x", text=(torch.tensor([7, 1], dtype=torch.int32),))
+    assert FixedWindows([ids], 10, 1).batch(0)["text_ids"].tolist() == [[7, 1]]  # type: ignore[union-attr]

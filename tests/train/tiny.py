@@ -12,8 +12,9 @@ from cadenza.conditioning.fuser import FuserConfig
 from cadenza.conditioning.provider import ConditioningConfig
 from cadenza.conditioning.t5 import T5Config
 from cadenza.conditioning.text import TextConfig
+from cadenza.data.coding import TokenConfig
 from cadenza.data.manifest import Entry, read_manifest, write_manifest
-from cadenza.data.tokens import write_tokens
+from cadenza.data.writing import write_tokens
 from cadenza.lm.model import LMConfig
 from cadenza.train.config import TrainConfig
 from cadenza.train.discriminators import DiscriminatorConfig
@@ -73,7 +74,7 @@ def lm_run(folder: Path, **changes) -> TrainConfig:
     if not tokens.exists():
         write_codec(codec)
         audio = write_audio(folder / "audio")
-        write_tokens(EnCodec.from_pretrained(codec), read_manifest(audio), tokens, shard_items=3)
+        write_tokens(EnCodec.from_pretrained(codec), read_manifest(audio), tokens, TokenConfig(shard_items=3))
     text = T5Config(vocab_size=120, dim=8, head_dim=4, num_heads=2, num_layers=1, feed_forward_dim=16)
     objective = {
         "codec": str(codec),

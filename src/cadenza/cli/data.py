@@ -6,8 +6,11 @@ from typing import Annotated
 import typer
 
 from cadenza.cli.progress import counter
+from cadenza.cli.tokens import tokens
 from cadenza.cli.values import number, show_notices, whole_number
+from cadenza.errors import UserError
 
+Manifest = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest, or the folder that holds it.")]
 app = typer.Typer(help="Prepare recordings for training.", no_args_is_help=True)
 
 
@@ -39,3 +42,55 @@ def scan(
 
     report = scan_folder(folder, out, min_seconds, captions_from_names, workers, counter("files"))
     print("\n".join(report.lines()))
+
+
+@app.command()
+def split(
+    manifest: Manifest,
+    test: Annotated[float, typer.Option(metavar="P", parser=number, help="Share of all for testing.")] = 0.2,
+    valid: Annotated[float, typer.Option(metavar="P", parser=number, help="Share of the rest for validation.")] = 0.2,
+    seed: Annotated[int, typer.Option(metavar="N", parser=whole_number, help="Which choice.")] = 0,
+    by: Annotated[str, typer.Option(metavar="WHAT", help="What stays together: artist or track.")] = "artist",
+    again: Annotated[bool, typer.Option("--again", help="Choose for all anew, not only for what is new.")] = False,
+) -> None:
+    """Choose what trains, validates and tests; no artist (or track) is in two of them."""
+    show_notices()
+    from collections import Counter
+
+    from cadenza.data.manifest import manifest_path, read_manifest, write_manifest
+    from cadenza.data.splits import split_entries
+
+    if by not in ("artist", "track"):
+        raise typer.BadParameter(f"{by!r}: give artist or track", param_hint="--by")
+    path = manifest_path(manifest)
+    entries = split_entries(read_manifest(path, missing="keep"), test, valid, seed, by, again)  # type: ignore[arg-type]
+    write_manifest(path, entries)
+    numbers = Counter(entry.split for entry in entries)
+    print(f"{path}: " + ", ".join(f"{numbers[name]} {name}" for name in ("train", "valid", "test")))
+
+
+@app.command()
+def check(
+    manifest: Manifest,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Read the recordings whole, not only their headers.")
+    ] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Take what is wrong out of the manifest.")] = False,
+) -> None:
+    """Compare a manifest with its recordings; exit code 2 where it is wrong."""
+    show_notices()
+    from cadenza.data.check import check_manifest, drop_wrong
+
+    findings = check_manifest(manifest, decode, counter("recordings"))
+    print("\n".join(findings.lines()))
+    if findings.wrong and drop:
+        drop_wrong(findings)
+        print(f"{len(findings.wrong)} taken out")
+    elif findings.wrong:
+        raise UserError(
+            f"{len(findings.wrong)} of {len(findings.entries)} recordings are not as the manifest says: put them right, "
+            "scan again, or --drop them"
+        )
+
+
+app.command()(tokens)

@@ -1,10 +1,10 @@
-"""The melody cache: the strongest pitch class of every frame of every recording, beside the codes in a token cache.
+"""The melody of every recording: the strongest pitch class of every frame, beside the codes in a token cache.
 
-In: manifest entries and a chroma condition. Out: `melody.safetensors` in the token cache's folder (one tensor `[T]` of
-bytes per recording: a class, or 255 for a frame without pitch) and `melody.json`, how they were computed.
+In: manifest entries and a chroma condition. Out: `melody_XXXXX.safetensors` in the token cache's folder (one tensor
+`[T]` of bytes per recording: a class, or 255 for a frame without pitch) and `melody.json`, how they were computed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,39 +12,41 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from cadenza.audio import Audio
-from cadenza.checkpoint import parse_config, read_json, read_weights, write_json, write_weights
+from cadenza.checkpoint import parse_config, read_json, read_weights
 from cadenza.conditioning.chroma import ChromaConditioner, ChromaConfig, Melody
+from cadenza.data.coding import read_recording
 from cadenza.data.manifest import Entry
 from cadenza.errors import UserError
 
-WEIGHTS, INDEX = "melody.safetensors", "melody.json"
+LAYER = "melody"
+INDEX = "melody.json"
+WHOLE = "melody.safetensors"
+"""All melodies in one file: how older caches keep them."""
 NOTHING = 255
 """A frame without pitch."""
 _ANALYSIS = ("dim", "sample_rate", "n_fft", "hop", "quiet_db", "tuning", "only_strongest", "stems")
 """The settings that decide the classes."""
 
 
-def write_melodies(
-    config: ChromaConfig,
-    entries: Sequence[Entry],
-    folder: str | Path,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Analyse every recording, whole. Raises UserError for a condition that keeps more than the strongest class."""
-    if not config.only_strongest:
-        raise UserError("only the strongest class of a frame is kept in a cache: set only_strongest")
-    conditioner = ChromaConditioner(config, 1)
-    classes: dict[str, Tensor] = {}
-    for i, entry in enumerate(entries):
-        chroma = conditioner.analyse(conditioner.waveform(Melody(Audio.read(entry.path))))
-        found = chroma.argmax(1).to(torch.uint8)
-        classes[entry.id] = found.masked_fill(~chroma.any(1), NOTHING)
-        if on_progress is not None and (i % 100 == 99 or i + 1 == len(entries)):
-            on_progress(i + 1, len(entries))
-    folder = Path(folder)
-    write_weights(folder / WEIGHTS, classes)
-    write_json(folder / INDEX, _identity(config))
+class MelodyAnalysis:
+    """A chroma condition, for whole recordings. Raises UserError for one that keeps more than the strongest class."""
+
+    def __init__(self, config: ChromaConfig) -> None:
+        if not config.only_strongest:
+            raise UserError("only the strongest class of a frame is kept in a cache: set only_strongest")
+        self.config = config
+        self._conditioner = ChromaConditioner(config, 1)
+
+    @torch.no_grad()
+    def classes(self, entries: Sequence[Entry], first_seconds: float | None = None) -> dict[str, UInt8[Tensor, "T"]]:
+        """Classes by id."""
+        found = {}
+        for entry in entries:
+            melody = Melody(read_recording(entry, first_seconds))
+            chroma = self._conditioner.analyse(self._conditioner.waveform(melody))
+            strongest = chroma.argmax(1).to(torch.uint8)
+            found[entry.id] = strongest.masked_fill(~chroma.any(1), NOTHING)
+        return found
 
 
 def read_melodies(folder: str | Path, config: ChromaConfig | None = None) -> dict[str, Tensor]:
@@ -53,11 +55,14 @@ def read_melodies(folder: str | Path, config: ChromaConfig | None = None) -> dic
     if not (folder / INDEX).is_file():
         return {}
     stored = parse_config(ChromaConfig, read_json(folder / INDEX), folder / INDEX)  # a setting that is new to it: usual
-    if config is not None and _identity(stored) != _identity(config):
+    if config is not None and melody_settings(stored) != melody_settings(config):
         raise UserError(
             f"the melodies in {folder} were analysed with other settings than the model's: compute them again"
         )
-    return read_weights(folder / WEIGHTS)
+    melodies: dict[str, Tensor] = {}
+    for path in sorted(folder.glob(f"{LAYER}_*.safetensors")) or [folder / WHOLE]:
+        melodies |= read_weights(path)
+    return melodies
 
 
 def chroma_of(classes: UInt8[Tensor, "T"], num_chroma: int) -> Float[Tensor, "T C"]:
@@ -65,5 +70,6 @@ def chroma_of(classes: UInt8[Tensor, "T"], num_chroma: int) -> Float[Tensor, "T 
     return F.one_hot(classes.long().clamp_max(num_chroma), num_chroma + 1)[:, :num_chroma].float()
 
 
-def _identity(config: ChromaConfig) -> dict[str, object]:
+def melody_settings(config: ChromaConfig) -> dict[str, object]:
+    """What decides the classes."""
     return {name: getattr(config, name) for name in _ANALYSIS}

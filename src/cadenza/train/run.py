@@ -18,10 +18,12 @@ from cadenza.data.melodies import read_melodies
 from cadenza.data.tokens import FixedWindows, RandomWindows, TokenCache, encoder_hash
 from cadenza.errors import UserError
 from cadenza.train.config import TrainConfig
+from cadenza.train.distributed import device_here, everyone, num_ranks, share
 from cadenza.train.objectives.codec import CodecObjective, CodecObjectiveConfig
 from cadenza.train.objectives.lm import LMObjective
 from cadenza.train.objectives.lm_config import LMObjectiveConfig
-from cadenza.train.objectives.lm_parts import build_parts
+from cadenza.train.objectives.lm_parts import Parts, build_parts
+from cadenza.train.sharding import shard
 from cadenza.train.trainer import Trainer
 
 
@@ -83,13 +85,39 @@ def build(config: TrainConfig, folder: Path) -> Trainer:
     torch.manual_seed(config.seed)
     match config.objective:
         case CodecObjectiveConfig() as codec:
-            return _codec_trainer(config, codec, folder)
+            trainer = _codec_trainer(config, codec, folder)
         case LMObjectiveConfig() as lm:
-            return _lm_trainer(config, lm, folder)
+            trainer = _lm_trainer(config, lm, folder)
+    if num_ranks() > 1:  # what was drawn, or learnt from data (a tokenizer), is the main process's in all of them
+        if not _sharded(config):
+            share(trainer.objective.modules)
+        trainer.objective.load_state_dict(everyone(trainer.objective.state_dict())[0])
+    return trainer
+
+
+def _sharded(config: TrainConfig) -> bool:
+    return config.parallel == "fsdp" and num_ranks() > 1
+
+
+def _shard(config: TrainConfig, family: LMObjectiveConfig, parts: Parts) -> None:
+    """Shard a language model, or say why not."""
+    if family.train_text_encoder:
+        raise UserError("parallel=fsdp trains no text encoder: freeze it, or use parallel=ddp")
+    if family.optimizer.kind != "adamw":
+        raise UserError(f"parallel=fsdp does not work with {family.optimizer.kind}: use adamw, or parallel=ddp")
+    if config.precision == "fp16":
+        raise UserError("parallel=fsdp does not work with precision=fp16: use bf16")
+    device = device_here(config.device)
+    for part in (parts.lm, parts.conditioning):
+        part.to(device).train()
+    share({"lm": parts.lm, "conditioning": parts.conditioning})
+    shard(parts.lm, parts.lm.layers, parts.conditioning, device, config.precision == "bf16")
 
 
 def _codec_trainer(config: TrainConfig, family: CodecObjectiveConfig, folder: Path) -> Trainer:
-    objective = CodecObjective(family, config.device)
+    if _sharded(config):
+        raise UserError("parallel=fsdp is for language models: a codec fits everywhere, use parallel=ddp")
+    objective = CodecObjective(family, device_here(config.device))
     rate, channels = objective.codec.sample_rate, objective.codec.channels
     entries = read_manifest(config.data)
     parts = {split: [entry for entry in entries if entry.split == split] for split in ("train", "valid")}
@@ -120,8 +148,10 @@ def _lm_trainer(config: TrainConfig, family: LMObjectiveConfig, folder: Path) ->
     if family.melody is not None:
         read_melodies(config.data, family.melody)  # raises if they are of another kind
         if any(item.melody is None for item in train):
-            raise UserError(f"{config.data} has no melodies: compute them with python -m cadenza.data ... --melody")
-    objective = LMObjective(family, parts, config.device)
+            raise UserError(f"{config.data} has no melodies: compute them with `cadenza data tokens ... --melody`")
+    if _sharded(config):
+        _shard(config, family, parts)
+    objective = LMObjective(family, parts, device_here(config.device))
     num_frames = round(family.window_seconds * cache.frame_rate)
     valid = cache.split("valid")[: config.valid_items]
     source = FixedWindows(valid, num_frames, config.batch_size) if valid and config.validate_every else None

@@ -8,13 +8,15 @@ import torch
 from torch.nn import functional as F
 
 from cadenza.checkpoint import read_json, weights_hash
+from cadenza.codec.stereo import StereoCodec
 from cadenza.conditioning.chroma import ChromaConfig
 from cadenza.conditioning.fuser import FuserConfig
 from cadenza.conditioning.provider import ConditioningConfig
 from cadenza.conditioning.text import TextConfig
 from cadenza.convert.stereo import stereo_start
-from cadenza.data.__main__ import main
 from cadenza.data.captions import CaptionConfig
+from cadenza.data.manifest import read_manifest
+from cadenza.data.writing import write_tokens
 from cadenza.errors import UserError
 from cadenza.lm.adapter import AdapterConfig, read_adapter
 from cadenza.pipelines.musicgen import MusicGen
@@ -209,7 +211,7 @@ def test_a_stereo_start_is_fine_tuned_and_plays(tmp_path: Path):
     first.run()
     mono = MusicGen.from_pretrained(first.snapshots / "step_00000002" / "model")
     stereo_start(mono).save_pretrained(tmp_path / "start")
-    assert main([str(tmp_path / "codec"), str(tmp_path / "audio"), str(tmp_path / "stereo"), "--stereo"]) == 0
+    write_tokens(StereoCodec(mono.codec), read_manifest(tmp_path / "audio"), tmp_path / "stereo")
     start = {"start_from": str(tmp_path / "start")}
     with pytest.raises(UserError, match=r"holds 2 codebooks, the model has 4: compute the cache for it \(in stereo"):
         build(lm_run(tmp_path, steps=2, objective=dict(start)), tmp_path / "wrong")
