@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from cadenza.errors import UserError
-from cadenza.nn.linear import Linear, pack_linears, packable, quantize_linears, quantized_kind
+from cadenza.nn.linear import Linear, pack_linears, quantize_linears, quantized_kind
 from cadenza.nn.quantize import KINDS, Kind
+from cadenza.nn.reorder import packable
 
 pytestmark = pytest.mark.skipif(not packable(torch.zeros(8, 8)), reason="oneDNN cannot pack here")
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cadenza.nn.attend import attend, attend_one, in_products
 from cadenza.nn.attention import KeysValues
+from cadenza.nn.beside import Beside, Gains
 
 BLOCK = 64
 """Contexts are read in whole blocks of steps, which the products of a CPU do fastest and always in the same order."""
@@ -36,6 +37,8 @@ class KVCache:
     input_bias: Float[Tensor, "b M D"] | None = None
     sources: list[KeysValues] = field(default_factory=list)
     source_mask: Bool[Tensor, "B L"] | None = None
+    gains: Gains = ()
+    """Adapters beside the decoder's layers, for all rows."""
     _ahead: Float[Tensor, "1 1 M"] | None = None
     """For `attend_one`: minus infinity at the steps that are not filled yet, else 0."""
     _turned: list["_Turned"] = field(default_factory=list)
@@ -80,6 +83,7 @@ class KVCache:
         self.input_bias = None
         self.sources = []
         self.source_mask = None
+        self.gains = ()
         self._ahead, self._heard, self._source_bias = None, [], None
 
     def set_source(self, sources: list[KeysValues], mask: Bool[Tensor, "B L"] | None) -> None:
@@ -97,6 +101,11 @@ class KVCache:
         self._source_bias = bias
 
     # ---- what a decoder asks for (see `cadenza.engine.protocol.StepCache`) -----------------------------------------
+
+    @property
+    def beside(self) -> Beside | None:
+        """What its adapters add."""
+        return Beside.of([(self.gains, self.batch)], self.layers[0].keys.device) if self.gains else None
 
     def bias(self, steps: int) -> Float[Tensor, "b s D"]:
         """What is added to the input of the next steps."""

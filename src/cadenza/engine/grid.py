@@ -12,6 +12,7 @@ from torch import Tensor
 from cadenza.engine.cache import KVCache, allocate_layer
 from cadenza.nn.attend import attend_biased
 from cadenza.nn.attention import KeysValues
+from cadenza.nn.beside import Beside, Gains, Mounted, Share
 
 SOURCE_BLOCK = 16
 """Cross-attention sources are as long as the longest so far, rounded up to this."""
@@ -38,6 +39,11 @@ class Grid:
         self.sources: list[KeysValues] = []
         self.source_bias: Float[Tensor, "R 1 1 L"] | None = None
         self.context = cache.max_steps
+        self.beside: Beside | None = None
+        self._gains: dict[int, Float[Tensor, "R 1 1"]] = {}
+        """By an adapter's serial number, kept at one address for the recordings that read it."""
+        self._users: dict[int, tuple[slice, Gains]] = {}
+        """By first row: who is there."""
         self.changed = False
         self.step_bias: Float[Tensor, "R 1 1 M"] | None = None
 
@@ -61,17 +67,26 @@ class Grid:
             layer.keys[rows, :, self.unused], layer.values[rows, :, self.unused] = 0, 0
         self.positions[rows] = lane.length
         self.active[rows] = 1
+        self._users[rows.start] = (rows, lane.gains)
+        self._set_gains()
 
     def release(self, rows: slice) -> None:
         """These rows are nobody's."""
         self.positions[rows] = self.unused
         self.active[rows] = 0
+        self._users = {first: user for first, user in self._users.items() if not rows.start <= first < rows.stop}
+        self._set_gains()
 
     def begin(self, context: int) -> None:
         """Before a step: attention reads the first `context` steps of each row, of which it sees those it holds."""
         self.context = context
         ahead = self.step_index[:context] > self.positions[:, None]
         self.step_bias = self._hiding(ahead)[:, None, None]
+
+    @property
+    def mounted(self) -> tuple[int, ...]:
+        """The adapters of a step, by serial number: steps with others are other kernels."""
+        return () if self.beside is None else tuple(share.mounted.serial for share in self.beside.shares)
 
     # ---- what a decoder asks for -----------------------------------------------------------------------------------
 
@@ -91,6 +106,19 @@ class Grid:
         return torch.zeros_like(hidden, dtype=self.cache.layers[0].keys.dtype).masked_fill(hidden, float("-inf"))
 
     # ---- room ------------------------------------------------------------------------------------------------------
+
+    def _set_gains(self) -> None:
+        """Every adapter that anybody uses computes all rows; those of others count it zero times."""
+        used: dict[Mounted, Tensor] = {}
+        for held in self._gains.values():
+            held.zero_()
+        for rows, gains in self._users.values():
+            for mounted, gain in gains:
+                if mounted.serial not in self._gains:
+                    self._gains[mounted.serial] = torch.zeros(len(self.positions), 1, 1, device=self.device)
+                used[mounted] = self._gains[mounted.serial]
+                used[mounted][rows] = gain
+        self.beside = Beside([Share(mounted, None, gain) for mounted, gain in used.items()]) if used else None
 
     def _take_bias(self, rows: slice, bias: Float[Tensor, "b M D"]) -> None:
         """Positions are the same in every row and are kept once, until conditions are summed to some."""

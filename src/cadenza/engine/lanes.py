@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cadenza.engine.cache import KVCache, LayerMemory
+from cadenza.nn.beside import Beside
 
 
 class Lanes:
@@ -19,6 +20,8 @@ class Lanes:
     def __init__(self, caches: Sequence[KVCache]) -> None:
         self.caches = list(caches)
         self.rows = [cache.batch for cache in caches]
+        groups = [(cache.gains, cache.batch) for cache in caches]
+        self.beside = Beside.of(groups, self.caches[0].layers[0].keys.device)
 
     def bias(self, steps: int) -> Float[Tensor, "B s D"]:
         return torch.cat([cache.bias(steps).expand(cache.batch, -1, -1) for cache in self.caches])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cadenza.engine.cache import KVCache
 from cadenza.nn.attention import Memory
+from cadenza.nn.beside import Beside
 
 ConditionsT = TypeVar("ConditionsT", contravariant=True)
 
@@ -18,6 +19,10 @@ ConditionsT = TypeVar("ConditionsT", contravariant=True)
 @runtime_checkable
 class StepCache(Protocol):
     """The state of B rows, wherever each of them is: one `KVCache`, several side by side, or a grid of slots."""
+
+    @property
+    def beside(self) -> Beside | None:
+        """What adapters add to the decoder's linear layers, row by row."""
 
     def bias(self, steps: int) -> Float[Tensor, "b s D"]:
         """What is added to the embedded input of the next steps of each row."""

@@ -20,6 +20,7 @@ from cadenza.engine.grid import Grid
 from cadenza.engine.lanes import Lanes
 from cadenza.engine.protocol import Decoder, StepCache
 from cadenza.errors import UserError
+from cadenza.nn.beside import Gains
 from cadenza.nn.guidance import mix, mix_probabilities
 from cadenza.nn.sampling import Choice, sample
 
@@ -67,6 +68,8 @@ class Run(NamedTuple):
     settings: Settings
     has_partial: bool = False
     has_null: bool = False
+    gains: Gains = ()
+    """Adapters beside the decoder's layers, the same for all its predictions."""
 
     @property
     def num_rows(self) -> int:
@@ -184,6 +187,7 @@ class Slots:
                 cache = self.decoder.new_cache(lane.rows, lane.prefix_steps + run.last)
             else:
                 cache = self.grid.lane(slice(row, row + lane.rows))
+            cache.gains = run.gains
             self.decoder.prefill(cache, lane.conditions)
             caches.append(cache)
             row += lane.rows
@@ -269,7 +273,7 @@ class Slots:
         if self.graphs is None:
             move()
         else:
-            self.graphs.run((context, *_kernels(selection)), move)
+            self.graphs.run((context, grid.mounted, *_kernels(selection)), move)
 
     def _at_fixed_addresses(self, chosen: _Selection) -> _Selection:
         """The same numbers in the tensors that recordings of this kind of step read."""

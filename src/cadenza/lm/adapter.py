@@ -21,7 +21,8 @@ from cadenza.lm.adapter_file import (
     read_adapter,
 )
 from cadenza.lm.model import LM
-from cadenza.nn.linear import Linear
+from cadenza.nn.beside import Mounted, SideProduct
+from cadenza.nn.linear import Linear, kind_of
 from cadenza.nn.lora import Branch
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
     "attach",
     "check_fit",
     "detach",
+    "merge",
+    "mount",
     "read_adapter",
     "sites",
 ]
@@ -159,3 +162,51 @@ def adapter_of(branches: Branches, config: AdapterConfig, record: AdapterRecord 
         pair = (tensor.detach().to("cpu", torch.float32, copy=True) for tensor in (branch.down, branch.up))
         weights[name] = LowRank(*pair)
     return Adapter(config, weights, record or AdapterRecord())
+
+
+# ---- playing -------------------------------------------------------------------------------------------------------
+
+
+def mount(lm: LM, adapter: Adapter, name: str = "the adapter") -> Mounted:
+    """The adapter as the engine uses it beside this model, which stays as it is: any number can be mounted.
+
+    Raises UserError, which speaks of `name`, for an adapter of another shape.
+    """
+    check_fit(lm, adapter, name)
+    places = sites(lm)
+    dtype = torch.float32 if lm.device.type == "cpu" else lm.compute_dtype
+    pieces: dict[tuple[Linear, int], list[tuple[slice, LowRank]]] = {}
+    for at, pair in sorted(adapter.weights.items()):
+        layer, rows, _ = places[at]
+        stops = torch.tensor(layer.parts).cumsum(0).tolist()
+        part = next(i for i, stop in enumerate(stops) if rows.stop <= stop)
+        start = stops[part] - layer.parts[part]
+        pieces.setdefault((layer, part), []).append((slice(rows.start - start, rows.stop - start), pair))
+    products = {}
+    for (layer, part), pairs in pieces.items():
+        # One product for all projections of a part: theirs lie in blocks, zeros between them.
+        down = torch.cat([pair.down for _, pair in pairs])
+        up = torch.zeros(layer.parts[part], len(down))
+        first = 0
+        for rows, pair in pairs:
+            up[rows, first : first + len(pair.down)] = adapter.config.scale * pair.up
+            first += len(pair.down)
+        products[(layer, part)] = SideProduct.of(down.to(lm.device, dtype), up.to(lm.device, dtype))
+    return Mounted(adapter.hash, products)
+
+
+@torch.no_grad()
+def merge(lm: LM, adapter: Adapter, gain: float = 1.0, name: str = "the adapter") -> None:
+    """Add what the adapter adds, `gain` times, to the model's own weights; it costs nothing more then.
+
+    Raises UserError for quantised weights, which have no room for it, and for an adapter of another shape.
+    """
+    check_fit(lm, adapter, name)
+    if (kind := kind_of(lm)) is not None:
+        raise UserError(f"weights in {kind} cannot take up an adapter: merge it into the model that they were made of")
+    places = sites(lm)
+    for at, pair in adapter.weights.items():
+        layer, rows, _ = places[at]
+        layer.unpack()
+        change = gain * adapter.config.scale * (pair.up @ pair.down)
+        layer.weight[rows] += change.to(layer.weight)

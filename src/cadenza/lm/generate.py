@@ -25,6 +25,7 @@ from cadenza.errors import UserError
 from cadenza.lm.guidance import GuidanceDomain, GuidedConditions, Predictions, predictions
 from cadenza.lm.model import LM
 from cadenza.lm.windows import Window
+from cadenza.nn.beside import Gains
 from cadenza.nn.sampling import uniforms
 
 
@@ -82,6 +83,7 @@ class CodesJob:
         windows: from `plan_windows`; `conditions_for` gives each its conditions (of one item).
         anchor_frames: how much of the opening is kept in view (see `Window.remembered`).
         first_frame: the place of the prompt's first frame in a longer piece; frames are numbered from there.
+        gains: adapters, and how much each counts.
         emit_every: frames to collect before they are put out; on a device whose work is queued, fetching has a price.
     """
 
@@ -97,6 +99,7 @@ class CodesJob:
         first_frame: int = 0,
         emit_every: int = 1,
         anchor_frames: int = 0,
+        gains: Gains = (),
     ) -> None:
         self.lm = lm
         self.config = config
@@ -106,6 +109,7 @@ class CodesJob:
         self.first_frame = first_frame
         self.emit_every = emit_every
         self.anchor_frames = anchor_frames
+        self.gains = gains
         self.codes = torch.zeros(lm.config.num_codebooks, num_frames, dtype=torch.int64, device=lm.device)
         if prompt_codes is not None:
             self.codes[:, : prompt_codes.shape[1]] = prompt_codes
@@ -166,6 +170,7 @@ class CodesJob:
             ),
             heard.has_partial,
             heard.has_null,
+            self.gains,
         )
 
     def _view(self, window: Window) -> Int[Tensor, "K w"]:

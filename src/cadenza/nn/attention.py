@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from cadenza.nn.attend import attend
+from cadenza.nn.beside import Beside
 from cadenza.nn.linear import Linear
 
 
@@ -50,17 +51,19 @@ class SelfAttention(nn.Module):
         self.in_projection = Linear(dim, 3 * dim, bias=bias)
         self.out_projection = Linear(dim, dim, bias=bias)
 
-    def forward(self, x: Float[Tensor, "B S D"], memory: Memory | None = None) -> Float[Tensor, "B S D"]:
+    def forward(
+        self, x: Float[Tensor, "B S D"], memory: Memory | None = None, beside: Beside | None = None
+    ) -> Float[Tensor, "B S D"]:
         """Attend within `x`, or, given a memory, to `x` and all that came before it."""
         batch, steps, dim = x.shape
-        packed = self.in_projection(x).view(batch, steps, 3, self.num_heads, dim // self.num_heads)
+        packed = self.in_projection(x, beside).view(batch, steps, 3, self.num_heads, dim // self.num_heads)
         query, keys, values = (part.transpose(1, 2) for part in packed.unbind(2))
         if memory is not None:
             attended = memory.attend(query, keys, values)
         else:
             dropout = self.dropout if self.training else 0.0
             attended = attend(query, keys, values, None, dropout, causal=self.causal and steps > 1)
-        return self.out_projection(attended.transpose(1, 2).reshape(batch, steps, dim))
+        return self.out_projection(attended.transpose(1, 2).reshape(batch, steps, dim), beside)
 
 
 class CrossAttention(nn.Module):
@@ -75,12 +78,11 @@ class CrossAttention(nn.Module):
         self.in_projection = Linear(dim, 3 * dim, bias=bias, parts=(dim, 2 * dim))
         self.out_projection = Linear(dim, dim, bias=bias)
 
-    def project_source(self, source: Float[Tensor, "B L D"]) -> KeysValues:
+    def project_source(self, source: Float[Tensor, "B L D"], beside: Beside | None = None) -> KeysValues:
         """Keys and values of the source, `[B, H, L, E]` each."""
         batch, length, dim = source.shape
-        keys, values = (
-            self.in_projection.part(source, 1).view(batch, length, 2, self.num_heads, dim // self.num_heads).unbind(2)
-        )
+        packed = self.in_projection.part(source, 1, beside)
+        keys, values = packed.view(batch, length, 2, self.num_heads, dim // self.num_heads).unbind(2)
         return KeysValues(keys.transpose(1, 2).contiguous(), values.transpose(1, 2).contiguous())
 
     def forward(
@@ -89,10 +91,12 @@ class CrossAttention(nn.Module):
         source: KeysValues | None,
         mask: Bool[Tensor, "B L"] | None = None,
         memory: Memory | None = None,
+        beside: Beside | None = None,
     ) -> Float[Tensor, "B S D"]:
         """`mask` is True where the source may be attended to; None attends to all of it. A memory brings its own."""
         batch, steps, dim = x.shape
-        query = self.in_projection.part(x, 0).view(batch, steps, self.num_heads, dim // self.num_heads).transpose(1, 2)
+        query = self.in_projection.part(x, 0, beside)
+        query = query.view(batch, steps, self.num_heads, dim // self.num_heads).transpose(1, 2)
         if memory is not None:
             attended = memory.attend_source(query)
         else:
@@ -100,4 +104,4 @@ class CrossAttention(nn.Module):
             dropout = self.dropout if self.training else 0.0
             seen = None if mask is None else mask[:, None, None, :]
             attended = attend(query, source.keys, source.values, seen, dropout)
-        return self.out_projection(attended.transpose(1, 2).reshape(batch, steps, dim))
+        return self.out_projection(attended.transpose(1, 2).reshape(batch, steps, dim), beside)

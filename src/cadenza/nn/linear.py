@@ -7,7 +7,7 @@ into the order of the fastest product and lets go of the others, so that memory 
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -15,11 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cadenza.errors import UserError
+from cadenza.nn.beside import Beside
 from cadenza.nn.lora import Branch
 from cadenza.nn.quantize import KINDS, Kind, Product, Quantized, empty, multiply_through, product, quantize
-
-_ROWS_HINT = 2
-"""Rows for which oneDNN picks the order of the weights: one item with guidance. Other numbers work too."""
+from cadenza.nn.reorder import Reordered, packable
 
 
 class Linear(nn.Linear):
@@ -45,7 +44,7 @@ class Linear(nn.Linear):
         """Output rows, in order and apart from each other, and what is added to them."""
         self.is_frozen = False
         """Part of something that is trained, but never itself."""
-        self._products: list[Product | _Reordered] = []
+        self._products: list[Product | Reordered] = []
         self._trainable = True
 
     @property
@@ -53,19 +52,22 @@ class Linear(nn.Linear):
         """What products are computed and given out in."""
         return torch.bfloat16 if self.quantized else self.weight.dtype
 
-    def forward(self, x: Float[Tensor, "*shape I"]) -> Float[Tensor, "*shape O"]:
-        if self._products or self.quantized:
-            outputs = [self.part(x, i) for i in range(len(self.parts))]
+    def forward(self, x: Float[Tensor, "*shape I"], beside: Beside | None = None) -> Float[Tensor, "*shape O"]:
+        """`beside`: what adapters add for some rows of `x`."""
+        if self._products or self.quantized or beside is not None:
+            outputs = [self.part(x, i, beside) for i in range(len(self.parts))]
             return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
         y = F.linear(x.to(self.weight.dtype), self.weight, self.bias)
         return self._with_branches(x, y, slice(0, self.out_features)) if self.branches else y
 
-    def part(self, x: Float[Tensor, "*shape I"], index: int) -> Float[Tensor, "*shape P"]:
+    def part(self, x: Float[Tensor, "*shape I"], index: int, beside: Beside | None = None) -> Float[Tensor, "*shape P"]:
         """The output rows of one part."""
         start = sum(self.parts[:index])
         rows = slice(start, start + self.parts[index])
         y = self._part(x.to(self.compute_dtype), index, rows)
-        return self._with_branches(x, y, rows) if self.branches else y
+        if self.branches:
+            y = self._with_branches(x, y, rows)
+        return y if beside is None else beside.add(self, index, x, y)
 
     def _part(self, x: Float[Tensor, "*shape I"], index: int, rows: slice) -> Float[Tensor, "*shape P"]:
         bias = None if self.bias is None else self.bias[rows]
@@ -75,7 +77,7 @@ class Linear(nn.Linear):
             y = multiply_through(x, self._canonical().rows(rows.start, rows.stop))
             return y if bias is None else y + bias.to(y.dtype)
         multiply = self._products[index] if self._products else self._product(rows)
-        if isinstance(multiply, _Reordered):
+        if isinstance(multiply, Reordered):
             return multiply(x, bias)
         y = multiply(x.reshape(-1, self.in_features)).view(*x.shape[:-1], -1)
         return y if bias is None else y + bias.to(y.dtype)
@@ -108,7 +110,7 @@ class Linear(nn.Linear):
             self._products = [self._product(rows) for rows in spans]
             self._set_canonical(None)
         elif packable(self.weight):
-            self._products = [_Reordered.pack(self.weight.detach()[rows]) for rows in spans]
+            self._products = [Reordered.pack(self.weight.detach()[rows]) for rows in spans]
             self._trainable = self.weight.requires_grad
             self.weight = nn.Parameter(self.weight.detach().to("meta"), requires_grad=False)
 
@@ -169,7 +171,7 @@ class Linear(nn.Linear):
     def _canonical(self) -> Quantized:
         assert self.quantized is not None
         if self._products:
-            pieces = [made.canonical() for made in self._products if not isinstance(made, _Reordered)]
+            pieces = [made.canonical() for made in self._products if not isinstance(made, Reordered)]
             joined = (torch.cat(tensors) for tensors in zip(*(piece.tensors() for piece in pieces), strict=True))
             return Quantized(self.quantized, *joined)
         return Quantized(self.quantized, *(getattr(self, name) for name in quantized_names(self.quantized)))
@@ -180,7 +182,7 @@ class Linear(nn.Linear):
     # ---- what modules do --------------------------------------------------------------------------------------------
 
     def _dense(self) -> Float[Tensor, "O I"]:
-        return torch.cat([made.packed.to_dense() for made in self._products if isinstance(made, _Reordered)])
+        return torch.cat([made.packed.to_dense() for made in self._products if isinstance(made, Reordered)])
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Linear":
         self.unpack()
@@ -201,38 +203,6 @@ class Linear(nn.Linear):
     def _load_from_state_dict(self, *arguments: Any) -> None:
         self.unpack()
         super()._load_from_state_dict(*arguments)
-
-
-class _Reordered(NamedTuple):
-    """A weight in oneDNN's order."""
-
-    packed: Tensor
-
-    @classmethod
-    def pack(cls, weight: Float[Tensor, "O I"]) -> "_Reordered":
-        return cls(torch.ops.mkldnn._reorder_linear_weight.default(weight.contiguous(), _ROWS_HINT))
-
-    def __call__(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        shape, alone = x.shape, x.numel() == x.shape[-1]
-        if alone:  # one row is summed in another order than the same row among others; two cost the same
-            x = x.reshape(1, -1).repeat(2, 1)
-        result: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, self.packed, bias, "none", [], "")
-        return result[:1].view(*shape[:-1], -1) if alone else result
-
-
-def packable(weight: Tensor) -> bool:
-    """Whether oneDNN can pack this weight here."""
-    return (
-        weight.device.type == "cpu"
-        and torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
-        and (weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and _has_bf16()))
-    )
-
-
-def _has_bf16() -> bool:
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # on x86: from AVX-512 on
 
 
 def pack_linears(module: nn.Module) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cadenza.nn.attention import CrossAttention, KeysValues, Memory, SelfAttention
+from cadenza.nn.beside import Beside
 from cadenza.nn.linear import Linear
 
 Activation = Literal["gelu", "relu"]
@@ -36,9 +37,9 @@ class FeedForward(nn.Module):
         self.linear1 = Linear(dim, hidden_dim, bias=bias)
         self.linear2 = Linear(hidden_dim, dim, bias=bias)
 
-    def forward(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
-        hidden = self.activation(self.linear1(x))
-        return self.linear2(F.dropout(hidden, self.dropout, self.training))
+    def forward(self, x: Float[Tensor, "B S D"], beside: Beside | None = None) -> Float[Tensor, "B S D"]:
+        hidden = self.activation(self.linear1(x, beside))
+        return self.linear2(F.dropout(hidden, self.dropout, self.training), beside)
 
 
 class TransformerLayer(nn.Module):
@@ -71,22 +72,27 @@ class TransformerLayer(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "B S D"],
-        source: KeysValues | None = None,
+        source: KeysValues | Float[Tensor, "B L D"] | None = None,
         source_mask: Bool[Tensor, "B L"] | None = None,
         memory: Memory | None = None,
+        beside: Beside | None = None,
     ) -> Float[Tensor, "B S D"]:
-        """`source`: this layer's projected cross-attention source; without one, cross-attention is left out.
-        `memory`: what sequences that grow hold of this layer, their source included."""
+        """`source`: the cross-attention source, or what this layer projected it to; without one, cross-attention is
+        left out. `memory`: what sequences that grow hold of this layer, their source included.
+        `beside`: what adapters add to the linear layers."""
+        if isinstance(source, Tensor):
+            assert self.cross_attention is not None, "a cross-attention source for a model without cross-attention"
+            source = self.cross_attention.project_source(source)
         listens = source is not None if memory is None else memory.has_source
         if self.norm_first:
-            x = x + self._drop(self.self_attention(self.norm_self(x), memory))
+            x = x + self._drop(self.self_attention(self.norm_self(x), memory, beside))
             if self.cross_attention is not None and self.norm_cross is not None and listens:
-                x = x + self._drop(self.cross_attention(self.norm_cross(x), source, source_mask, memory))
-            return x + self._drop(self.feed_forward(self.norm_feed_forward(x)))
-        x = self.norm_self(x + self._drop(self.self_attention(x, memory)))
+                x = x + self._drop(self.cross_attention(self.norm_cross(x), source, source_mask, memory, beside))
+            return x + self._drop(self.feed_forward(self.norm_feed_forward(x), beside))
+        x = self.norm_self(x + self._drop(self.self_attention(x, memory, beside)))
         if self.cross_attention is not None and self.norm_cross is not None and listens:
-            x = self.norm_cross(x + self._drop(self.cross_attention(x, source, source_mask, memory)))
-        return self.norm_feed_forward(x + self._drop(self.feed_forward(x)))
+            x = self.norm_cross(x + self._drop(self.cross_attention(x, source, source_mask, memory, beside)))
+        return self.norm_feed_forward(x + self._drop(self.feed_forward(x, beside)))
 
     def _drop(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
         return F.dropout(x, self.dropout, self.training) if self.training and self.dropout > 0 else x
