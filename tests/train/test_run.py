@@ -26,7 +26,7 @@ def test_every_recipe_gives_a_configuration_that_survives_json(path: Path):
 
 
 def test_the_published_recipes_are_found():
-    assert {"embedded_codec", "embedded_lm", "system1_small"} <= {path.stem for path in RECIPES}
+    assert {"embedded_codec", "embedded_lm", "ncnu_musicgen_1", "ncnu_musicgen_2"} <= {path.stem for path in RECIPES}
 
 
 def test_a_recipe_that_is_no_python_is_one_line(tmp_path: Path):
