@@ -71,6 +71,14 @@ def test_what_says_nothing_is_the_null_condition(tmp_path: Path):
     assert torch.equal(one, other)
 
 
+def test_a_batch_without_melodies_drops_that_condition(tmp_path: Path):
+    hearing = with_melody(tmp_path, condition_dropout=0.0).hearing
+    values = hearing.whole(batch())
+    assert values["melody"] == [None, None]
+    assert values == hearing.text_only(batch())
+    assert set(hearing.drawn(batch(), turn())) == set(values)
+
+
 @pytest.mark.parametrize("trained", [False, True])
 def test_states_of_a_cache_stand_for_the_text_unless_the_encoder_is_trained(trained: bool, tmp_path: Path):
     part = make(tmp_path, train_text_encoder=trained, condition_dropout=0.0)

@@ -96,7 +96,7 @@ class Hearing:
     def excerpts(self, batch: Batch, values: Values, frame_rate: float) -> Bool[Tensor, "B T"] | None:
         """The frames that lie in an excerpt which is heard: not to be learnt, or the model would learn to copy."""
         name = self.config.name_of(StyleConfig)
-        if name is None:
+        if name is None or "excerpt" not in batch:
             return None
         codes, starts = batch["codes"], batch["excerpt_start"]
         assert isinstance(codes, Tensor)
@@ -131,6 +131,8 @@ class Hearing:
     def _melodies(self, part: ChromaConfig, batch: Batch) -> list[object]:
         name = self.config.name_of(ChromaConfig)
         assert name is not None
+        if "melody" not in batch:
+            return self._no_values(batch)
         conditioner = self.conditioning.conditioner(name)
         classes, lengths, starts = (batch[key] for key in ("melody", "melody_frames", "start_seconds"))
         assert isinstance(classes, Tensor)
@@ -141,6 +143,8 @@ class Hearing:
 
     def _styles(self, batch: Batch) -> list[object]:
         """Excerpts of the recordings themselves; one that is silent has no style."""
+        if "excerpt" not in batch:
+            return self._no_values(batch)
         waves = batch["excerpt"]
         assert isinstance(waves, Tensor)
         seconds = self._excerpt_seconds(batch)
@@ -149,13 +153,20 @@ class Hearing:
         return [None if clip is None else Style(clip, start_seconds=0.0, excerpt_seconds=seconds) for clip in audio]
 
     @staticmethod
+    def _no_values(batch: Batch) -> list[object]:
+        """Of a batch that brings nothing for a condition: it is dropped."""
+        return [None] * len(_captions(batch))
+
+    @staticmethod
     def _excerpt_seconds(batch: Batch) -> float:
         seconds = batch["excerpt_seconds"]
         assert isinstance(seconds, Tensor)
         return float(seconds[0])
 
     def _sounds(self, batch: Batch) -> list[object]:
-        """CLAP's vectors of each window."""
+        """CLAP's vectors of each window; without any, CLAP hears the words."""
+        if "sound" not in batch:
+            return list(_captions(batch))
         vectors = batch["sound"]
         assert isinstance(vectors, Tensor)
         return [row[None] if row.any() else None for row in vectors]
