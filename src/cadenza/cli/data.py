@@ -88,8 +88,8 @@ def check(
         print(f"{len(findings.wrong)} taken out")
     elif findings.wrong:
         raise UserError(
-            f"{len(findings.wrong)} of {len(findings.entries)} recordings are not as the manifest says: put them right, "
-            "scan again, or --drop them"
+            f"{len(findings.wrong)} of {len(findings.entries)} recordings are not as the manifest says: "
+            "put them right, scan again, or --drop them"
         )
 
 

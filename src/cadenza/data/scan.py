@@ -27,6 +27,8 @@ FOREIGN = {".m4a", ".aac", ".wma", ".mp4", ".m4b", ".webm", ".mka", ".mkv", ".mo
 MANIFEST, SKIPPED = "manifest.jsonl", "skipped.jsonl"
 MEASURED = ("channels", "loudness_lufs", "sound")
 """Fields of an entry, beyond those that `Entry` names, that scanning writes."""
+MADE_FROM = "caption_from"
+"""The field that says where a caption comes from that nobody wrote: metadata or names."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,6 @@ class Report:
     manifest: Path
     entries: list[Entry]
     skipped: list[Skipped]
-    made_up: int = 0
-    """Entries whose caption was made from fields or names."""
     notes: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
@@ -64,8 +64,9 @@ class Report:
             said.append(
                 f"{silent} without a caption: write one into a .txt beside the recording, or use --captions-from-names"
             )
-        if self.made_up:
-            said.append(f"{self.made_up} captions made from metadata or names")
+        for source, number in sorted(Counter(entry.tags.get(MADE_FROM, "") for entry in self.entries).items()):
+            if source:
+                said.append(f"{_count(number, 'caption')} made from {source}")
         return said + self.notes
 
 
@@ -196,9 +197,9 @@ def write_report(
             left_out.append(Skipped(recording.path, *problem))
     before = _before(manifest)
     described = [_describe(recording, before.get(recording.path), names_below) for recording in usable]
-    for _, problems, _ in described:
+    for _, problems in described:
         left_out += [Skipped(path, "faulty side-car", reason) for path, reason in problems]
-    told = [bool(entry.info) or (bool(entry.captions) and not made_up) for entry, _, made_up in described]
+    told = [bool(entry.info) or (bool(entry.captions) and MADE_FROM not in entry.tags) for entry, _ in described]
     drop = find_duplicates(usable, told, manifest.parent)
     left_out += [Skipped(usable[item].path, "duplicate", reason) for item, reason in sorted(drop.items())]
     kept = [item for item in range(len(usable)) if item not in drop]
@@ -212,8 +213,7 @@ def write_report(
             f"none of {len(recordings)} recordings can be used: {manifest.with_name(SKIPPED)} says why, file by file"
         )
     write_manifest(manifest, entries)
-    made_up = sum(described[item][2] for item in kept)
-    return Report(manifest, entries, left_out, made_up, list(_notes(entries, before, kept, usable)))
+    return Report(manifest, entries, left_out, list(_notes(entries, before, kept, usable)))
 
 
 def _problem(facts: Facts, min_seconds: float) -> tuple[str, str] | None:
@@ -262,8 +262,8 @@ def find_duplicates(recordings: Sequence[Recording], described: Sequence[bool], 
 
 def _describe(
     recording: Recording, before: Entry | None, names_below: Path | None
-) -> tuple[Entry, tuple[tuple[str, str], ...], bool]:
-    """The entry of a recording, faults of its side-cars, and whether its caption was made up."""
+) -> tuple[Entry, tuple[tuple[str, str], ...]]:
+    """The entry of a recording, and faults of its side-cars."""
     facts, problems = recording.facts, ()
     captions, info = recording.captions, recording.info
     if captions is None or info is None:
@@ -271,15 +271,14 @@ def _describe(
         captions, info, problems = beside.captions, beside.info or {}, beside.problems
     tags, _ = usable_info({name: text for name, text in facts.tags.items() if not text.strip("()").isdigit()})
     info = {**(before.info if before is not None and not info else {}), **tags, **info}
-    if not captions and before is not None:
-        captions = before.captions
-    made_up = False
-    if not captions:
-        sentence = caption_from_info(info)
-        if sentence is None and names_below is not None:
-            sentence = caption_from_name(recording.path, names_below)
-        captions, made_up = ((sentence,), True) if sentence else ((), False)
     values: dict[str, Any] = {} if before is None else dict(before.tags)
+    was_made_up = values.pop(MADE_FROM, None) is not None
+    if not captions and before is not None and not was_made_up:
+        captions = before.captions
+    if not captions and (sentence := caption_from_info(info)):
+        captions, values[MADE_FROM] = (sentence,), "metadata"
+    elif not captions and names_below is not None and (sentence := caption_from_name(recording.path, names_below)):
+        captions, values[MADE_FROM] = (sentence,), "names"
     if before is not None and before.has_split:
         values["split"] = before.split
     if before is not None and before.weight is not None:
@@ -297,7 +296,7 @@ def _describe(
         info=info,
         **values,
     )
-    return entry, problems, made_up
+    return entry, problems
 
 
 def _ids(recordings: Sequence[Recording], folder: Path) -> list[str]:
