@@ -1,0 +1,105 @@
+"""What a model sounds like while it is trained: a few pieces at every snapshot.
+
+In: the playable model of a snapshot. Out: `samples/step_XXXXXXXX/`. For a language model: music for fixed sentences with
+fixed seeds, and beside it what the codec makes of the recordings that they describe, the best that the model could
+reach. For a codec: recordings beside their reconstructions. Heard is what was saved, the averaged weights, in a copy of
+its own: nothing of the training is touched, and the random numbers of its process are put back.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from cadenza.audio import Audio
+from cadenza.codec.base import Codec
+from cadenza.codec.encodec import EnCodec
+from cadenza.files import atomic_directory
+
+ADAPTER_FILE = "adapter.safetensors"
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """What writes the samples of one family of models."""
+
+    def __call__(self, model: Path, folder: Path) -> None:
+        """Write samples of the model in `model` into `folder`, which is new."""
+
+
+class LMSampler:
+    """Music for sentences, and the codec's rendering of recordings that they describe, where there are any."""
+
+    def __init__(
+        self,
+        prompts: Sequence[str],
+        seconds: float,
+        device: torch.device,
+        references: Int[Tensor, "N K T"] | None = None,
+        base: Path | None = None,
+    ) -> None:
+        """`base`: the model that a trained adapter belongs to."""
+        self.prompts, self.seconds, self.device = list(prompts), seconds, device
+        self.references, self.base = references, base
+
+    def __call__(self, model: Path, folder: Path) -> None:
+        from cadenza.pipelines.musicgen import MusicGen
+
+        precision = "fp32" if self.device.type == "cpu" and self.base is None else None
+        music = MusicGen.from_pretrained(self.base or model, self.device, precision)
+        seeds = list(range(len(self.prompts)))
+        adapters = {"adapters": [(str(model / ADAPTER_FILE), 1.0)]} if self.base is not None else {}
+        made = music.generate(self.prompts, duration=self.seconds, seed=seeds, **adapters)
+        for number, audio in enumerate(made):
+            audio.write(folder / f"{number:02d}_model.wav")
+        if self.references is not None:
+            for number, codes in enumerate(self.references):
+                audio = _decode(music.codec, codes)
+                audio.write(folder / f"{number:02d}_codec.wav")
+        lines = (f"{number:02d} {prompt}\n" for number, prompt in enumerate(self.prompts))
+        (folder / "prompts.txt").write_text("".join(lines), encoding="utf-8")
+
+
+class CodecSampler:
+    """Recordings, and what the codec makes of them."""
+
+    def __init__(self, audio: Float[Tensor, "B C N"], device: torch.device) -> None:
+        self.audio, self.device = audio, device
+
+    @torch.no_grad()
+    def __call__(self, model: Path, folder: Path) -> None:
+        codec = EnCodec.from_pretrained(model / "codec", self.device, torch.float32).eval()
+        heard = codec.decode(*codec.encode(self.audio.to(self.device)))[..., : self.audio.shape[2]].cpu()
+        for number, pair in enumerate(zip(self.audio, heard, strict=True)):
+            for name, samples in zip(("recording", "codec"), pair, strict=True):
+                Audio(samples.numpy(), codec.sample_rate).write(folder / f"{number:02d}_{name}.wav")
+
+
+def write_samples(sampler: Sampler, model: Path, folder: Path) -> Path:
+    """Samples of a snapshot's model in `folder / NAME OF THE SNAPSHOT`, whole or not at all."""
+    target = folder / model.parent.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with _undisturbed(), atomic_directory(target) as temporary:
+        sampler(model, temporary)
+    return target
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """The number of threads and PyTorch's random numbers afterwards are those of before."""
+    threads = torch.get_num_threads()
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+@torch.no_grad()
+def _decode(codec: Codec, codes: Int[Tensor, "K T"]) -> Audio:
+    device = next(codec.parameters()).device
+    return Audio(codec.decode(codes[None].to(device))[0].cpu().numpy(), codec.sample_rate)
