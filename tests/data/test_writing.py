@@ -17,6 +17,7 @@ from cadenza.data.manifest import Entry, read_manifest
 from cadenza.data.tokens import TokenCache, encoder_hash
 from cadenza.data.writing import write_tokens
 from cadenza.errors import CadenzaError, UserError
+from data.folders import files
 from train.tiny import RATE, write_audio, write_codec
 
 PAIRS = TokenConfig(shard_items=2)
@@ -30,11 +31,6 @@ def codec(tmp_path: Path) -> EnCodec:
 @pytest.fixture
 def entries(tmp_path: Path) -> list[Entry]:
     return read_manifest(write_audio(tmp_path / "audio"))
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """Everything in a folder, hidden files too."""
-    return {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def test_codes_are_those_of_the_codec(codec: EnCodec, entries: list[Entry], tmp_path: Path) -> None:
