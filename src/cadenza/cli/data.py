@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cadenza.cli import data_sources
 from cadenza.cli.progress import counter
 from cadenza.cli.tokens import tokens
 from cadenza.cli.values import number, show_notices, whole_number
@@ -94,3 +95,8 @@ def check(
 
 
 app.command()(tokens)
+
+
+app.command()(data_sources.musiccaps)
+app.command()(data_sources.songdescriber)
+app.command()(data_sources.hub)

@@ -9,7 +9,6 @@ Two recordings are duplicates if, at one offset, they overlap in most of the sho
 differ. Pieces that only share instruments, tempo and key differ in nearly half.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,11 +53,6 @@ def fingerprint(mono: Float32[np.ndarray, "N"], sample_rate: int) -> UInt32[np.n
     return np.ascontiguousarray(np.packbits(bits, axis=1, bitorder="little")).view(np.uint32)[:, 0].copy()
 
 
-def sound_hash(samples: Float32[np.ndarray, "C N"]) -> str:
-    """Of the decoded samples, so that WAV and FLAC of the same sound agree."""
-    return hashlib.sha256(np.ascontiguousarray(samples.T).tobytes()).hexdigest()
-
-
 @dataclass(frozen=True)
 class Match:
     """Recording `item` is in recording `of`, `offset_seconds` from its beginning; `error` of the bits differ."""
@@ -86,7 +80,7 @@ def best_match(
     return best
 
 
-def find_near(prints: Sequence[UInt32[np.ndarray, "F"]], max_error: float = MAX_ERROR) -> list[Match]:
+def find_near(prints: Sequence[UInt32[np.ndarray, "_"]], max_error: float = MAX_ERROR) -> list[Match]:
     """Every recording that is a copy of one before it in the list: put first what is to be kept.
 
     A recording matches only what is itself kept, so that a chain of similar ones does not swallow all.
@@ -112,7 +106,7 @@ def find_near(prints: Sequence[UInt32[np.ndarray, "F"]], max_error: float = MAX_
 class _Index:
     """Where every value occurs, sorted by value."""
 
-    def __init__(self, prints: Sequence[UInt32[np.ndarray, "F"]]) -> None:
+    def __init__(self, prints: Sequence[UInt32[np.ndarray, "_"]]) -> None:
         self.prints = prints
         lengths = [len(bits) for bits in prints]
         values = np.concatenate([*prints, np.zeros(0, np.uint32)])
