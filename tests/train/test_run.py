@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from cadenza.cli import run
 from cadenza.errors import UserError
-from cadenza.train.__main__ import main
 from cadenza.train.config import TrainConfig
 from cadenza.train.run import build, override, read_recipe, recipe_name
 from train.tiny import codec_run, lm_run, write_audio
@@ -88,12 +88,16 @@ def test_the_command_trains_resumes_and_reports_mistakes(tmp_path: Path, capsys:
     ]
     recipe.write_text("\n".join(lines))
     out = str(tmp_path / "run")
-    assert main([str(recipe), "--out", out, "--set", "steps=3"]) == 0
-    assert main([str(recipe), "--out", out, "--set", "steps=4"]) == 2
+    assert run(["train", str(recipe), "--out", out, "--set", "steps=3"]) == 0
+    assert run(["train", str(recipe), "--out", out, "--set", "steps=4"]) == 2
     assert "resume it" in capsys.readouterr().err
-    assert main([str(recipe), "--out", out, "--set", "steps=4", "--resume"]) == 0
+    assert run(["train", str(recipe), "--out", out, "--set", "steps=4", "--resume"]) == 0
     rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if row["kind"] == "train"] == [2, 3, 4]
+    changed = ["train", str(recipe), "--out", out, "--resume", "--set", "seed=3", "--set", "objective.weights.mel=1.0"]
+    assert run(changed) == 2
+    assert "seed was 0 when this run began and is 3 (and 1 more): put it back" in capsys.readouterr().err
+    assert run([*changed, "--set", "steps=5", "--allow-changes"]) == 0
 
 
 def test_codes_of_another_codec_are_refused(tmp_path: Path):

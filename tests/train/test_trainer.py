@@ -113,7 +113,8 @@ class Numbers:
         self.x = torch.randn(1000, 3, generator=torch.Generator().manual_seed(0))
 
     def batch(self, index):
-        return {"x": self.x[index * self.size : (index + 1) * self.size]}
+        rows = range(index * self.size, (index + 1) * self.size)
+        return {"x": self.x[rows.start : rows.stop], "ids": [str(row) for row in rows]}
 
     def __len__(self):
         return 1
@@ -142,8 +143,17 @@ def test_a_signal_stops_after_the_update_with_a_snapshot(tmp_path: Path):
 
 def test_nan_stops_the_run_and_names_the_batches(tmp_path: Path):
     trainer = Trainer(line_run(tmp_path, accumulation=2), Line(nan_at=3), Numbers(2), tmp_path / "run")
-    with pytest.raises(CadenzaError, match=r"step 3 is nan \(batches 6 to 7\)"):
-        trainer.run()
+    before = trainer.objective.line.weight.detach().clone()
+    for _ in range(3):
+        trainer.train_step()
+        trainer.save()
+    before = trainer.objective.line.weight.detach().clone()
+    with pytest.raises(
+        CadenzaError,
+        match=r"loss of step 3 is nan in batch 6 \(one of 12, 13\); .* batch 7 \(one of 14, 15\); no weight",
+    ):
+        trainer.train_step()
+    assert torch.equal(trainer.objective.line.weight, before)
     assert last_snapshot(tmp_path / "run" / "snapshots").name == "step_00000003"
 
 
@@ -155,8 +165,10 @@ def test_the_newest_and_the_best_snapshots_are_kept(tmp_path: Path):
         trainer.metric = metric
         trainer.save()
     folder = tmp_path / "run" / "snapshots"
-    assert [path.name[-1] for path in sorted(folder.iterdir())] == ["2", "4", "5"]
+    assert [path.name[-1] for path in sorted(folder.glob("step_*"))] == ["2", "4", "5"]
     assert best_snapshot(folder).name[-1] == "2"
+    assert (folder / "best").resolve().name[-1] == "2"
+    assert (folder / "last").resolve().name[-1] == "5"
 
 
 def test_a_run_is_not_overwritten_by_accident(tmp_path: Path):
@@ -181,5 +193,5 @@ def test_a_snapshot_that_fails_leaves_the_previous_one_whole(tmp_path: Path, mon
     trainer.train_step()
     with pytest.raises(CadenzaError, match="No space left"):
         trainer.save()
-    assert [path.name for path in trainer.snapshots.iterdir()] == ["step_00000001"]
+    assert sorted(path.name for path in trainer.snapshots.iterdir()) == ["last", "step_00000001"]
     assert Trainer(line_run(tmp_path), Line(), Numbers(2), tmp_path / "run").resume()

@@ -29,18 +29,19 @@ CODEC = EnCodecConfig(sample_rate=RATE, codebook_size=16, num_codebooks=2, laten
 WORDS = ("slow", "fast", "sad", "bright")
 
 
-def write_audio(folder: Path, count: int = 4, seconds: float = 0.5) -> Path:
-    """A data set of tones; the last one is for validation."""
+def write_audio(folder: Path, count: int = 4, seconds: float = 0.5, shorter: float = 0.0) -> Path:
+    """A data set of tones, each `shorter` than the one before; the last one is for validation."""
     entries = []
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(count):
-        time = np.arange(int(seconds * RATE)) / RATE
+        length = seconds - i * shorter
+        time = np.arange(int(length * RATE)) / RATE
         path = folder / f"tone{i}.wav"
         soundfile.write(path, 0.5 * np.sin(2 * np.pi * 220 * (i + 1) * time), RATE, subtype="FLOAT")
         split = "valid" if i == count - 1 else "train"
         captions = (f"{WORDS[i % 4]} tone", f"a {WORDS[i % 4]} sound")
         entries.append(
-            Entry(path=str(path), duration=seconds, sample_rate=RATE, split=split, id=path.stem, captions=captions)
+            Entry(path=str(path), duration=length, sample_rate=RATE, split=split, id=path.stem, captions=captions)
         )
     write_manifest(folder / "manifest.jsonl", entries)
     return folder
@@ -68,12 +69,12 @@ def write_codec(folder: Path) -> Path:
     return folder
 
 
-def lm_run(folder: Path, **changes) -> TrainConfig:
+def lm_run(folder: Path, shorter: float = 0.0, **changes) -> TrainConfig:
     """A language-model run on the codes of `write_audio`, with a text encoder of its own."""
     codec, tokens = folder / "codec", folder / "tokens"
     if not tokens.exists():
         write_codec(codec)
-        audio = write_audio(folder / "audio")
+        audio = write_audio(folder / "audio", shorter=shorter)
         write_tokens(EnCodec.from_pretrained(codec), read_manifest(audio), tokens, TokenConfig(shard_items=3))
     text = T5Config(vocab_size=120, dim=8, head_dim=4, num_heads=2, num_layers=1, feed_forward_dim=16)
     objective = {

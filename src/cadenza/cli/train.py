@@ -16,16 +16,26 @@ def train(
         Path | None, typer.Option(metavar="DIR", help="Folder of the run. [default: runs/ and the recipe's name]")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last snapshot.")] = False,
+    allow_changes: Annotated[
+        bool, typer.Option("--allow-changes", help="Go on with a recipe that has changed what decides the outcome.")
+    ] = False,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Replace a field, as in steps=1000.")
     ] = None,
 ) -> None:
-    """Train what a recipe describes; Ctrl-C stops after a snapshot."""
+    """Train what a recipe describes; Ctrl-C stops after a snapshot. With torchrun -m: by several processes."""
     show_notices()
+    from cadenza.train.distributed import SaidElsewhere, is_main, processes, together
     from cadenza.train.run import build, read_recipe, recipe_name
 
     folder = out or Path("runs") / recipe_name(recipe)
-    trainer = build(read_recipe(recipe, overrides or ()), folder)
-    if resume and not trainer.resume():
-        print(f"no snapshot in {folder}: starting at step 0")
-    trainer.run()
+    config = read_recipe(recipe, overrides or ())
+    try:
+        with processes(config.device):
+            with together():
+                trainer = build(config, folder)
+            if resume and not trainer.resume(allow_changes) and is_main():
+                print(f"no snapshot in {folder}: starting at step 0")
+            trainer.run()
+    except SaidElsewhere as error:
+        raise typer.Exit(1) from error

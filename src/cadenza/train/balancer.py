@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from cadenza.nn.ranks import mean_over_ranks
+from cadenza.nn.ranks import mean_over_ranks, num_ranks
 
 EPSILON = 1e-12
 
@@ -30,17 +30,19 @@ class Balancer:
     def gradient(self, losses: Mapping[str, Tensor], output: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The gradient with respect to `output`, `[B, ...]`, and the norm of each loss's own gradient.
 
-        `output` requires a gradient and the losses are functions of it. Losses of weight 0 are skipped.
+        `output` requires a gradient and the losses are functions of it: means over the items of this process, of which
+        the mean over all processes is differentiated. Losses of weight 0 are skipped.
         """
         active = {name: loss for name, loss in losses.items() if self.weights[name] > 0}
         if not self.balance:
             total = torch.stack([self.weights[name] * loss for name, loss in active.items()]).sum()
-            return torch.autograd.grad(total, output)[0], {}
+            return torch.autograd.grad(total, output)[0] / num_ranks(), {}
         share = sum(self.weights[name] for name in active)
         mixed, norms = torch.zeros_like(output), {}
         for i, (name, loss) in enumerate(active.items()):
             # Losses may share a graph (adversarial and feature losses do): it is kept until the last one.
             (gradient,) = torch.autograd.grad(loss, output, retain_graph=i + 1 < len(active))
+            gradient = gradient / num_ranks()
             norm = mean_over_ranks(gradient.flatten(1).norm(dim=1).mean())
             norms[name] = norm
             mixed += gradient * (self.weights[name] / share / (self._averaged(name, float(norm)) + EPSILON))

@@ -1,10 +1,12 @@
 """The configuration of a run: what a recipe returns and a snapshot records."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from cadenza.checkpoint import Config
+from cadenza.errors import UserError
 from cadenza.train.objectives.codec import CodecObjectiveConfig
 from cadenza.train.objectives.lm_config import LMObjectiveConfig
 from cadenza.train.schedule import ConstantSchedule, Schedule
@@ -18,13 +20,16 @@ class TrainConfig(Config):
     data: str = Field(description="folder with a manifest, or a token cache")
     objective: ObjectiveConfig = Field(description="what is trained")
     steps: int = Field(gt=0, description="updates in all")
-    batch_size: int = Field(gt=0, description="items per micro-batch")
+    batch_size: int = Field(gt=0, description="items per micro-batch, those of all processes together")
     accumulation: int = Field(1, gt=0, description="micro-batches per update; their gradients are averaged")
     schedule: Schedule = Field(default_factory=ConstantSchedule, description="of all learning rates")
     seed: int = Field(0, ge=0, description="of initial weights, data order and every draw")
     ema_decay: float = Field(0.99, ge=0, lt=1, description="of the averaged weights, per averaging")
     ema_every: int = Field(1, gt=0, description="updates between averagings")
-    device: str = Field("cpu", description="cpu, cuda, cuda:1, mps")
+    device: str = Field("cpu", description="cpu, cuda (of several processes: one GPU each), cuda:1, mps")
+    parallel: Literal["ddp", "fsdp"] = Field(
+        "ddp", description="what several processes (torchrun) share: batches, or the weights as well"
+    )
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="autocast type; weights stay fp32")
     threads: int | None = Field(None, gt=0, description="CPU threads; None: PyTorch's default or OMP_NUM_THREADS")
     log_every: int = Field(50, gt=0, description="updates between log lines")
@@ -34,3 +39,29 @@ class TrainConfig(Config):
     keep_snapshots: int = Field(2, gt=0, description="newest snapshots kept, beside the best one")
     max_minutes: float | None = Field(None, gt=0, description="stop (resumable) after this time")
     tensorboard: bool = Field(True, description="write TensorBoard events if it is installed")
+
+
+DECIDES = ("seed", "batch_size", "accumulation", "data", "objective", "schedule", "ema_decay", "ema_every", "precision")
+"""Fields on which the outcome depends. The others (steps, device, threads, how often to log) may change on resuming."""
+
+
+def check_same_run(config: TrainConfig, stored: Mapping[str, Any]) -> None:
+    """Raise UserError if the recipe of a run has changed in what decides its outcome since `stored` was written."""
+    present = config.model_dump(mode="json")
+    changes = [change for name in DECIDES if name in stored for change in _changes(name, stored[name], present[name])]
+    if changes:
+        name, before, now = changes[0]
+        more = f" (and {len(changes) - 1} more)" if len(changes) > 1 else ""
+        raise UserError(
+            f"{name} was {before!r} when this run began and is {now!r}{more}: put it back, begin a new run, or go on "
+            "with the change (--allow-changes)"
+        )
+
+
+def _changes(name: str, before: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Fields that both have, and that differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in (key for key in now if key in before):
+            yield from _changes(f"{name}.{key}", before[key], now[key])
+    elif before != now:
+        yield name, before, now

@@ -20,6 +20,7 @@ __all__ = [
     "SaidElsewhere",
     "agree",
     "device_here",
+    "everyone",
     "gather_rows",
     "is_main",
     "mean_over_ranks",

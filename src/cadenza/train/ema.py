@@ -6,12 +6,14 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from cadenza.train.sharding import like, local
+
 
 class EMA:
     """`average <- average + (value - average) / count`, `count <- decay * count + 1`: the first update is a copy.
 
     Frozen parameters are left out: their average is themselves. Codebook buffers are averaged with the weights that
-    they were learnt beside.
+    they were learnt beside. A process that holds shards of the weights averages its shards.
     """
 
     def __init__(self, modules: Mapping[str, nn.Module], decay: float) -> None:
@@ -23,8 +25,8 @@ class EMA:
     @torch.no_grad()
     def update(self) -> None:
         self.count = self.count * self.decay + 1.0
-        values = [tensor.detach() for tensor in self._live.values()]
-        torch._foreach_lerp_(list(self.average.values()), values, 1.0 / self.count)
+        averages = [local(tensor) for tensor in self.average.values()]
+        torch._foreach_lerp_(averages, [local(tensor) for tensor in self._live.values()], 1.0 / self.count)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -36,10 +38,11 @@ class EMA:
             self._swap()
 
     def load(self, average: Mapping[str, Tensor], count: float) -> None:
+        """Go on from whole tensors and the count that belongs to them."""
         assert average.keys() == self.average.keys(), "averages of another model"
         self.count = count
         for key, tensor in self.average.items():
-            tensor.copy_(average[key])
+            local(tensor).copy_(local(like(average[key], tensor)))
 
     @torch.no_grad()
     def _swap(self) -> None:
@@ -47,9 +50,10 @@ class EMA:
             return
         # In place, so that what modules derived from their weights and cached is seen to be out of date.
         for key, tensor in self._live.items():
-            kept = tensor.detach().clone()
-            tensor.copy_(self.average[key])
-            self.average[key].copy_(kept)
+            live, average = local(tensor), local(self.average[key])
+            kept = live.detach().clone()
+            live.copy_(average)
+            average.copy_(kept)
 
 
 def _tracked(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

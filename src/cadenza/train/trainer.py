@@ -4,16 +4,12 @@ In: a configuration, an objective, a batch source. Out: a run folder with a log 
 
 Update `s` is a function of the state after update `s - 1` and of (seed, s): batches are drawn by number and every
 random draw comes from a generator seeded by its place. So a resumed run repeats the uninterrupted one, bit for bit on
-a CPU.
+a CPU. Several processes draw the same batches, hold some rows of each and average their gradients (`distributed`).
 """
 
-import math
-import signal
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from types import FrameType
 
 import torch
 from torch import Tensor
@@ -21,14 +17,38 @@ from torch import Tensor
 from cadenza.checkpoint import write_json
 from cadenza.data.batches import Batch, BatchSource, FiniteBatchSource, random_for
 from cadenza.errors import CadenzaError, UserError
-from cadenza.train.config import TrainConfig
+from cadenza.train.config import TrainConfig, check_same_run
+from cadenza.train.distributed import (
+    agree,
+    device_here,
+    everyone,
+    is_main,
+    mean_over_ranks,
+    num_ranks,
+    rank,
+    rows_here,
+    together,
+)
 from cadenza.train.ema import EMA
+from cadenza.train.gradients import GradientMean, clip, gradient_norm
 from cadenza.train.log import RunLog
 from cadenza.train.objective import Objective, Phase, Turn
-from cadenza.train.snapshot import Progress, last_snapshot, load_snapshot, prune_snapshots, save_snapshot
+from cadenza.train.snapshot import (
+    Progress,
+    last_snapshot,
+    load_snapshot,
+    prune_snapshots,
+    remove_leftovers,
+    save_snapshot,
+    stored_config,
+)
+from cadenza.train.stopping import stop_wishes
+from cadenza.train.window import Window
 
 Metrics = dict[str, float]
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+NAMED_ITEMS = 16
+"""Items of a batch that went wrong which an error names."""
 
 
 class Trainer:
@@ -43,95 +63,107 @@ class Trainer:
         valid: FiniteBatchSource | None = None,
     ) -> None:
         self.config, self.objective, self.data, self.folder, self.valid = config, objective, data, folder, valid
-        self.device = torch.device(config.device)
+        self.device = device_here(config.device)
         if config.precision == "fp16" and self.device.type == "cpu":
             raise UserError("precision fp16 needs a GPU: use bf16 or fp32 on a CPU")
         if config.threads is not None:
             torch.set_num_threads(config.threads)
+        self.rows = rows_here(config.batch_size)
         self.step = self.cursor = 0
         self.metric: float | None = None
-        self._window = _Window(config)
+        self.stopped = False
+        self._wants_stop: Callable[[], bool] = lambda: False
+        self._log: RunLog | None = None
+        self._window = Window(config)
         self.ema = EMA({name: objective.modules[name] for name in objective.averaged}, config.ema_decay)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self._base_rates = {
             phase.name: [group["lr"] for group in phase.optimizer.param_groups] for phase in objective.all_phases()
         }
+        # Shards are averaged by what shards them.
+        averages = len(self.rows) < config.batch_size and config.parallel == "ddp"
+        self._means = {p.name: GradientMean(p.parameters()) for p in objective.all_phases()} if averages else {}
 
     @property
     def snapshots(self) -> Path:
         """The folder of this run's snapshots."""
         return self.folder / "snapshots"
 
-    def resume(self) -> bool:
-        """Continue from the last snapshot of the run's folder; False if there is none."""
-        path = last_snapshot(self.snapshots)
-        if path is None:
-            return False
-        progress = load_snapshot(path, self.objective, self.ema, self.scaler)
+    def resume(self, allow_changes: bool = False) -> bool:
+        """Continue from the last snapshot of the run's folder; False if there is none.
+
+        Raises UserError if a setting that decides the outcome has changed, unless changes are allowed.
+        """
+        with together():
+            path = everyone(last_snapshot(self.snapshots))[0]
+            if path is None:
+                return False
+            if not allow_changes:
+                check_same_run(self.config, stored_config(path))
+            progress = load_snapshot(path, self.objective, self.ema, self.scaler)
         self.step, self.cursor, self.metric = progress.step, progress.cursor, progress.metric
         self._window.load(progress.window)
         return True
 
     def run(self) -> None:
         """Train to the end. SIGINT, SIGTERM and `max_minutes` end it early, with a snapshot to resume from."""
-        config = self.config
-        if self.step == 0 and last_snapshot(self.snapshots) is not None:
-            raise UserError(f"{self.folder} holds a run already: resume it or choose another folder")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / "config.json", config.model_dump(mode="json"))
-        log = RunLog(self.folder, config.steps, self.step, config.tensorboard)
-        window = self._window
+        config, window = self.config, self._window
+        with together():
+            if is_main():
+                self._open_folder()
         window.restart_clock()
-        deadline = math.inf if config.max_minutes is None else time.monotonic() + 60 * config.max_minutes
-        saved = self.step
+        saved, self.stopped = self.step, False
         try:
-            with _stop_signals(log.say) as stopped:
-                while self.step < config.steps and not stopped() and time.monotonic() < deadline:
+            with stop_wishes(self._say, config.max_minutes) as self._wants_stop:
+                while self.step < config.steps and not self.stopped:
                     window.add(self.train_step())
-                    log.advance(self.step)
+                    if self._log is not None:
+                        self._log.advance(self.step)
                     if self.step % config.log_every == 0 or self.step == config.steps:
-                        log.metrics("train", self.step, window.close() | self._rates())
+                        self._report("train", window.close() | self._rates())
                     if config.validate_every and (self.step % config.validate_every == 0 or self.step == config.steps):
-                        values = self.evaluate()
-                        if values:
-                            log.metrics("valid", self.step, values)
+                        self._report("valid", self.evaluate())
                         window.restart_clock()
                     if self.step % config.snapshot_every == 0 or self.step == config.steps:
                         self.save()
                         saved = self.step
                         window.restart_clock()
                 if saved != self.step:
-                    log.say(f"saved {self.save()} to resume from")
+                    self._say(f"saved {self.save()} to resume from")
         finally:
-            log.close()
+            if self._log is not None:
+                self._log.close()
 
     def train_step(self) -> dict[str, Tensor]:
         """One update: every phase over every micro-batch. Returns what the objective logs, averaged over these."""
         config = self.config
-        batches = [self._on_device(self.data.batch(self.cursor + i)) for i in range(config.accumulation)]
+        batches = [self._batch(self.cursor + micro) for micro in range(config.accumulation)]
         metrics: dict[str, Tensor] = {}
         factor = config.schedule.factor(self.step, config.steps)
         for number, phase in enumerate(self.objective.phases(self.step)):
-            for group, rate in zip(phase.optimizer.param_groups, self._base_rates[phase.name], strict=True):
-                group["lr"] = rate * factor
+            for group, base in zip(phase.optimizer.param_groups, self._base_rates[phase.name], strict=True):
+                group["lr"] = base * factor
             phase.optimizer.zero_grad(set_to_none=True)
+            losses = []
             for micro, batch in enumerate(batches):
                 seed = int(random_for(config.seed, self.step, number, micro).integers(2**62))
-                torch.manual_seed(seed)  # dropout layers draw from the global generator
-                rows, generator = range(config.batch_size), torch.Generator().manual_seed(seed)
-                turn = Turn(phase.name, self.step, micro, len(batches), rows, config.seed, generator)
+                torch.manual_seed(seed + rank())  # dropout layers draw from the global generator
+                generator = torch.Generator().manual_seed(seed)
+                turn = Turn(phase.name, self.step, micro, len(batches), self.rows, config.seed, generator)
                 with self._autocast():
                     loss = self.objective.loss(batch, turn)
-                self.scaler.scale(loss.value / len(batches)).backward()
+                with self._averaging(phase, last=micro + 1 == len(batches)):
+                    self.scaler.scale(loss.value / len(batches)).backward()
+                losses.append(loss.value.detach())
                 for name, value in loss.metrics.items():
                     metrics[name] = metrics.get(name, 0.0) + value.detach() / len(batches)
-            metrics[f"gradient_norm/{phase.name}"] = self._apply(phase)
+            metrics[f"gradient_norm/{phase.name}"] = self._apply(phase, losses, batches)
         self.scaler.update()
         self.step += 1
         self.cursor += config.accumulation
         if self.step % config.ema_every == 0:
             self.ema.update()
-        return metrics
+        return _mean_metrics(metrics)
 
     def evaluate(self) -> Metrics:
         """Validation metrics of the averaged weights; empty without validation data."""
@@ -151,27 +183,54 @@ class Trainer:
             path = save_snapshot(
                 self.snapshots, self.objective, self.ema, self.scaler, progress, self.config.model_dump(mode="json")
             )
-        prune_snapshots(self.snapshots, self.config.keep_snapshots)
+        if is_main():
+            prune_snapshots(self.snapshots, self.config.keep_snapshots)
         return path
 
     # ---- parts of a step -----------------------------------------------------------------------------------------
 
-    def _apply(self, phase: Phase) -> Tensor:
-        """Clip, check and step one phase's optimiser; returns the gradient norm before clipping."""
+    def _batch(self, index: int) -> Batch:
+        """This process's rows of a micro-batch, on its device."""
+        batch = self.data.batch(index)
+        if len(self.rows) < self.config.batch_size:
+            batch = {name: value[self.rows.start : self.rows.stop] for name, value in batch.items()}
+        return self._on_device(batch)
+
+    def _averaging(self, phase: Phase, last: bool) -> AbstractContextManager[None]:
+        """Around a backward pass: gradients of several processes are averaged when those of an update are complete."""
+        mean = self._means.get(phase.name)
+        return mean.averaging() if mean is not None and last else nullcontext()
+
+    def _apply(self, phase: Phase, losses: Sequence[Tensor], batches: Sequence[Batch]) -> Tensor:
+        """Check, clip and step one phase's optimiser; returns the gradient norm before clipping."""
         self.scaler.unscale_(phase.optimizer)
-        gradients = [parameter.grad for parameter in phase.parameters() if parameter.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        # Under fp16 the scaler skips overflowing updates itself.
-        if not self.scaler.is_enabled() and not bool(torch.isfinite(norm)):
-            last = self.cursor + self.config.accumulation - 1
-            raise CadenzaError(
-                f"the {phase.name} gradient of step {self.step} is {float(norm)} (batches {self.cursor} to {last}): "
-                "lower the learning rate, clip, or inspect that data; the last snapshot is whole"
-            )
+        norm = gradient_norm(phase.parameters())
+        # Under fp16 the scaler skips updates whose gradient overflows itself.
+        checked = [*losses, norm] if not self.scaler.is_enabled() else losses
+        healthy = torch.isfinite(torch.stack([value.float() for value in checked])).all()
+        sick, self.stopped = agree(not bool(healthy), self._wants_stop())
+        if sick:
+            with together():
+                raise CadenzaError(self._diagnosis(phase, losses, batches, norm))
         if phase.max_grad_norm:
-            torch.nn.utils.clip_grads_with_norm_(phase.parameters(), phase.max_grad_norm, norm)
+            clip(phase.parameters(), phase.max_grad_norm, norm)
         self.scaler.step(phase.optimizer)
         return norm
+
+    def _diagnosis(self, phase: Phase, losses: Sequence[Tensor], batches: Sequence[Batch], norm: Tensor) -> str:
+        """What is wrong with this step, by batch and item, as far as all processes know."""
+        found = [
+            f"the {phase.name} loss of step {self.step} is {float(loss)} in batch {self.cursor + micro}{_items(batch)}"
+            for micro, (loss, batch) in enumerate(zip(losses, batches, strict=True))
+            if not torch.isfinite(loss)
+        ]
+        last = self.cursor + self.config.accumulation - 1
+        default = (
+            f"the {phase.name} gradient of step {self.step} is {float(norm)} (batches {self.cursor} to {last}): "
+            "lower the learning rate, clip, or inspect that data"
+        )
+        told = [line for lines in everyone(found) for line in lines]
+        return "; ".join(told or [default]) + "; no weight was changed, the last snapshot is whole"
 
     def _autocast(self) -> torch.autocast:
         kind = AUTOCAST.get(self.config.precision)
@@ -187,6 +246,25 @@ class Trainer:
         factor = self.config.schedule.factor(self.step, self.config.steps)
         return {f"learning_rate/{name}": rates[0] * factor for name, rates in self._base_rates.items()}
 
+    # ---- what is said and written --------------------------------------------------------------------------------
+
+    def _open_folder(self) -> None:
+        if self.step == 0 and last_snapshot(self.snapshots) is not None:
+            raise UserError(f"{self.folder} holds a run already: resume it or choose another folder")
+        for folder in (self.folder, self.snapshots):
+            remove_leftovers(folder)
+        write_json(self.folder / "config.json", self.config.model_dump(mode="json"))
+        self._log = RunLog(self.folder, self.config.steps, self.step, self.config.tensorboard)
+
+    def _report(self, kind: str, values: Metrics) -> None:
+        """Log values; the one place where a run's figures leave it."""
+        if self._log is not None and values:
+            self._log.metrics(kind, self.step, values)
+
+    def _say(self, line: str) -> None:
+        if self._log is not None:
+            self._log.say(line)
+
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
         modules = self.objective.modules.values()
@@ -200,62 +278,18 @@ class Trainer:
                 part.training = mode
 
 
-class _Window:
-    """Means of logged values since the last log line, and the speed. Sums stay on the device until the line is due."""
-
-    def __init__(self, config: TrainConfig) -> None:
-        self._items_per_step = config.batch_size * config.accumulation
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
-        self._timed = 0
-        self.restart_clock()
-
-    def restart_clock(self) -> None:
-        """Leave the time spent elsewhere (validation, snapshots) out of the speed."""
-        self._since, self._timed = time.monotonic(), 0
-
-    def add(self, metrics: dict[str, Tensor]) -> None:
-        self._timed += 1
-        for name, value in metrics.items():
-            self._sums[name] = self._sums[name].to(value.device) + value if name in self._sums else value
-            self._counts[name] = self._counts.get(name, 0) + 1
-
-    def sums(self) -> dict[str, list[float]]:
-        """Sum and count of every value since the last line: a snapshot between two lines keeps them."""
-        return {name: [float(total), self._counts[name]] for name, total in self._sums.items()}
-
-    def load(self, sums: dict[str, list[float]]) -> None:
-        self._sums = {name: torch.tensor(total) for name, (total, _) in sums.items()}
-        self._counts = {name: int(count) for name, (_, count) in sums.items()}
-
-    def close(self) -> Metrics:
-        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
-        rate = self._timed / max(time.monotonic() - self._since, 1e-9)
-        self._sums, self._counts = {}, {}
-        self.restart_clock()
-        return means | {"steps_per_second": rate, "items_per_second": rate * self._items_per_step}
+def _mean_metrics(metrics: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Means over processes; the same tensors where there is one."""
+    if num_ranks() == 1:
+        return metrics
+    means = mean_over_ranks(torch.stack([value.float() for value in metrics.values()]))
+    return dict(zip(metrics, means.unbind(), strict=True))
 
 
-@contextmanager
-def _stop_signals(say: Callable[[str], None]) -> Iterator[Callable[[], bool]]:
-    """The first SIGINT or SIGTERM asks the loop to stop after this update; the second one acts as usual."""
-    asked: list[int] = []
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-        say("stopping after this update")
-        for known, previous in handlers.items():
-            signal.signal(known, previous)
-
-    handlers = {}
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            handlers[number] = signal.getsignal(number)
-            signal.signal(number, handle)
-    except ValueError:
-        handlers.clear()  # only the main thread may set handlers
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, previous in handlers.items():
-            signal.signal(number, previous)
+def _items(batch: Batch) -> str:
+    """The items of a batch in words, if it knows their names."""
+    names = [str(name) for name in batch.get("ids", ())]
+    if not names:
+        return ""
+    more = f" and {len(names) - NAMED_ITEMS} more" if len(names) > NAMED_ITEMS else ""
+    return f" (one of {', '.join(names[:NAMED_ITEMS])}{more})"

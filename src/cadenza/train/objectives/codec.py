@@ -208,7 +208,7 @@ class CodecObjective:
         norms: dict[str, Tensor] = {}
         if losses:
             gradient, norms = self.balancer.gradient(losses, heard)
-            # A sum over items where the rest are means: processes average their gradients.
+            # A sum over the items of all processes, which average their gradients.
             value = value + num_ranks() * (output.audio * gradient).sum()
         metrics = {name: loss.detach() for name, loss in losses.items()} | {
             "commitment": output.commitment.detach(),
