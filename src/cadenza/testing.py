@@ -18,6 +18,7 @@ from cadenza.conditioning.provider import ConditionerConfig, ConditioningConfig,
 from cadenza.conditioning.style import StyleConfig
 from cadenza.conditioning.t5 import T5Config, T5Encoder, TextTokenizer
 from cadenza.conditioning.text import TextConfig, TextEncoder
+from cadenza.lm.adapter import Adapter, AdapterConfig, AdapterRecord, LowRank, sites
 from cadenza.lm.generate import GenerationConfig
 from cadenza.lm.model import LM, LMConfig
 from cadenza.lm.patterns import DelayConfig
@@ -165,6 +166,19 @@ def tiny_musicgen(
     )
     conditioning = tiny_conditioning(seed, mask_padding, melody, style)
     return MusicGen(codec, tiny_lm(seed, codec.num_codebooks), conditioning, config)
+
+
+def tiny_adapter(lm: LM, seed: int = 0, record: AdapterRecord | None = None, **settings: object) -> Adapter:
+    """An adapter of rank 4 that makes a difference to `lm`, which stays as it is; `settings` as in `AdapterConfig`."""
+    config = AdapterConfig.model_validate({"rank": 4, "alpha": 4.0} | settings)
+    generator = torch.Generator().manual_seed(seed)
+    weights = {}
+    for name, site in sites(lm).items():
+        if site.target in config.targets:
+            rows, inputs = site.shape
+            down = torch.randn(config.rank, inputs, generator=generator) / inputs**0.5
+            weights[name] = LowRank(down, 0.5 * torch.randn(rows, config.rank, generator=generator))
+    return Adapter(config, weights, record or AdapterRecord(base="tiny", licence="CC0-1.0"))
 
 
 @torch.no_grad()

@@ -11,8 +11,11 @@ from torch import Tensor
 from cadenza.conditioning.fuser import FusedConditions
 from cadenza.engine.graphs import MOST_RECORDED, Graphs
 from cadenza.engine.slots import Run, Settings, Slots
+from cadenza.lm.adapter import mount
 from cadenza.lm.guidance import GuidedConditions, predictions
 from cadenza.lm.model import LM, LMConfig
+from cadenza.nn.beside import Gains, Mounted
+from cadenza.testing import tiny_adapter
 
 TINY = LMConfig(codebook_size=64, dim=32, num_layers=2, num_heads=2, feed_forward_dim=64)
 
@@ -199,6 +202,8 @@ class Recorder:
             grid.source_bias,
             *(tensor for layer in (*grid.cache.layers, *grid.sources) for tensor in layer),
         ]
+        if grid.beside is not None:
+            held += [share.gain for share in grid.beside.shares if isinstance(share.gain, Tensor)]
         return [tensor.data_ptr() for tensor in held]
 
 
@@ -213,6 +218,61 @@ def test_recorded_steps_are_plain_steps(lm: LM) -> None:
         runs = [MIXED[i] for i in members]
         assert all(torch.equal(one, other) for one, other in zip(finish(slots, runs), finish(plain, runs), strict=True))
     assert recorder.records > 0
+
+
+@pytest.fixture(scope="module")
+def mounted(lm: LM) -> list[Mounted]:
+    return [
+        mount(lm, tiny_adapter(lm, seed, targets=("self_attention", "cross_attention", "heads"))) for seed in (0, 1)
+    ]
+
+
+ADAPTED = [
+    run(1, steps=5),
+    run(2, steps=6, given=3),
+    run(3, steps=5, scale=1.0),
+    run(4, steps=7, prefix=4, length=9),
+    run(6, steps=5, two_step=True, length=3),
+]
+
+
+def with_adapters(mounted: Sequence[Mounted], runs: Sequence[Run]) -> list[Run]:
+    """Every third run without, the others with one or both, differently strong."""
+    first, second = mounted
+    choices: list[Gains] = [(), ((first, 1.0),), ((second, 0.3), (first, -0.7))]
+    return [one._replace(gains=choices[i % 3]) for i, one in enumerate(runs)]
+
+
+def test_every_run_has_its_own_adapters(lm: LM, mounted: list[Mounted]) -> None:
+    """Alone and in company: not a code differs, and whoever has none is as if there were none."""
+    runs = with_adapters(mounted, ADAPTED)
+    together = finish(ragged(lm, len(runs)), runs)
+    without = finish(ragged(lm, len(runs)), ADAPTED)
+    for i, one in enumerate(runs):
+        assert torch.equal(together[i], finish(ragged(lm, 1), [one])[0]), i
+        assert torch.equal(together[i], without[i]) == (not one.gains), i
+
+
+def test_the_order_of_adapters_does_not_count(lm: LM, mounted: list[Mounted]) -> None:
+    first, second = mounted
+    gains = ((first, 0.5), (second, 2.0))
+    one, other = ADAPTED[0]._replace(gains=gains), ADAPTED[0]._replace(gains=gains[::-1])
+    assert torch.equal(*(finish(ragged(lm, 1), [each])[0] for each in (one, other)))
+
+
+def test_adapters_on_a_grid(lm: LM, mounted: list[Mounted]) -> None:
+    """Twin of what CUDA runs: recorded, with others in the same places before and after."""
+    recorder = Recorder(lambda: slots)
+    graphs = Graphs(recorder, object)
+    slots = grid(lm, 3, graphs)
+    runs = with_adapters(mounted, ADAPTED)
+    for members in ([0, 1, 2], [0, 3, 3], [4, 2, 0]):
+        chosen = [runs[i] for i in members]
+        made, plain = finish(slots, chosen), finish(ragged(lm, 3), chosen)
+        assert all(torch.equal(one, other) for one, other in zip(made, plain, strict=True)), members
+    assert recorder.records > 0
+    assert slots.grid is not None
+    assert slots.grid.mounted == ()
 
 
 def test_a_kind_of_step_is_recorded_at_its_second_time() -> None:

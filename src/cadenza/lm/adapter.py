@@ -30,6 +30,7 @@ __all__ = [
     "AdapterConfig",
     "AdapterRecord",
     "Branches",
+    "LowRank",
     "adapter_of",
     "attach",
     "check_fit",

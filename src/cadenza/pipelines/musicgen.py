@@ -23,10 +23,8 @@ from cadenza.codec.base import Codec
 from cadenza.codec.encodec import EnCodec
 from cadenza.codec.stereo import StereoCodec
 from cadenza.conditioning.chroma import Melody
-from cadenza.conditioning.clap import ClapConditioner
 from cadenza.conditioning.provider import ConditionProvider
 from cadenza.conditioning.style import Style
-from cadenza.conditioning.text import TextConditioner
 from cadenza.engine.quantize import load_module, stored_kind
 from cadenza.errors import CheckpointError, UserError
 from cadenza.files import atomic_directory
@@ -34,13 +32,15 @@ from cadenza.lm.generate import GenerationConfig
 from cadenza.lm.model import LM
 from cadenza.nn.linear import kind_of
 from cadenza.nn.quantize import KINDS
+from cadenza.pipelines.adapters import Adapters, Source, Wardrobe
+from cadenza.pipelines.asking import Asked, Desk
 from cadenza.pipelines.hearing import Ears, Heard
 from cadenza.pipelines.placement import PRECISIONS, choose_device, choose_precision, companion_device
-from cadenza.pipelines.prompts import Section, Text, fit, parse_text
+from cadenza.pipelines.prompts import Section, Text
 from cadenza.pipelines.render import Progress, Renderer
-from cadenza.pipelines.requests import Request, choose_seeds, combine_settings, spread_audio
+from cadenza.pipelines.requests import Request
 from cadenza.pipelines.scheduling import MusicScheduler
-from cadenza.pipelines.take import PackedCodes, PackedFeatures, Take, describe_device
+from cadenza.pipelines.take import PackedCodes, PackedFeatures, Take, WornAdapter, describe_device
 
 
 class MusicGenConfig(Config):
@@ -87,6 +87,7 @@ class MusicGen:
             self.config.max_duration_seconds,
             self.config.style_condition is not None or self.config.generation.guidance_beta is not None,
         )
+        self._wardrobe = Wardrobe(lm, lambda: self.weights)
         self._directory: Path | None = None  # where the weights came from, to know them by
         self._weights: str | None = None
         for ours, theirs, what in (
@@ -99,6 +100,13 @@ class MusicGen:
 
     # ---- making music -------------------------------------------------------------------------------------------
 
+    @property
+    def desk(self) -> Desk:
+        """Where arguments become requests."""
+        config = self.config
+        ears = Ears(config.name, self.conditioning, config.melody_condition, config.style_condition)
+        return Desk(self._renderer, ears, self._wardrobe, config.generation)
+
     def generate(
         self,
         text: Text,
@@ -109,6 +117,7 @@ class MusicGen:
         melody: Audio | Melody | Sequence[Audio | Melody | None] | None = None,
         style: Audio | Style | Sequence[Audio | Style | None] | None = None,
         conditions: Mapping[str, object] | None = None,
+        adapters: Adapters | None = None,
         config: GenerationConfig | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
@@ -133,6 +142,8 @@ class MusicGen:
                 `config` weighs the text against it (double guidance; 5 is advised for musicgen-style).
             conditions: Further values by the condition's name, or its features `[L, E]` computed elsewhere; those of
                 the text stand in its place. One for all items, or a list.
+            adapters: Files (or `lm.adapter.Adapter`s) to play with, each alone or with what it counts, such as
+                `[("a.safetensors", 0.7), "b.safetensors"]`; the same for all items, or a list of lists.
             config: Settings; those given by name win over it, and it over the model's own.
             progress, should_stop: See `Progress`; when `should_stop()` is true the music made so far is returned.
 
@@ -141,8 +152,8 @@ class MusicGen:
         """
         given = {"duration": duration, "top_k": top_k, "top_p": top_p, "temperature": temperature}
         given |= {"guidance": guidance, "greedy": greedy}
-        settings = combine_settings(config or self.config.generation, given, prompt, config is not None)
-        requests, is_batch = self._requests(text, seed, prompt, Heard(melody, style, conditions or {}), settings)
+        heard = Heard(melody, style, conditions or {})
+        requests, settings, is_batch = self.desk.requests(Asked(text, seed, prompt, heard, adapters, config, given))
         made = self._make(requests, settings, progress, should_stop)
         return made if is_batch else made[0]
 
@@ -156,6 +167,7 @@ class MusicGen:
         melody: Audio | Melody | None = None,
         style: Audio | Style | None = None,
         conditions: Mapping[str, object] | None = None,
+        adapters: Adapters | None = None,
         config: GenerationConfig | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
@@ -168,7 +180,8 @@ class MusicGen:
         """The music of `generate`, in pieces of about a second, each as soon as it is made; joined, they are equal."""
         given = {"duration": duration, "top_k": top_k, "top_p": top_p, "temperature": temperature}
         given |= {"guidance": guidance, "greedy": greedy}
-        request, settings = self.one_request(text, seed, prompt, Heard(melody, style, conditions or {}), config, given)
+        heard = Heard(melody, style, conditions or {})
+        request, settings = self.desk.one_request(Asked(text, seed, prompt, heard, adapters, config, given))
         metadata = self.describe(request, settings)
         for _, samples in self._renderer.render([request], settings, progress, should_stop):
             yield Audio(samples.numpy(), self.codec.sample_rate, metadata)
@@ -181,11 +194,16 @@ class MusicGen:
         return MusicScheduler(self, self._renderer, max_requests)
 
     def regenerate(
-        self, take: Audio, progress: Progress | None = None, should_stop: Callable[[], bool] | None = None
+        self,
+        take: Audio,
+        progress: Progress | None = None,
+        should_stop: Callable[[], bool] | None = None,
+        adapters: Sequence[Source] = (),
     ) -> Audio:
         """The same music again, from what a file or an `Audio` of Cadenza says about itself.
 
-        Raises UserError for audio without such a record, or made with other weights than these.
+        `adapters` are the files of those that took part. Raises UserError for audio without such a record, made with
+        other weights than these, or with adapters that are not given.
         """
         record = Take.from_metadata(take.metadata)
         if record.weights != self.weights:
@@ -199,6 +217,7 @@ class MusicGen:
             record.seed,
             None if record.prompt is None else record.prompt.unpack(),
             {name: features.unpack() for name, features in record.conditions.items()},
+            self._wardrobe.again(adapters, [(one.name, one.hash, one.gain) for one in record.adapters]),
         )
         # On CUDA sums depend on the number of rows; the codec's on any device depend on the number of threads.
         with _threads(record.threads):
@@ -246,8 +265,10 @@ class MusicGen:
         self.codec.pack()
 
     def forget(self) -> None:
-        """Forget what sentences and recordings were heard as: needed only after an encoder's weights were changed."""
+        """Forget what sentences and recordings were heard as, needed only after an encoder's weights were changed, and
+        let go of adapters; what plays goes on."""
         self._renderer.remembered.clear()
+        self._wardrobe.forget()
 
     def save_pretrained(self, directory: str | Path, dtype: torch.dtype | None = None, card: str | None = None) -> None:
         """Write the model directory, floating-point tensors as `dtype` if given; `card` is its README.md.
@@ -294,52 +315,6 @@ class MusicGen:
 
     # ---- from arguments to audio ------------------------------------------------------------------------------------
 
-    def one_request(
-        self,
-        text: Text,
-        seed: int | None,
-        prompt: Audio | None,
-        heard: Heard,
-        config: GenerationConfig | None,
-        given: dict[str, Any],
-    ) -> tuple[Request, GenerationConfig]:
-        """Arguments of `stream`, checked; `given` are the settings by name."""
-        settings = combine_settings(config or self.config.generation, given, prompt, config is not None)
-        requests, is_batch = self._requests(text, seed, prompt, heard, settings)
-        if is_batch:
-            raise UserError("a stream is one piece of music: give one sentence or one timeline")
-        return requests[0], settings
-
-    def _requests(
-        self,
-        text: Text,
-        seed: int | Sequence[int] | None,
-        prompt: Audio | Sequence[Audio] | None,
-        heard: Heard,
-        settings: GenerationConfig,
-    ) -> tuple[list[Request], bool]:
-        """What is to be made, and whether it was asked for as a batch."""
-        pieces, is_batch = parse_text(text)
-        conditioner = self.conditioning.conditioner(self.config.text_condition)
-        for i, piece in enumerate(pieces):
-            last, end = piece[-1].start_seconds, settings.duration
-            if last >= end:
-                raise UserError(
-                    f"the timeline has a part at {last:g} s, but the piece ends at {end:g} s: make it longer"
-                )
-            is_read = self.config.text_condition not in heard.conditions
-            if is_read and isinstance(conditioner, TextConditioner | ClapConditioner):
-                pieces[i] = tuple(fit(section, conditioner) for section in piece)
-        count = len(pieces)
-        prompts = spread_audio(prompt, count, "audio prompts")
-        seeds = choose_seeds(seed, count)
-        config = self.config
-        ears = Ears(config.name, self.conditioning, config.melody_condition, config.style_condition)
-        # In the thread that asks, before any work: others need not wait, and what cannot be is refused at once.
-        conditions = [self._renderer.features(row) for row in ears.listen(heard, seeds, settings.duration)]
-        codes = [None if part is None else self._renderer.encode(part) for part in prompts]
-        return [Request(*row) for row in zip(pieces, seeds, codes, conditions, strict=True)], is_batch
-
     def _make(
         self,
         requests: Sequence[Request],
@@ -383,6 +358,7 @@ class MusicGen:
             batch=(0, places if self.device.type == "cuda" else 1),
             prompt=None if request.prompt_codes is None else PackedCodes.pack(request.prompt_codes),
             conditions={name: PackedFeatures.pack(row) for name, row in request.conditions.items()},
+            adapters=tuple(WornAdapter(name=one.name, hash=one.hash, gain=one.gain) for one in request.adapters),
             complete=complete,
         ).metadata()
 

@@ -29,6 +29,7 @@ from cadenza.lm.generate import CodesJob, GenerationConfig, new_slots
 from cadenza.lm.guidance import GuidedConditions
 from cadenza.lm.model import LM
 from cadenza.lm.windows import Window, plan_windows
+from cadenza.pipelines.adapters import gains_of
 from cadenza.pipelines.requests import Request
 from cadenza.pipelines.streaming import decode_stream
 
@@ -146,6 +147,7 @@ class Renderer:
             request.prompt_codes,
             emit_every=EMIT_EVERY_ON_CUDA if self.lm.device.type == "cuda" else 1,
             anchor_frames=round(settings.anchor * rate),
+            gains=gains_of(request.adapters),
         )
         return Rendition(request, job, num_samples, settings.duration - prompt_frames / rate)
 

@@ -12,6 +12,7 @@ from cadenza.audio import Audio
 from cadenza.conditioning.base import Features
 from cadenza.errors import UserError
 from cadenza.lm.generate import GenerationConfig
+from cadenza.pipelines.adapters import Worn
 from cadenza.pipelines.prompts import Piece
 
 
@@ -23,6 +24,7 @@ class Request(NamedTuple):
     prompt_codes: Int[Tensor, "K P"] | None
     conditions: Mapping[str, Features]
     """What it listens to besides the text of the piece, by condition; features of the text stand in its place."""
+    adapters: tuple[Worn, ...] = ()
 
 
 def combine_settings(

@@ -21,6 +21,8 @@ from cadenza.conditioning.style import Style
 from cadenza.engine.scheduler import Scheduler
 from cadenza.errors import CadenzaError, UserError
 from cadenza.lm.generate import GenerationConfig
+from cadenza.pipelines.adapters import Adapters
+from cadenza.pipelines.asking import Asked, Desk
 from cadenza.pipelines.hearing import Heard
 from cadenza.pipelines.prompts import Text
 from cadenza.pipelines.render import Renderer, Rendition
@@ -137,8 +139,9 @@ class Rendering:
 class Model(Protocol):
     """What the scheduler needs of a pipeline."""
 
-    def one_request(self, *arguments: Any, **keywords: Any) -> tuple[Request, GenerationConfig]:
-        """Arguments of `generate`, for one piece of music."""
+    @property
+    def desk(self) -> Desk:
+        """Where arguments become requests."""
 
     def describe(self, request: Request, settings: GenerationConfig, complete: bool, places: int) -> dict[str, Any]:
         """The metadata of its audio."""
@@ -182,6 +185,7 @@ class MusicScheduler:
         melody: Audio | Melody | None = None,
         style: Audio | Style | None = None,
         conditions: Mapping[str, object] | None = None,
+        adapters: Adapters | None = None,
         config: GenerationConfig | None = None,
         top_k: int | None = None,
         top_p: float | None = None,
@@ -193,7 +197,8 @@ class MusicScheduler:
         given = {"duration": duration, "top_k": top_k, "top_p": top_p, "temperature": temperature}
         given |= {"guidance": guidance, "greedy": greedy}
         heard = Heard(melody, style, conditions or {})
-        request, settings = self._model.one_request(text, seed, prompt, heard, config, given)
+        asked = Asked(text, seed, prompt, heard, adapters, config, given)
+        request, settings = self._model.desk.one_request(asked)
         rendition = self._renderer.prepare(request, settings)
         if self.num_requests >= MOST_WAITING + self._places:
             raise UserError(f"{MOST_WAITING} requests are waiting already: try again later")

@@ -66,6 +66,14 @@ def _unpack(data: str, expected: int, what: str) -> bytes:
     return content
 
 
+class WornAdapter(Config):
+    """An adapter that took part. Its weights do not travel."""
+
+    name: str = Field(..., description="what its file was called")
+    hash: str = Field(..., description="SHA-256 of what it does")
+    gain: float = Field(..., description="how much it counted")
+
+
 class Take(Config):
     """One piece of generated music, apart from the weights that made it."""
 
@@ -84,6 +92,7 @@ class Take(Config):
     batch: tuple[int, int] = Field((0, 1), description="its row in the batch that was computed, and how many rows")
     prompt: PackedCodes | None = Field(None, description="what an audio prompt became, for a continuation")
     conditions: dict[str, PackedFeatures] = Field({}, description="what it listened to besides the text, by name")
+    adapters: tuple[WornAdapter, ...] = Field((), description="adapters beside the model")
     complete: bool = Field(True, description="false if it was stopped before its end")
 
     @pydantic.model_validator(mode="after")
@@ -95,8 +104,9 @@ class Take(Config):
 
     def metadata(self) -> dict[str, Any]:
         record = self.model_dump(mode="json", exclude_none=True)
-        if not self.conditions:
-            del record["conditions"]
+        for name in ("conditions", "adapters"):
+            if not record[name]:
+                del record[name]
         return record
 
     @classmethod
