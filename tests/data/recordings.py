@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from cadenza.audio import Audio
 
@@ -24,3 +25,10 @@ def save(audio: Audio, path: Path) -> Path:
     """At its own level; missing folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return audio.write(path, loudness_lufs=None)
+
+
+def transcode(source: Path, target: Path) -> Path:
+    """The very samples of a 16-bit file in another lossless format."""
+    samples, rate = soundfile.read(source, dtype="int16")
+    soundfile.write(target, samples, rate, subtype="PCM_16")
+    return target
