@@ -3,7 +3,7 @@
 import typer
 
 from cadenza import __version__
-from cadenza.cli import codec, convert, corpus, data, generate, info, train
+from cadenza.cli import codec, convert, corpus, data, finetune, generate, info, train
 
 # Plain text: the boxes of rich would cost a third of a second and more than one line.
 app = typer.Typer(
@@ -34,6 +34,7 @@ app.command()(generate.generate)
 app.command()(info.info)
 app.command()(convert.convert)
 app.command()(train.train)
+app.command()(finetune.finetune)
 app.add_typer(codec.app, name="codec")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(data.app, name="data")
