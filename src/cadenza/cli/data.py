@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cadenza.cli import data_sources
+from cadenza.cli import data_filter, data_review, data_sources
 from cadenza.cli.progress import counter
 from cadenza.cli.tokens import tokens
 from cadenza.cli.values import number, show_notices, whole_number
@@ -100,3 +100,7 @@ app.command()(tokens)
 app.command()(data_sources.musiccaps)
 app.command()(data_sources.songdescriber)
 app.command()(data_sources.hub)
+
+
+app.command("filter")(data_filter.filter_recordings)
+app.command("review")(data_review.review)

@@ -1,0 +1,1 @@
+"""Pages and programs that answer over HTTP, on this machine."""
