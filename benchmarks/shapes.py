@@ -140,6 +140,15 @@ def transformers_model(name: str, dtype: torch.dtype, device: torch.device) -> A
     return model.to(device, dtype).eval()
 
 
+def transformers_decoder(lm: LMConfig) -> Any:
+    """`MusicgenForCausalLM` of the same shape: their language model alone."""
+    import transformers
+    from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderConfig
+
+    transformers.logging.set_verbosity_error()
+    return transformers.MusicgenForCausalLM(MusicgenDecoderConfig(**_decoder_settings(lm), dropout=lm.dropout))
+
+
 def _decoder_settings(lm: LMConfig) -> dict[str, Any]:
     return {
         "model_type": "musicgen_decoder",

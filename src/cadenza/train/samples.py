@@ -1,6 +1,6 @@
 """What a model sounds like while it is trained: a few pieces at every snapshot.
 
-In: the playable model of a snapshot. Out: `samples/step_XXXXXXXX/`. For a language model: music for fixed sentences with
+In: the playable model of a snapshot. Out: `samples/step_XXXXXXXX/`. For a language model: music for sentences with
 fixed seeds, and beside it what the codec makes of the recordings that they describe, the best that the model could
 reach. For a codec: recordings beside their reconstructions. Heard is what was saved, the averaged weights, in a copy of
 its own: nothing of the training is touched, and the random numbers of its process are put back.
