@@ -3,9 +3,11 @@
 import json
 import multiprocessing
 import os
+import signal
 import socket
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -25,11 +27,16 @@ def write_recipe(path: Path, config: TrainConfig) -> str:
     return str(path)
 
 
-def start(jobs: Sequence[Job], log: Path) -> list[BaseProcess]:
-    """As many processes as the largest job needs; what they say goes to `log`, with the process's number behind it."""
+def start(jobs: Sequence[Job], log: Path, sabotage: Callable[[], None] | None = None) -> list[BaseProcess]:
+    """As many processes as the largest job needs; what they say goes to `log`, with the process's number behind it.
+
+    `sabotage` is called in each of them before anything else.
+    """
     ports = [_free_port() for _ in jobs]
     count = max(number for number, _ in jobs)
-    children = [CONTEXT.Process(target=_run, args=(rank, jobs, ports, f"{log}{rank}")) for rank in range(count)]
+    children = [
+        CONTEXT.Process(target=_run, args=(rank, jobs, ports, f"{log}{rank}", sabotage)) for rank in range(count)
+    ]
     for child in children:
         child.start()
     return children
@@ -44,10 +51,47 @@ def finish(children: Sequence[BaseProcess]) -> list[int | None]:
     return [child.exitcode for child in children]
 
 
-def _run(rank: int, jobs: Sequence[Job], ports: Sequence[int], log: str) -> None:
+def wait_for(path: Path) -> None:
+    """Until there is such a file; 60 seconds are for a machine that does much else."""
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"no {path}"
+        time.sleep(0.005)
+
+
+def die_in_second_snapshot() -> None:
+    """kill -9 when all is written but the last file."""
+    _at_second_snapshot(lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def disk_full_in_second_snapshot() -> None:
+    def refuse() -> None:
+        raise OSError(28, "No space left on device")
+
+    _at_second_snapshot(refuse)
+
+
+def _at_second_snapshot(act: Callable[[], None]) -> None:
+    from cadenza.train import snapshot
+
+    write, count = snapshot.write_json, 0
+
+    def counted(path: Path, value: dict) -> None:
+        nonlocal count
+        count += 1
+        if count == 2:
+            act()
+        write(path, value)
+
+    snapshot.write_json = counted
+
+
+def _run(rank: int, jobs: Sequence[Job], ports: Sequence[int], log: str, sabotage: Callable[[], None] | None) -> None:
     """In a child: the jobs one after the other, until one fails."""
     from cadenza.cli import run
 
+    if sabotage is not None:
+        sabotage()
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)

@@ -54,8 +54,15 @@ def processes(device: str) -> Iterator[None]:
             gpus = torch.cuda.device_count()
             raise UserError(f"process {here} has no GPU, there are {gpus}: torchrun --nproc-per-node {max(1, gpus)}")
         torch.cuda.set_device(here)
-    dist.init_process_group(BACKENDS[place.type], device_id=device_here(device) if place.type == "cuda" else None)
-    yield
+    dist.init_process_group(
+        BACKENDS[place.type], device_id=torch.device("cuda", here) if place.type == "cuda" else None
+    )
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            raise CadenzaError(f"process {rank()} lost another one: start all of them again with --resume") from error
+        raise
     # After a failure the others may be waiting for what never comes: the end of the process is the end of the group.
     dist.destroy_process_group()
 

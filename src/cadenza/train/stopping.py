@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 INSIST_SECONDS = 1.0
 """A terminal and `torchrun` both pass the same Ctrl-C on: what comes sooner than this is no second wish."""
@@ -28,7 +29,7 @@ def stop_wishes(say: Callable[[str], None], minutes: float | None = None) -> Ite
             signal.signal(number, handlers[number])
             signal.raise_signal(number)
 
-    handlers = {}
+    handlers: dict[int, Any] = {}
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             handlers[number] = signal.getsignal(number)

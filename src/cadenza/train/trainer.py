@@ -17,6 +17,7 @@ from torch import Tensor
 from cadenza.checkpoint import write_json
 from cadenza.data.batches import Batch, BatchSource, FiniteBatchSource, random_for
 from cadenza.errors import CadenzaError, UserError
+from cadenza.files import refusal
 from cadenza.train.config import TrainConfig, check_same_run
 from cadenza.train.distributed import (
     agree,
@@ -259,7 +260,10 @@ class Trainer:
     def _report(self, kind: str, values: Metrics) -> None:
         """Log values; the one place where a run's figures leave it."""
         if self._log is not None and values:
-            self._log.metrics(kind, self.step, values)
+            try:
+                self._log.metrics(kind, self.step, values)
+            except OSError as error:
+                raise refusal(self.folder, error) from error
 
     def _say(self, line: str) -> None:
         if self._log is not None:

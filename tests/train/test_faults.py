@@ -1,0 +1,102 @@
+"""Runs that are killed, stopped or out of space, and go on as if nothing had happened."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from train.ranks import (
+    curve,
+    die_in_second_snapshot,
+    disk_full_in_second_snapshot,
+    finish,
+    start,
+    wait_for,
+    write_recipe,
+)
+from train.tiny import lm_run
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    """Twelve updates with a snapshot after each."""
+    changes = {"steps": 12, "log_every": 1, "snapshot_every": 1, "validate_every": 5, "keep_snapshots": 12}
+    return write_recipe(tmp_path / "lm.py", lm_run(tmp_path, **changes))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def after(run: Path, count: int) -> Path:
+    """The snapshot that `run` writes `count` updates from its last one, of those that it makes at all."""
+    last = int(names(run / "snapshots")[-1][-8:])
+    return run / "snapshots" / f"step_{min(last + count, 12):08d}"
+
+
+def final_weights(run: Path) -> bytes:
+    return (run / "snapshots" / "last" / "training" / "weights.safetensors").read_bytes()
+
+
+def test_killed_at_any_moment_a_run_goes_on_as_if_it_had_not_been(recipe: str, tmp_path: Path):
+    """Killed while it writes a snapshot, then at a random moment, then stopped by SIGTERM on the way."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    goes_on = [(1, ["train", recipe, "--out", str(parts), "--resume"])]
+    reference = start([(1, ["train", recipe, "--out", str(whole)])], tmp_path / "said")
+
+    assert finish(start(goes_on, tmp_path / "said", die_in_second_snapshot)) == [-signal.SIGKILL]
+    left = names(parts / "snapshots")
+    assert left[1:] == ["last", "step_00000001"], "the unfinished one has no name yet"
+    assert left[0].startswith(".step_00000002.")
+
+    (child,) = start(goes_on, tmp_path / "said")
+    wait_for(parts / "snapshots" / "step_00000002")
+    time.sleep(random.random() * 0.1)
+    child.kill()
+    assert finish([child]) == [-signal.SIGKILL]
+
+    (child,) = start(goes_on, tmp_path / "said")
+    wait_for(after(parts, 1))
+    os.kill(child.pid, signal.SIGTERM)
+    assert finish([child]) == [0]
+    assert finish(start(goes_on, tmp_path / "said")) == [0]
+    assert finish(reference) == [0]
+
+    assert curve(parts) == curve(whole)
+    assert final_weights(parts) == final_weights(whole)
+    assert not [name for name in (*names(parts), *names(parts / "snapshots")) if name.startswith(".")]
+    assert (parts / "snapshots" / "best" / "model" / "config.json").exists()
+
+
+def test_processes_end_together_and_go_on_together(recipe: str, tmp_path: Path):
+    """A full disk, SIGTERM to one, kill -9 of one: each time all of them end, and two go on."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    batch = ["--set", "validate_every=0"]
+    goes_on = [(2, ["train", recipe, "--out", str(parts), "--resume", *batch])]
+    reference = start([(2, ["train", recipe, "--out", str(whole), *batch])], tmp_path / "whole")
+
+    assert finish(start(goes_on, tmp_path / "full", disk_full_in_second_snapshot)) == [1, 1]
+    said = [(tmp_path / f"full{rank}").read_text() for rank in (0, 1)]
+    assert said[0].splitlines()[-1].startswith("cadenza: cannot write")
+    assert "No space left on device; free space" in said[0]
+    assert said[1] == ""
+    assert names(parts / "snapshots") == ["last", "step_00000001"]
+
+    children = start(goes_on, tmp_path / "said")
+    wait_for(parts / "snapshots" / "step_00000003")
+    os.kill(children[1].pid, signal.SIGTERM)
+    assert finish(children) == [0, 0]
+    assert "step_00000012" not in names(parts / "snapshots"), "both stopped on the way"
+
+    children = start(goes_on, tmp_path / "said")
+    wait_for(after(parts, 2))
+    children[1].kill()
+    assert finish(children) == [1, -signal.SIGKILL]
+    assert "process 0 lost another one: start all of them again with --resume" in (tmp_path / "said0").read_text()
+    assert finish(start(goes_on, tmp_path / "said")) == [0, 0]
+    assert finish(reference) == [0, 0]
+    assert curve(parts) == curve(whole)
+    assert final_weights(parts) == final_weights(whole)
