@@ -1,6 +1,8 @@
 """Measuring: the same facts from one process or several, a block at a time or at once, and nothing twice."""
 
 import os
+from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +116,33 @@ def test_several_processes_give_the_same(tmp_path: Path):
     assert several == measure_all(paths, tmp_path / "b")
     assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text()
     assert told[-1] == (4, 4)
+
+
+def test_a_file_that_ends_its_process_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As a fault in a decoder would; what had begun is measured again, each in a process of its own."""
+    paths = [str(tmp_path / str(number)) for number in range(20)]
+    alone: list[str] = []
+
+    class Pool:
+        def shutdown(self, cancel_futures: bool) -> None:
+            assert cancel_futures
+
+    def in_order(pool: object, rest: list[str], ahead: int) -> Iterator[measuring.Facts]:
+        for path in rest:
+            if path == paths[5]:
+                raise BrokenProcessPool
+            yield measuring.Facts(size=int(Path(path).name), mtime_ns=0)
+
+    def by_itself(path: str) -> measuring.Facts:
+        alone.append(path)
+        return measuring.Facts(size=int(Path(path).name), mtime_ns=0)
+
+    monkeypatch.setattr(measuring, "_pool", lambda workers: Pool())
+    monkeypatch.setattr(measuring, "_in_order", in_order)
+    monkeypatch.setattr(measuring, "_measured_alone", by_itself)
+    facts = measure_all(paths, tmp_path / "journal", workers=2)
+    assert [fact.size for fact in facts] == list(range(20))
+    assert alone == paths[5:13]
 
 
 def test_mistakes(tmp_path: Path):

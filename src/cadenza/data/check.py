@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cadenza.audio import Audio
 from cadenza.data.manifest import Entry, manifest_path, read_manifest, write_manifest
-from cadenza.data.splits import leaks
+from cadenza.data.splits import SPLITS, leaks
 from cadenza.errors import UserError
 
 TOLERANCE_SECONDS = 0.01
@@ -30,7 +30,8 @@ class Findings:
     def lines(self) -> list[str]:
         told = [f"{self.entries[item].path}: {reason}" for item, reason in self.wrong.items()]
         splits = Counter(entry.split for entry in self.entries)
-        shares = ", ".join(f"{number} {name}" for name, number in splits.most_common())
+        order = sorted(splits, key=lambda name: (SPLITS.index(name) if name in SPLITS else len(SPLITS), name))
+        shares = ", ".join(f"{splits[name]} {name}" for name in order)
         return [
             *told,
             *self.notes,

@@ -1,11 +1,14 @@
 """A Hugging Face data set of sound and text to files and a manifest, through the `datasets` package (extra `data`).
 
-In: a name on the Hub, a folder that `datasets` wrote, or a folder of audio that it reads. Out: a folder with `audio/`
-and `manifest.jsonl`. Sound is never decoded by `datasets` (which would need torchcodec): the bytes are kept as they
-are where they can be read, and so lose nothing; plain samples become FLAC. What was written is not written again.
+In: a name on the Hub, a folder that `datasets` wrote, or a folder of audio with a table (`audiofolder`). Out: a folder
+with `audio/` and `manifest.jsonl`. Sound is never decoded by `datasets` (which would need torchcodec): the bytes are
+kept as they are where they can be read, and so lose nothing; plain samples become FLAC. What was written is not written
+again.
 """
 
+import csv
 import io
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +53,8 @@ def import_hub(
 
     Raises UserError for a source, column or split that is not there, CadenzaError where the Hub is out of reach.
     """
+    if limit is not None and limit < 1:
+        raise UserError(f"the first {limit} rows: give 1 or more")
     out = Path(out).absolute()
     parts = _open(source, split)
     skipped: list[Skipped] = []
@@ -95,9 +100,11 @@ def _open(source: str | Path, split: str | None) -> dict[str, Any]:
         if folder.is_dir() and ((folder / "dataset_dict.json").exists() or (folder / "dataset_info.json").exists()):
             found = datasets.load_from_disk(str(folder))
         elif folder.is_dir():
-            found = datasets.load_dataset("audiofolder", data_dir=str(folder))
+            found = datasets.Dataset.from_list(_folder_rows(folder))
         else:
             found = datasets.load_dataset(str(source))
+    except ImportError as error:
+        raise UserError(f"{source}: {(str(error).splitlines() or ['a package is missing'])[0]}") from error
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         kind = CadenzaError if isinstance(error, ConnectionError) else UserError
@@ -109,6 +116,28 @@ def _open(source: str | Path, split: str | None) -> dict[str, Any]:
     return parts if split is None else {split: parts[split]}
 
 
+def _folder_rows(folder: Path) -> list[dict[str, Any]]:
+    """A folder of files with `metadata.csv` or `metadata.jsonl` (`file_name` and more), as `audiofolder` reads them.
+
+    Read here, since `datasets` would want torchcodec for it.
+    """
+    table = next((path for name in ("metadata.jsonl", "metadata.csv") if (path := folder / name).is_file()), None)
+    if table is None:
+        raise UserError(
+            f"{folder}: neither a stored data set nor a folder with metadata.csv or metadata.jsonl; "
+            "for a folder of recordings use `cadenza data scan`"
+        )
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        rows = (
+            list(csv.DictReader(file))
+            if table.suffix == ".csv"
+            else [json.loads(line) for line in file if line.strip()]
+        )
+    if not all(isinstance(row, dict) and row.get("file_name") for row in rows):
+        raise UserError(f"{table}: not every row has a file_name; add it")
+    return [{"audio": {"path": str(folder / row.pop("file_name"))}} | row for row in rows]
+
+
 def _audio_column(part: Any, wanted: str | None) -> str:
     import datasets
 
@@ -116,7 +145,11 @@ def _audio_column(part: Any, wanted: str | None) -> str:
         if wanted not in part.column_names:
             raise UserError(f"no column {wanted!r}; there are {', '.join(part.column_names)}")
         return wanted
-    found = [name for name, kind in part.features.items() if isinstance(kind, datasets.Audio)]
+    found = [
+        name
+        for name, kind in part.features.items()
+        if isinstance(kind, datasets.Audio) or (isinstance(kind, dict) and kind.keys() & {"bytes", "path", "array"})
+    ]
     if len(found) != 1:
         kind = "several columns" if found else "no column"
         raise UserError(f"{kind} of sound among {', '.join(part.column_names)}: name one with --audio-column")

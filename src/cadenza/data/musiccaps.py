@@ -136,6 +136,9 @@ def import_musiccaps(
 
     Raises UserError where not a single clip was to be had.
     """
+    for name, number in (("jobs", jobs), ("limit", limit)):
+        if number is not None and number < 1:
+            raise UserError(f"{name} {number}: give 1 or more")
     out = Path(out).absolute()
     clips = read_clips(table)[:limit]
     stock = _stock(audio)
@@ -187,11 +190,11 @@ def _obtain(
 ) -> Iterator[tuple[Clip, Missing | None]]:
     """Every clip with None, or why it is missing, in order."""
     failures = 0
-    with ThreadPoolExecutor(max(1, jobs)) as pool:
+    with ThreadPoolExecutor(jobs) as pool:
         waiting: list[tuple[Clip, Future[Missing | None] | None]] = []
         rest = iter(clips)
         while True:
-            while len(waiting) < 2 * max(1, jobs) and (clip := next(rest, None)) is not None:
+            while len(waiting) < 2 * jobs and (clip := next(rest, None)) is not None:
                 tried = clip.ytid in stock or (program is not None and failures < GIVE_UP_AFTER)
                 future = pool.submit(_get, clip, out, stock.get(clip.ytid), program) if tried else None
                 waiting.append((clip, future))

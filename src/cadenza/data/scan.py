@@ -210,7 +210,7 @@ def write_report(
     _write_skipped(manifest.with_name(SKIPPED), left_out)
     if not entries:
         raise UserError(
-            f"none of {len(recordings)} recordings can be used: {manifest.with_name(SKIPPED)} says why, file by file"
+            f"none of {_count(len(left_out), 'file')} can be used: {manifest.with_name(SKIPPED)} says why, file by file"
         )
     write_manifest(manifest, entries)
     return Report(manifest, entries, left_out, list(_notes(entries, before, kept, usable)))
