@@ -56,6 +56,7 @@ def test_signatures():
         "melody",
         "style",
         "conditions",
+        "adapters",
         "config",
         "top_k",
         "top_p",

@@ -12,7 +12,18 @@ import typer
 from cadenza.cli import INTERRUPTED
 from cadenza.cli.listen import STANDARD_OUTPUT, describe, listen
 from cadenza.cli.progress import GenerationProgress
-from cadenza.cli.values import Device, Precision, Threads, loudness, number, set_threads, show_notices, whole_number
+from cadenza.cli.values import (
+    Adapters,
+    Device,
+    Precision,
+    Threads,
+    adapter,
+    loudness,
+    number,
+    set_threads,
+    show_notices,
+    whole_number,
+)
 from cadenza.errors import CadenzaError, CheckpointError, UserError
 
 if TYPE_CHECKING:
@@ -64,6 +75,7 @@ def generate(
             help="Of a melody, leave out drums and bass first: auto, demucs or none. [default: the model's]",
         ),
     ] = None,
+    adapters: Adapters = None,
     style: Annotated[Path | None, typer.Option(metavar="F", help="Sound like an excerpt of this recording.")] = None,
     guidance: Annotated[
         float | None, typer.Option(metavar="G", parser=number, help="How closely to follow the words. [default: 3]")
@@ -128,16 +140,18 @@ def generate(
         _check_stream(prompts, output, loudness_lufs)
     if output is not None and not (stream and output == STANDARD_OUTPUT):
         _check_output(output)
+    worn = [adapter(text) for text in adapters or ()]
     set_threads(threads)
     level = {} if loudness_lufs is None else {"loudness_lufs": None if math.isnan(loudness_lufs) else loudness_lufs}
     if take is not None:
-        code, audios = _render_again(take, model, device, precision)
+        code, audios = _render_again(take, model, device, precision, worn)
         paths = [_path(output, f"{take.stem}-again{take.suffix}")]
     else:
         assert prompts is not None
         # Small files before large ones: a mistyped name should not cost a minute of loading.
         choices["prompt"], choices["style"] = _read(prompt_audio), _read(style)
         choices["melody"] = _melody(melody, stems)
+        choices["adapters"] = _readable(worn)
         from cadenza.loading import load
 
         music = load(model, device, precision)
@@ -170,6 +184,14 @@ def _read(path: Path | None) -> "Audio | None":
     from cadenza.audio import Audio
 
     return None if path is None else Audio.read(path)
+
+
+def _readable(adapters: list[tuple[Path, float]]) -> list[tuple[Path, float]]:
+    from cadenza.lm.adapter import read_adapter
+
+    for path, _ in adapters:
+        read_adapter(path)
+    return adapters
 
 
 def _melody(path: Path | None, stems: str | None) -> "Melody | None":
@@ -223,13 +245,20 @@ def _stream(
 
 
 def _render_again(
-    path: Path, model: str | None, device: str | None, precision: str | None
+    path: Path,
+    model: str | None,
+    device: str | None,
+    precision: str | None,
+    adapters: list[tuple[Path, float]],
 ) -> tuple[int, "list[Audio]"]:
     from cadenza.audio import Audio
     from cadenza.checkpoint import read_json
     from cadenza.loading import find_model, load
     from cadenza.pipelines.take import Take
 
+    for file, gain in _readable(adapters):
+        if gain != 1:
+            raise UserError(f"--from plays {file} as strong as it was: leave out :{gain:g}")
     audio = Audio.read(path)
     try:
         record = Take.from_metadata(audio.metadata)
@@ -251,7 +280,7 @@ def _render_again(
             f"{path} was made by {record.model!r}: say where that model is with --model ({error})"
         ) from error
     with GenerationProgress() as progress:
-        again = music.regenerate(audio, progress.update, progress.should_stop)
+        again = music.regenerate(audio, progress.update, progress.should_stop, [file for file, _ in adapters])
     return INTERRUPTED if progress.stopped else 0, [again]
 
 

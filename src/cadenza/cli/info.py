@@ -1,4 +1,4 @@
-"""`cadenza info`: what a model is made of."""
+"""`cadenza info`: what a model, or an adapter, is made of."""
 
 import json
 import math
@@ -16,10 +16,14 @@ def info(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Show the parts of a model, their sizes, and what its weights may be used for."""
+    """Show the parts of a model (or what an adapter is), their sizes, and what its weights may be used for."""
     show_notices()
+    from cadenza.lm.adapter_file import is_adapter
     from cadenza.loading import find_model
 
+    if model is not None and is_adapter(model):
+        _show_adapter(Path(model), as_json)
+        return
     facts = describe(find_model(model))
     if as_json:
         print(json.dumps(facts, indent=2))
@@ -34,6 +38,27 @@ def info(
         print(f"{name:<28}{facts_of}  {part['shape']}")
     total_bytes = sum(part["bytes"] for part in facts["parts"].values())
     print(f"{'all':<28}{facts['parameters']:>14,}{'':>11}{total_bytes / 1e6:>9.1f} MB")
+
+
+def _show_adapter(path: Path, as_json: bool) -> None:
+    from cadenza.lm.adapter_file import read_adapter
+
+    adapter = read_adapter(path)
+    config, record = adapter.config, adapter.record
+    facts = {"file": str(path), "hash": adapter.hash, "parameters": adapter.num_parameters}
+    facts |= config.model_dump(mode="json") | record.model_dump(mode="json")
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    print(f"{path}: an adapter for {record.base}" + (f" ({record.base_weights[:12]})" if record.base_weights else ""))
+    print(f"licence: {record.licence}")
+    print(f"hash: {adapter.hash}")
+    print(f"rank {config.rank}, alpha {config.alpha:g}, {adapter.num_parameters:,} parameters")
+    print(f"beside: {', '.join(config.targets)}")
+    if record.notes:
+        print(f"notes: {record.notes}")
+    for name, value in record.training.items():
+        print(f"training, {name}: {value}")
 
 
 def describe(directory: Path) -> dict[str, Any]:

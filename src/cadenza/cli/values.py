@@ -4,9 +4,12 @@ import logging
 import math
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from cadenza.errors import UserError
 
 
 def number(text: str | float) -> float:
@@ -31,6 +34,25 @@ def loudness(text: str) -> float:
     return math.nan if text.lower() in ("off", "none") else number(text)
 
 
+def adapter(text: str) -> tuple[Path, float]:
+    """`FILE` or `FILE:0.7`. A file's own name may have colons, as `C:\\a.safetensors` has."""
+    name, colon, last = text.rpartition(":")
+    if not colon or not name or "/" in last or "\\" in last or Path(text).exists():
+        return Path(text), 1.0
+    try:
+        return Path(name), number(last)
+    except typer.BadParameter as error:
+        raise UserError(f"--adapter {text}: {error}, give FILE or FILE:0.7") from None
+
+
+Adapters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adapter",
+        metavar="FILE[:S]",
+        help="Play with this adapter, S times as strong as it was trained. As often as you like.",
+    ),
+]
 Device = Annotated[
     str | None, typer.Option(metavar="D", help="cpu, cuda, cuda:1, mps. [default: cuda if there is one]")
 ]

@@ -4,7 +4,9 @@ In: a language model. Out: low-rank branches beside its linear layers (Hu et al.
 what they have learnt, to be saved, read, merged.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import torch
@@ -25,21 +27,35 @@ from cadenza.nn.beside import Mounted, SideProduct
 from cadenza.nn.linear import Linear, kind_of
 from cadenza.nn.lora import Branch
 
+log = logging.getLogger("cadenza")
+
 __all__ = [
     "Adapter",
     "AdapterConfig",
     "AdapterRecord",
     "Branches",
     "LowRank",
+    "Source",
     "adapter_of",
     "attach",
     "check_fit",
     "detach",
     "merge",
     "mount",
+    "notice_other_base",
     "read_adapter",
     "sites",
+    "title",
 ]
+
+
+Source = str | Path | Adapter
+"""A file, a directory of peft's, or what was read of one."""
+
+
+def title(source: Source) -> str:
+    """What to call it in a message."""
+    return source.hash[:12] if isinstance(source, Adapter) else Path(source).name
 
 
 class Site(NamedTuple):
@@ -88,6 +104,19 @@ def check_fit(lm: LM, adapter: Adapter, name: str = "the adapter") -> None:
                 f"{name} is for a model of another shape ({at} is {theirs[0]} x {theirs[1]} there, "
                 f"{ours[0]} x {ours[1]} here): it was made for {adapter.record.base}"
             )
+
+
+def notice_other_base(adapter: Adapter, name: str, weights: Callable[[], str]) -> None:
+    """Say so if the adapter, called `name`, was trained on other weights than those of this hash."""
+    trained_on = adapter.record.base_weights
+    if trained_on and trained_on != weights():
+        log.warning(
+            "%s was trained on %s with weights %s, this model has %s: it fits in shape, how it sounds is open",
+            name,
+            adapter.record.base,
+            trained_on[:12],
+            weights()[:12],
+        )
 
 
 class Branches(nn.Module):

@@ -172,6 +172,18 @@ def read_adapter(path: str | Path) -> Adapter:
     return Adapter(config, _evened(pairs, settings, config), record)
 
 
+def is_adapter(path: str | Path) -> bool:
+    """Whether `read_adapter` is the one to read this."""
+    path = Path(path)
+    if path.is_dir():
+        return (path / PEFT_CONFIG).is_file()
+    return (
+        path.suffix == ".safetensors"
+        and path.is_file()
+        and (_SETTINGS in read_metadata(path) or (path.parent / PEFT_CONFIG).is_file())
+    )
+
+
 def _json(header: Mapping[str, str], name: str, source: Path) -> dict[str, Any]:
     try:
         value = json.loads(header.get(name, "{}"))

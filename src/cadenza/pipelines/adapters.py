@@ -4,7 +4,6 @@ In: `generate(..., adapters=[("a.safetensors", 0.7)])`. Out: for every item, the
 each counts. They are known by their content: a file that is copied, or is given as a directory of peft's, is the same.
 """
 
-import logging
 import math
 import threading
 from collections import OrderedDict
@@ -14,13 +13,10 @@ from typing import NamedTuple
 
 from cadenza.engine.memory import require
 from cadenza.errors import UserError
-from cadenza.lm.adapter import Adapter, mount, read_adapter
+from cadenza.lm.adapter import Adapter, Source, mount, notice_other_base, read_adapter, title
 from cadenza.lm.model import LM
 from cadenza.nn.beside import Gains, Mounted
 
-log = logging.getLogger("cadenza")
-
-Source = str | Path | Adapter
 Chosen = Source | tuple[Source, float]
 Adapters = Sequence[Chosen] | Sequence[Sequence[Chosen]]
 """Adapters, each alone (counting 1) or with what it counts: `["a.safetensors", ("b.safetensors", 0.3)]`. For a batch
@@ -102,7 +98,7 @@ class Wardrobe:
             self._files.clear()
 
     def _wear(self, source: Source, gain: float) -> Worn:
-        key, name = None, _name(source)
+        key, name = None, title(source)
         if not isinstance(source, Adapter):
             key = _identity(Path(source))
             content = None if key is None else self._files.get(key)
@@ -121,15 +117,7 @@ class Wardrobe:
     def _mount(self, adapter: Adapter, name: str) -> None:
         require(8 * adapter.num_parameters, self._lm.device, "an adapter", "its weights")
         mounted = mount(self._lm, adapter, name)
-        record = adapter.record
-        if record.base_weights and record.base_weights != self._weights():
-            log.warning(
-                "%s was trained on %s with weights %s, this model has %s: it fits in shape, how it sounds is open",
-                name,
-                record.base,
-                record.base_weights[:12],
-                self._weights()[:12],
-            )
+        notice_other_base(adapter, name, self._weights)
         self._kept[mounted.key] = mounted
         while len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
@@ -158,13 +146,9 @@ def _item(adapters: Sequence[object]) -> list[tuple[Source, float]]:
         if not isinstance(source, str | Path | Adapter):
             raise UserError(f"{entry!r:.60} is no adapter: give a file, or a pair such as ('a.safetensors', 0.7)")
         if isinstance(gain, bool) or not isinstance(gain, int | float) or not math.isfinite(gain):
-            raise UserError(f"the adapter {_name(source)} counts {gain!r:.20}: give a number, 1 for all of it")
+            raise UserError(f"the adapter {title(source)} counts {gain!r:.20}: give a number, 1 for all of it")
         chosen.append((source, float(gain)))
     return chosen
-
-
-def _name(source: Source) -> str:
-    return source.hash[:12] if isinstance(source, Adapter) else Path(source).name
 
 
 def _identity(path: Path) -> tuple[str, int, int] | None:

@@ -28,11 +28,12 @@ from cadenza.conditioning.style import Style
 from cadenza.engine.quantize import load_module, stored_kind
 from cadenza.errors import CheckpointError, UserError
 from cadenza.files import atomic_directory
+from cadenza.lm.adapter import Source
 from cadenza.lm.generate import GenerationConfig
 from cadenza.lm.model import LM
 from cadenza.nn.linear import kind_of
 from cadenza.nn.quantize import KINDS
-from cadenza.pipelines.adapters import Adapters, Source, Wardrobe
+from cadenza.pipelines.adapters import Adapters, Wardrobe
 from cadenza.pipelines.asking import Asked, Desk
 from cadenza.pipelines.hearing import Ears, Heard
 from cadenza.pipelines.placement import PRECISIONS, choose_device, choose_precision, companion_device
