@@ -69,7 +69,7 @@ def import_hub(
         for row in range(len(part) if limit is None else min(limit, len(part))):
             stem = out / "audio" / f"{name}-{row:06d}"
             try:
-                path = _existing(stem) or _write(stem, lambda part=part, row=row, sound=sound: part[row][sound])
+                path = _existing(stem) or _write(stem, part[row][sound])
                 written.append((path, others[row], name, others.features, words))
             except UserError as error:
                 skipped.append(Skipped(str(stem), "damaged", f"damaged: {str(error).split('; ')[0]}"))
@@ -177,30 +177,27 @@ def _existing(stem: Path) -> Path | None:
     return next((path for end in sorted(set(EXTENSIONS.values())) if (path := Path(f"{stem}{end}")).exists()), None)
 
 
-def _write(stem: Path, value_of: Callable[[], Any]) -> Path:
+def _write(stem: Path, value: Any) -> Path:
     """A cell of the sound column to a file. Raises UserError for one that holds no sound."""
     import soundfile
 
-    value = value_of()
     if isinstance(value, Mapping) and value.get("array") is not None:
         samples = np.asarray(value["array"], dtype=np.float32)
         path = Path(f"{stem}.flac")
         return Audio(samples, int(value["sampling_rate"])).write(path, loudness_lufs=None)
-    content = value.get("bytes") if isinstance(value, Mapping) else value
-    if content is None and isinstance(value, Mapping) and value.get("path"):
-        content = value["path"]
-    if isinstance(content, str):
+    content, place = (value.get("bytes"), value.get("path")) if isinstance(value, Mapping) else (value, value)
+    if not isinstance(content, bytes) and isinstance(place, str):
         try:
-            content = Path(content).read_bytes()
+            content = Path(place).read_bytes()
         except OSError as error:
-            raise UserError(f"{content}: {error.strerror}; fetch the data set again") from error
+            raise UserError(f"{place}: {error.strerror}; fetch the data set again") from error
     if not isinstance(content, bytes):
         raise UserError("holds no sound; choose another --audio-column")
     try:
         kind = soundfile.info(io.BytesIO(content)).format
     except (soundfile.SoundFileError, TypeError) as error:
         raise UserError("not audio that can be read; convert it to FLAC") from error
-    path = Path(f"{stem}{EXTENSIONS.get(kind, '.wav')}")
+    path = Path(f"{stem}{EXTENSIONS.get(kind, '.wav')}")  # libsndfile goes by the content, not by the name
     with atomic_file(path) as temporary:
         temporary.write_bytes(content)
     return path

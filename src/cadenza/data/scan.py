@@ -57,16 +57,15 @@ class Report:
         kinds = Counter(item.kind for item in self.skipped)
         if kinds:
             told = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
-            number = _count(len(self.skipped), "file")
-            said.append(f"{self.manifest.with_name(SKIPPED)}: {number} left out or faulty: {told}")
-        silent = sum(not entry.captions for entry in self.entries)
-        if silent:
+            files = _count(len(self.skipped), "file")
+            said.append(f"{self.manifest.with_name(SKIPPED)}: {files} left out or faulty: {told}")
+        mute = sum(not entry.captions for entry in self.entries)
+        if mute:
             said.append(
-                f"{silent} without a caption: write one into a .txt beside the recording, or use --captions-from-names"
+                f"{mute} without a caption: write one into a .txt beside the recording, or use --captions-from-names"
             )
-        for source, number in sorted(Counter(entry.tags.get(MADE_FROM, "") for entry in self.entries).items()):
-            if source:
-                said.append(f"{_count(number, 'caption')} made from {source}")
+        sources = Counter(entry.tags[MADE_FROM] for entry in self.entries if MADE_FROM in entry.tags)
+        said += [f"{_count(sources[source], 'caption')} made from {source}" for source in sorted(sources)]
         return said + self.notes
 
 
@@ -264,8 +263,9 @@ def _describe(
     recording: Recording, before: Entry | None, names_below: Path | None
 ) -> tuple[Entry, tuple[tuple[str, str], ...]]:
     """The entry of a recording, and faults of its side-cars."""
-    facts, problems = recording.facts, ()
+    facts = recording.facts
     captions, info = recording.captions, recording.info
+    problems: tuple[tuple[str, str], ...] = ()
     if captions is None or info is None:
         beside = read_sidecar(recording.path)
         captions, info, problems = beside.captions, beside.info or {}, beside.problems
