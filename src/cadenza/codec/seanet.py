@@ -20,6 +20,8 @@ from cadenza.nn.packing import join_time
 
 CACHED_FRAMES = 25
 """Latent frames that go through the upper layers at once on a CPU: four megabytes of 32 kHz features."""
+PIECE_FRAMES = 1500
+"""Latent frames whose sound is encoded at once where there are more than twice as many (MusicGen's: 30 s, 1 GB)."""
 
 
 class SEANetConfig(Config):
@@ -103,10 +105,40 @@ class SEANetEncoder(nn.Module):
         layers += [nn.ELU(), Conv1d(width, latent_dim, config.last_kernel_size, **conv)]  # type: ignore[arg-type]
         self.layers = nn.ModuleList(layers)
 
+        self._hop = config.hop_length
+        self._upper = 1 + len(config.ratios) * (config.num_residual_layers + 2)
+        """Layers that work on more than one value per latent frame."""
+        self._divisible = config.norm != "time_group_norm"
+
     def forward(self, audio: Float[Tensor, "B C N"]) -> Float[Tensor, "B D T"]:
-        for layer in self.layers:
-            audio = layer(audio)
-        return audio
+        """Long recordings piece by piece, but for the layers that see far (the LSTM) and are small: the memory does not
+        grow with the sound. The latent differs by rounding; short ones and training take the whole at once.
+        """
+        whole = torch.is_grad_enabled() or not self._divisible
+        if whole or audio.shape[-1] <= 2 * PIECE_FRAMES * self._hop:
+            x = self._through(audio, 0, self._upper)
+        else:
+            x = self._in_pieces(audio)
+        return self._through(x, self._upper, len(self.layers))
+
+    def _through(self, x: Tensor, start: int, stop: int) -> Tensor:
+        for layer in self.layers[start:stop]:
+            x = layer(x)
+        return x
+
+    def _in_pieces(self, audio: Tensor) -> Tensor:
+        """The upper layers over pieces that reach into their neighbours as far as a latent frame sees."""
+        reach, step = 0, 1
+        for part in self.layers[: self._upper].modules():
+            if isinstance(part, Conv1d):
+                reach += max(part.left, part.right) * step
+                step *= part.stride
+        margin, latents = math.ceil(reach / self._hop), []
+        for start in range(0, math.ceil(audio.shape[-1] / self._hop), PIECE_FRAMES):
+            first = max(0, start - margin)
+            piece = audio[..., first * self._hop : (start + PIECE_FRAMES + margin) * self._hop]
+            latents.append(self._through(piece, 0, self._upper)[..., start - first :][..., :PIECE_FRAMES].clone())
+        return torch.cat(latents, dim=-1)
 
 
 class SEANetDecoder(nn.Module):

@@ -71,7 +71,7 @@ def plan_batches(entries: Sequence[Entry], config: TokenConfig) -> list[list[Ent
     by_length: dict[float, list[Entry]] = {}
     for entry in entries:
         by_length.setdefault(min(entry.duration, config.first_seconds or entry.duration), []).append(entry)
-    plan = []
+    plan: list[list[Entry]] = []
     for seconds, same in by_length.items():
         size = max(1, int(config.batch_seconds / seconds))
         plan.extend(same[start : start + size] for start in range(0, len(same), size))

@@ -66,13 +66,14 @@ def write_shard(path: Path, tensors: Mapping[str, Tensor], recipe: str, skipped:
     Raises CadenzaError where the disk refuses.
     """
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    facts = {"made_of": recipe, "skipped": dict(skipped), "sha256": _checksum(whole, recipe, skipped)}
+    checksum = _checksum(whole, recipe, skipped)
+    facts = {"made_of": recipe, "skipped": dict(skipped), "sha256": checksum}
     with atomic_file(path) as temporary:
         try:
             save_file(whole, temporary, metadata={_HEADER: json.dumps(facts, sort_keys=True)})
         except SafetensorError as error:
             raise OSError(str(error)) from error
-    return facts["sha256"]
+    return checksum
 
 
 def read_shard(path: Path) -> Shard | None:

@@ -152,7 +152,7 @@ def _kept_layers(
     folder: Path, before: dict[str, Any], settings: dict[str, Any], parts: Sequence[Part]
 ) -> dict[str, dict[str, Any]]:
     """Layers that are there, not asked for this time, and still fit every entry."""
-    kept = {}
+    kept: dict[str, dict[str, Any]] = {}
     for name, layer in before.get("layers", {}).items():
         one = {name: layer["settings"]}
         if name not in settings and all(found(folder, one, part) is not None for part in parts):
