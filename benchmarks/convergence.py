@@ -1,4 +1,4 @@
-"""Why did MusicGen-2 of "音樂生成 Music Generation" (NCNU, 844 M parameters) not converge? One factor at a time, shrunk.
+"""Why did MusicGen-2 of "音樂生成 Music Generation" (NCNU, 844 M parameters) not converge? A factor at a time, shrunk.
 
     python benchmarks/convergence.py TOKENS [--only NAME ...]     trains what is not there yet; writes the results,
                                                                   docs/convergence.png and, to the terminal, the table
@@ -13,7 +13,6 @@ import dataclasses
 import json
 import math
 import statistics
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import describe
 from torch import Tensor, nn
 
 from cadenza.conditioning.fuser import FusedConditions, FuserConfig
@@ -32,6 +30,7 @@ from cadenza.lm.model import LM, InterleavedConfig, LMConfig
 from cadenza.loading import ASSETS
 from cadenza.train.objectives.lm import masked_cross_entropy
 from cadenza.train.schedule import ConstantSchedule
+from machine import describe
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "convergence.json"
@@ -39,8 +38,6 @@ PLOT = HERE.parent / "docs" / "convergence.png"
 
 FRAMES = 125  # 2.5 s
 TOKENS_OF_TEXT = 32
-VALID_ITEMS = 48
-HEAD_DIM = 32
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,10 @@ class Setting:
     batch: int = 10
     steps: int = 300
     seed: int = 0
+    head_dim: int = 32
+    codebook_size: int = 0  # 0: that of the codes; the true size keeps the paper's 2048 and uses some of its rows
+    text_dim: int = 0  # 0: that of the text states; the true size pads them to the paper's 512
+    valid_items: int = 48
 
 
 BASE = Setting()
@@ -83,10 +84,12 @@ def settings() -> dict[str, Setting]:
         "scaled initialisation": replace(BASE, initialization="scaled"),
         "base, another seed": replace(BASE, seed=1),
         "width 64": replace(BASE, dim=64),
+        "width 64, 8 layers": replace(BASE, dim=64, layers=8),
         "width 256, learning rate 0.003": replace(BASE, dim=256, learning_rate=3e-3),
         "all remedies": SAFE,
         "width 64, learning rate 0.03": replace(BASE, dim=64, learning_rate=3e-2),
         "width 256, learning rate 0.001": replace(BASE, dim=256, learning_rate=1e-3),
+        "pre-norm, learning rate 0.003": replace(BASE, norm="pre", learning_rate=3e-3),
         "pre-norm, another seed": replace(BASE, norm="pre", seed=1),
         "all remedies, learning rate 0.003": replace(SAFE, learning_rate=3e-3),
         "pre-norm, 3,000 items": replace(BASE, norm="pre", items=3000),
@@ -97,11 +100,28 @@ def settings() -> dict[str, Setting]:
     }
 
 
+PAPER = {"dim": 2048, "head_dim": 128, "codebook_size": 2048, "text_dim": 512}
+FEW = {"batch": 2, "steps": 12, "valid_items": 2}
+TRUE = replace(BASE, **PAPER, **FEW, learning_rate=1e-3)  # type: ignore[arg-type]
+
+
+def true_size() -> dict[str, Setting]:
+    """The first updates of the paper's 844 M parameters (14 GB of memory, minutes each)."""
+    return {
+        "844 M, post-norm, learning rate 0.001": TRUE,
+        "844 M, pre-norm, learning rate 0.001": replace(TRUE, norm="pre"),
+        "844 M, post-norm, learning rate 0.0001": replace(TRUE, learning_rate=1e-4),
+        "844 M, all remedies": replace(SAFE, **PAPER, **FEW, learning_rate=1e-4, warmup=6),  # type: ignore[arg-type]
+    }
+
+
 def key(setting: Setting) -> str:
     """What differs from the defaults: the name of a run in the results."""
     default = Setting()
     fields = (field.name for field in dataclasses.fields(Setting))
-    return ",".join(f"{f}={getattr(setting, f)}" for f in fields if getattr(setting, f) != getattr(default, f)) or "base"
+    return (
+        ",".join(f"{f}={getattr(setting, f)}" for f in fields if getattr(setting, f) != getattr(default, f)) or "base"
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ a model
@@ -110,15 +130,15 @@ def key(setting: Setting) -> str:
 class Model(nn.Module):
     """The paper's decoder with its two-layer text projection, at the size of a setting."""
 
-    def __init__(self, setting: Setting, codebook_size: int, text_dim: int) -> None:
+    def __init__(self, setting: Setting, music: "Music") -> None:
         super().__init__()
         torch.manual_seed(setting.seed)
         pre = setting.norm == "pre"
         config = LMConfig(
-            codebook_size=codebook_size,
+            codebook_size=setting.codebook_size or music.codebook_size,
             dim=setting.dim,
             num_layers=setting.layers,
-            num_heads=max(1, setting.dim // HEAD_DIM),
+            num_heads=setting.dim // setting.head_dim,
             feed_forward_dim=2 * setting.dim,
             num_special_tokens=2,
             norm_first=pre,
@@ -129,7 +149,8 @@ class Model(nn.Module):
             activation="relu",
             positional=InterleavedConfig(),
         )
-        text = TextConfig(dim=text_dim, projection_layers=2, pad_to=TOKENS_OF_TEXT)
+        text = TextConfig(dim=setting.text_dim or music.text_dim, projection_layers=2, pad_to=TOKENS_OF_TEXT)
+        self.text_dim = text.dim
         self.lm = LM(config)
         self.conditioning = ConditionProvider(
             ConditioningConfig(
@@ -143,7 +164,8 @@ class Model(nn.Module):
 
     def forward(self, codes: Tensor, text: Sequence[Tensor]) -> Tensor:
         """Mean cross entropy per codebook, `[K]`."""
-        conditions: FusedConditions = self.conditioning({"text": list(text)})
+        rows = [nn.functional.pad(states, (0, self.text_dim - states.shape[1])) for states in text]
+        conditions: FusedConditions = self.conditioning({"text": rows})
         sequence, present = self.lm.pattern.build(codes, self.lm.config.special_token, valid_only=True)
         targets = sequence.masked_fill(~present, -1)
         return masked_cross_entropy(self.lm(sequence[:, :, :-1], conditions), targets[:, :, 1:])
@@ -179,9 +201,21 @@ class Music:
 
     def take(self, split: str, count: int) -> tuple[Tensor, list[Tensor]]:
         """Codes `[N, K, T]` and text states of `count` recordings spread over a split."""
-        items = [item for item in self.splits[split] if item.codes.shape[1] >= FRAMES and item.captions]
-        items = items[:: max(1, len(items) // count)][:count]
+        items = self._chosen(split, count)
         return self._codes(items), self._text(items)
+
+    def frequencies_entropy(self, count: int) -> float:
+        """Nats per code of who knows only how frequent each code is among those trained on: where a model stays that
+        ignores what it is given."""
+        entropies = []
+        for book in self._codes(self._chosen("train", count)).transpose(0, 1):
+            shares = torch.bincount(book.flatten(), minlength=self.codebook_size).double() / book.numel()
+            entropies.append(float(torch.special.entr(shares).sum()))
+        return statistics.mean(entropies)
+
+    def _chosen(self, split: str, count: int) -> list[CodedItem]:
+        items = [item for item in self.splits[split] if item.codes.shape[1] >= FRAMES and item.captions]
+        return items[:: max(1, len(items) // count)][:count]
 
     def _codes(self, items: Sequence[CodedItem]) -> Tensor:
         return torch.stack([item.codes[:, :FRAMES].long() for item in items])
@@ -204,7 +238,7 @@ def epochs(count: int, batch: int, seed: int) -> Iterator[list[int]]:
 def train(setting: Setting, music: Music) -> dict[str, Any]:
     """One run: traces of the mean loss per code (nats) and of the gradient norm, and where it ended."""
     codes, text = music.take("train", setting.items)
-    model = Model(setting, music.codebook_size, music.text_dim).train()
+    model = Model(setting, music).train()
     optimizer = torch.optim.AdamW(
         model.parameters(), setting.learning_rate, eps=setting.eps, weight_decay=setting.weight_decay, fused=True
     )
@@ -235,7 +269,7 @@ def train(setting: Setting, music: Music) -> dict[str, Any]:
         "losses": [round(value, 3) for value in losses],
         "norms": [float(f"{value:.3g}") for value in norms],
         "first_norms": [float(f"{value:.3g}") for value in first_norms],
-        "valid": round(validate(model, music), 3),
+        "valid": round(validate(model, music, setting.valid_items), 3),
         "alike": round(alike(model, music), 4),
         "seconds": round(time.perf_counter() - started, 1),
     }
@@ -246,9 +280,9 @@ def _norm(module: nn.Module) -> float:
 
 
 @torch.no_grad()
-def validate(model: Model, music: Music) -> float:
+def validate(model: Model, music: Music, items: int) -> float:
     """Mean cross entropy per code on recordings that are not trained on, nats."""
-    codes, text = music.take("valid", VALID_ITEMS)
+    codes, text = music.take("valid", items)
     model.eval()
     with torch.autocast("cpu", torch.bfloat16):
         return float(model(codes, text).mean())
@@ -268,21 +302,122 @@ def alike(model: Model, music: Music) -> float:
     return (float((vectors @ vectors.T).sum()) - count) / (count * (count - 1))
 
 
-def frequencies_entropy(music: Music, items: int) -> float:
-    """Nats per code of who knows only how frequent each code is: where a model stays that ignores what it is given."""
-    codes, _ = music.take("train", items)
-    entropies = []
-    for book in codes.transpose(0, 1):
-        shares = torch.bincount(book.flatten(), minlength=music.codebook_size).double() / book.numel()
-        entropies.append(float(torch.special.entr(shares).sum()))
-    return statistics.mean(entropies)
+# --------------------------------------------------------------------------------------------------------- reporting
+
+GROUPS = {
+    "learning rate (base: 0.01)": ("base", "learning rate 0.001", "learning rate 0.003", "learning rate 0.03",
+                                   "learning rate 0.1"),
+    "norms, depth, initialisation": ("base", "pre-norm", "8 layers", "scaled initialisation", "all remedies",
+                                     "pre-norm, learning rate 0.003", "all remedies, learning rate 0.003"),
+    "warm-up, clipping, averaging": ("base", "warm-up of 60 updates", "clipped to norm 1", "loss averaged",
+                                     "averaged and clipped to norm 1"),
+    "width": ("base", "width 64", "width 64, 8 layers", "width 256, learning rate 0.003",
+              "width 256, learning rate 0.001", "width 64, learning rate 0.03"),
+    "the true size, first updates": tuple(true_size()),
+}  # fmt: skip
+
+
+def ended(losses: Sequence[float]) -> float:
+    """Mean of the last tenth."""
+    return statistics.mean(losses[-max(1, len(losses) // 10) :])
+
+
+def table(kept: dict[str, Any]) -> list[str]:
+    """A row per run."""
+    lines = [
+        "| run | parameters | highest loss after the first update | loss at the end | below frequencies alone "
+        "| outputs alike | validation | largest gradient | seconds |",
+        "|---|" + "--:|" * 8,
+    ]
+    for name, setting in (settings() | true_size()).items():
+        run = kept["runs"].get(key(setting))
+        if run is None:
+            continue
+        end = ended(run["losses"])
+        cells = [
+            name,
+            f"{run['parameters'] / 1e6:.1f} M",
+            f"{max(run['losses'][1:]):.2f}",
+            f"**{end:.2f}**",
+            f"{kept['frequencies'][str(setting.items)] - end:+.2f}",
+            f"{run['alike']:.3f}" if "alike" in run else "",
+            f"{run['valid']:.2f}",
+            f"{max(run['norms']):.2g}",
+            f"{run['seconds']:.0f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def smooth(values: Sequence[float], span: int) -> list[float]:
+    """Means of neighbours; the first few steps stay as they are, for it is there that losses jump."""
+    return [
+        statistics.mean(values[max(0, i - min(i, span) // 2) : i + min(i, span) // 2 + 1]) for i in range(len(values))
+    ]
+
+
+def draw(kept: dict[str, Any], path: Path) -> None:
+    """Losses summed over the codebooks, as the paper's seem to be, a panel per factor."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    named = settings() | true_size()
+    figure, axes = pyplot.subplots(2, 3, figsize=(12, 6.6), layout="constrained")
+    for axis, (title, names) in zip(axes.flat, GROUPS.items(), strict=False):
+        for name in names:
+            run = kept["runs"].get(key(named[name]))
+            if run is not None:
+                summed = [4 * loss for loss in smooth(run["losses"], 12)]
+                axis.plot(summed, label=name, linewidth=1.2, color="black" if name == "base" else None)
+        axis.axhline(4 * kept["frequencies"][str(BASE.items)], color="grey", linewidth=0.8, linestyle="--")
+        axis.axhline(4 * kept["chance"], color="grey", linewidth=0.8, linestyle=":")
+        axis.set_title(title, fontsize=9)
+        axis.tick_params(labelsize=7)
+        if title.startswith("the true"):
+            axis.set_yscale("log")
+        else:
+            axis.set_ylim(22.5, 33)
+        axis.legend(fontsize=6.5)
+    _scatter(axes.flat[-1], kept)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("sum of four cross entropies, nats", fontsize=8)
+    for axis in axes.flat[:-1]:
+        axis.set_xlabel("update", fontsize=7)
+    figure.savefig(path, dpi=75)
+    pyplot.close(figure)
+
+
+def _scatter(axis: Any, kept: dict[str, Any]) -> None:
+    """Where runs of the base end over learning rate times width, the change of a logit in Adam's first update."""
+    plain = {"dim", "learning_rate", "seed"}
+    for width in sorted({setting.dim for setting in settings().values()}):
+        points = [
+            (setting.learning_rate * width, 4 * ended(kept["runs"][key(setting)]["losses"]))
+            for setting in settings().values()
+            if setting.dim == width
+            and key(setting) in kept["runs"]
+            and {part.partition("=")[0] for part in key(setting).split(",")} <= plain | {"base"}
+        ]
+        axis.plot(*zip(*sorted(points), strict=True), marker="o", linewidth=0.8, label=f"width {width}")
+    axis.axhline(4 * kept["frequencies"][str(BASE.items)], color="grey", linewidth=0.8, linestyle="--")
+    axis.set_xscale("log")
+    axis.set_xticks([0.1, 0.3, 1, 3], ["0.1", "0.3", "1", "3"])
+    axis.set_xticks([], minor=True)
+    axis.set_title("post-norm without warm-up: loss at the end", fontsize=9)
+    axis.set_xlabel("learning rate x width", fontsize=7)
+    axis.tick_params(labelsize=7)
+    axis.legend(fontsize=6.5)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tokens", type=Path, nargs="?", help="token cache; without one, only what is there is shown")
     parser.add_argument("--only", nargs="*", help="names of runs")
+    parser.add_argument("--true-size", action="store_true", help="the first updates of 844 M parameters as well")
     parser.add_argument("--results", type=Path, default=RESULTS, help="file that keeps the runs")
+    parser.add_argument("--plot", type=Path, default=PLOT, help="picture to write")
     options = parser.parse_args()
     torch.set_num_threads(1)
     kept: dict[str, Any] = {"runs": {}}
@@ -290,15 +425,20 @@ def main() -> None:
         kept = json.loads(options.results.read_text())
     if options.tokens is not None:
         music = Music(options.tokens)
-        kept |= {"chance": math.log(music.codebook_size), "frequencies": frequencies_entropy(music, Setting().items)}
-        for name, setting in settings().items():
+        counts = {setting.items for setting in settings().values()}
+        kept["chance"] = math.log(music.codebook_size)
+        kept["frequencies"] = {str(count): music.frequencies_entropy(count) for count in sorted(counts)}
+        for name, setting in (settings() | (true_size() if options.true_size else {})).items():
             if key(setting) in kept["runs"] or (options.only and name not in options.only):
                 continue
             result = train(setting, music)
             kept["runs"][key(setting)] = result
             kept["machine"] = describe(torch.device("cpu"))
             options.results.write_text(json.dumps(kept, separators=(",", ":")) + "\n")
-            print(f"{name}: {result['seconds']:.0f} s, {statistics.mean(result['losses'][-20:]):.3f}", flush=True)
+            print(f"{name}: {result['seconds']:.0f} s, {ended(result['losses']):.3f}", flush=True)
+    print("\n".join(table(kept)))
+    draw(kept, options.plot)
+    print(json.dumps({name: ended(run["losses"]) for name, run in kept["runs"].items()}))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python benchmarks/guidance.py [--takes 2]         makes what is not there yet; prints a table, the last line is JSON
 
-"音樂生成 Music Generation" samples from `P = g P_uncond + (1 - g) P_cond` with g = 0.2: `guidance_domain="probabilities"`
-and `guidance=0.8` here. The same prompts and seeds, through the public `generate` of the model inside, at every setting;
-the prompts and the measures are those of `benchmarks/first_model.py`.
+"音樂生成 Music Generation" samples from `P = g P_uncond + (1 - g) P_cond` with g = 0.2; here that is
+`guidance_domain="probabilities"` and `guidance=0.8`. The same prompts and seeds, through the public `generate` of the
+model inside, at every setting; prompts and measures are those of `benchmarks/first_model.py`.
 """
 
 import argparse
@@ -14,12 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from takes import keep
-
 import cadenza
 from cadenza.evaluate.instruments import InstrumentClassifier
 from cadenza.evaluate.intervals import mean_interval
 from first_model import CLASSIFIER, PROMPTS, Heard, collect, interval, listen, scores, separation
+from takes import keep
 
 HERE = Path(__file__).parent
 SCRATCH = HERE.parent / "runs" / "guidance"
@@ -83,7 +82,9 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, default=SCRATCH, help="folder that keeps the takes")
     options = parser.parse_args()
     classifier = InstrumentClassifier.from_pretrained(CLASSIFIER).float()
-    lines, figures = report(hear(cadenza.load(options.model), classifier, options.takes, options.scratch), options.takes)
+    lines, figures = report(
+        hear(cadenza.load(options.model), classifier, options.takes, options.scratch), options.takes
+    )
     print("\n".join(lines))
     print(json.dumps(figures))
 

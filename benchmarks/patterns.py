@@ -13,13 +13,11 @@ import json
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from machine import describe
 from torch import Tensor, nn
 
 from cadenza.data.tokens import FixedWindows, RandomWindows, TokenCache
@@ -29,18 +27,20 @@ from cadenza.lm.patterns import CoarseFirstConfig, DelayConfig, FlattenConfig, P
 from cadenza.train.objectives.lm import masked_cross_entropy
 from cadenza.train.optim import MuonConfig, build_optimizer
 from cadenza.train.schedule import ConstantSchedule
+from machine import describe
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "patterns.json"
 PLOT = HERE.parent / "docs" / "patterns.png"
 
-WINDOW_SECONDS, BATCH, UPDATES, SECONDS, EVERY = 5.0, 6, 250, 150.0, 25
+WINDOW_SECONDS, BATCH, UPDATES, SECONDS, EVERY = 5.0, 6, 200, 120.0, 20
 WARM_UP = ConstantSchedule(warmup_steps=30)
 CURVE_CLIPS = 24
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
+    """What differs between runs."""
+
     pattern: PatternConfig = DelayConfig()
     dim: int = 192
     layers: int = 6
