@@ -54,10 +54,8 @@ def processes(device: str) -> Iterator[None]:
             gpus = torch.cuda.device_count()
             raise UserError(f"process {here} has no GPU, there are {gpus}: torchrun --nproc-per-node {max(1, gpus)}")
         torch.cuda.set_device(here)
-    dist.init_process_group(
-        BACKENDS[place.type], device_id=torch.device("cuda", here) if place.type == "cuda" else None
-    )
     try:
+        _meet(BACKENDS[place.type], torch.device("cuda", here) if place.type == "cuda" else None)
         yield
     except RuntimeError as error:
         if isinstance(error, dist.DistError) or "gloo" in str(error):
@@ -65,6 +63,15 @@ def processes(device: str) -> Iterator[None]:
         raise
     # After a failure the others may be waiting for what never comes: the end of the process is the end of the group.
     dist.destroy_process_group()
+
+
+def _meet(backend: str, device: torch.device | None) -> None:
+    """As `init_process_group` does it by itself, but with addresses of its own for every restart by `torchrun`: its
+    store outlives the processes, and addresses of dead ones would be found there."""
+    store, number, count = next(dist.rendezvous("env://"))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    own = dist.PrefixStore(f"cadenza/{attempt}", store)
+    dist.init_process_group(backend, store=own, rank=number, world_size=count, device_id=device)
 
 
 def device_here(device: str) -> torch.device:
