@@ -246,7 +246,7 @@ def train(setting: Setting, music: Music) -> dict[str, Any]:
     started = time.perf_counter()
     losses: list[float] = []
     norms: list[float] = []
-    first_norms: list[float] = []
+    norms_of_layers: list[list[float]] = []
     for step, rows in zip(range(setting.steps), epochs(len(text), setting.batch, setting.seed), strict=False):
         for group in optimizer.param_groups:
             group["lr"] = setting.learning_rate * schedule.factor(step, setting.steps)
@@ -258,8 +258,8 @@ def train(setting: Setting, music: Music) -> dict[str, Any]:
         norm = nn.utils.clip_grad_norm_(model.parameters(), setting.clip or math.inf)
         losses.append(float(per_codebook.detach().mean()))
         norms.append(float(norm))
-        if step == 0:
-            first_norms = [_norm(layer.feed_forward.linear2) for layer in model.lm.layers]
+        if step in (0, setting.steps - 1):
+            norms_of_layers.append([float(f"{_norm(layer):.3g}") for layer in model.lm.layers])
         if not math.isfinite(losses[-1]):
             break
         optimizer.step()
@@ -268,7 +268,8 @@ def train(setting: Setting, music: Music) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in model.parameters()),
         "losses": [round(value, 3) for value in losses],
         "norms": [float(f"{value:.3g}") for value in norms],
-        "first_norms": [float(f"{value:.3g}") for value in first_norms],
+        "first_norms": norms_of_layers[0],
+        "last_norms": norms_of_layers[-1],
         "valid": round(validate(model, music, setting.valid_items), 3),
         "alike": round(alike(model, music), 4),
         "seconds": round(time.perf_counter() - started, 1),
