@@ -126,7 +126,7 @@ def test_clips_and_sound_tracks_on_disk(tmp_path: Path):
 
 def test_mistakes(tmp_path: Path):
     csv = table(tmp_path, NAMES[:1])
-    with pytest.raises(UserError, match=r"not one of 1 clips .*yt-dlp is not installed"):
+    with pytest.raises(UserError, match=r"not one of 1 clips .*yt-dlp is not there"):
         import_musiccaps(csv, tmp_path / "out", ytdlp="no-such-program")
     with pytest.raises(UserError, match="no such folder"):
         import_musiccaps(csv, tmp_path / "out", tmp_path / "nowhere")

@@ -108,12 +108,13 @@ def test_what_only_the_manifest_knows_stays(tmp_path: Path):
         save(tune(seed, 1.0), tmp_path / f"{seed}.wav")
     entries = scan(tmp_path).entries
     edited = entries[0].model_copy(update={"split": "valid", "weight": 2.0, "captions": ("by hand",)})
-    edited = Entry.model_validate(edited.model_dump() | {"vocals": 0.1, "split": "valid"})
+    edited = Entry.model_validate(edited.model_dump() | {"vocals": 0.1, "split": "valid", "id": "mine"})
     write_manifest(tmp_path / "manifest.jsonl", [edited, entries[1]])
     save(tune(3, 1.0), tmp_path / "3.wav")
     report = scan(tmp_path)
     first = report.entries[0]
-    assert (first.split, first.weight, first.captions, first.tags["vocals"]) == ("valid", 2.0, ("by hand",), 0.1)
+    assert (first.id, first.split, first.weight, first.tags["vocals"]) == ("mine", "valid", 2.0, 0.1)
+    assert first.captions == ("by hand",)
     assert [entry.has_split for entry in report.entries] == [True, False, False]
     assert any("2 are in no split yet" in line for line in report.lines())
     (tmp_path / "2.wav").unlink()
@@ -149,7 +150,7 @@ def test_mistakes(tmp_path: Path):
     with pytest.raises(UserError, match="no recordings in it"):
         scan(tmp_path)
     (tmp_path / "a.wav").write_bytes(b"x")
-    with pytest.raises(UserError, match=r"none of 1 recordings can be used: .*skipped\.jsonl says why"):
+    with pytest.raises(UserError, match=r"none of 1 file can be used: .*skipped\.jsonl says why"):
         scan(tmp_path)
     assert "a.wav" in skipped(tmp_path)
     with pytest.raises(UserError, match="give the name of a file"):

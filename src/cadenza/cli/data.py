@@ -34,9 +34,10 @@ def scan(
     ] = False,
     workers: Annotated[int, typer.Option(metavar="N", parser=whole_number, help="Processes.")] = 1,
 ) -> None:
-    """List a folder's recordings with their captions; what cannot be used is listed in skipped.jsonl.
+    """List a folder's recordings with captions.
 
-    Goes on where an earlier scan stopped, and reads only what has changed since.
+    What cannot be used is listed in skipped.jsonl. Goes on where an earlier scan stopped, and reads only
+    what has changed since.
     """
     show_notices()
     from cadenza.data.scan import scan as scan_folder
@@ -54,7 +55,10 @@ def split(
     by: Annotated[str, typer.Option(metavar="WHAT", help="What stays together: artist or track.")] = "artist",
     again: Annotated[bool, typer.Option("--again", help="Choose for all anew, not only for what is new.")] = False,
 ) -> None:
-    """Choose what trains, validates and tests; no artist (or track) is in two of them."""
+    """Choose what trains, validates and tests.
+
+    No artist (or track) is in two of them; what was chosen before stays.
+    """
     show_notices()
     from collections import Counter
 
@@ -78,7 +82,10 @@ def check(
     ] = False,
     drop: Annotated[bool, typer.Option("--drop", help="Take what is wrong out of the manifest.")] = False,
 ) -> None:
-    """Compare a manifest with its recordings; exit code 2 where it is wrong."""
+    """Compare a manifest with its recordings.
+
+    The exit code is 2 where it is wrong.
+    """
     show_notices()
     from cadenza.data.check import check_manifest, drop_wrong
 

@@ -27,9 +27,10 @@ def musiccaps(
     limit: Limit = None,
     workers: Workers = 1,
 ) -> None:
-    """MusicCaps from its table: clips of ten seconds with captions; run again to go on.
+    """MusicCaps from its own table.
 
-    What cannot be had is listed in missing.jsonl. `cadenza data split` makes the 80/20 split of the NCNU paper.
+    Clips of ten seconds with captions; run again to go on. What cannot be had is listed in missing.jsonl, which
+    can be deleted to try again what is gone. `cadenza data split` makes the 80/20 split of the NCNU paper.
     """
     show_notices()
     from cadenza.data.musiccaps import import_musiccaps, missing_lines
@@ -47,7 +48,10 @@ def songdescriber(
     valid_only: Annotated[bool, typer.Option("--valid-only", help="Only captions that were checked.")] = False,
     workers: Workers = 1,
 ) -> None:
-    """The Song Describer dataset: 706 tracks, 1,106 captions, for evaluation."""
+    """The Song Describer dataset.
+
+    706 tracks with 1,106 captions, for evaluation.
+    """
     show_notices()
     from cadenza.data.songdescriber import import_songdescriber
 
@@ -68,7 +72,10 @@ def hub(
     limit: Limit = None,
     workers: Workers = 1,
 ) -> None:
-    """A Hugging Face data set to files and a manifest; run again to go on."""
+    """A Hugging Face data set.
+
+    To files and a manifest; run again to go on.
+    """
     show_notices()
     from cadenza.data.hub import import_hub
 

@@ -208,7 +208,7 @@ def _obtain(
             elif not fetch:
                 problem = Missing(clip.ytid, "not on disk, and nothing is fetched", False)
             elif program is None:
-                problem = Missing(clip.ytid, "not on disk, and yt-dlp is not installed", False)
+                problem = Missing(clip.ytid, "not on disk, and yt-dlp is not there: install it and ffmpeg", False)
             else:
                 problem = Missing(clip.ytid, "not tried: the network fails", False)
             yield clip, problem

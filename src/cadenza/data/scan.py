@@ -79,9 +79,9 @@ def scan(
 ) -> Report:
     """Write the manifest of a folder and the list of what was left out; both are the same for any `workers`.
 
-    Files that have not changed since the last scan are not read again. What only the manifest knows (split, weight,
-    fields of other tools, captions where there are none beside the recording) stays. Raises UserError for a folder that
-    is not there or holds nothing to use.
+    Files that have not changed since the last scan are not read again. What only the manifest knows (id, split,
+    weight, fields of other tools, captions where there are none beside the recording) stays. Raises UserError for a
+    folder that is not there or holds nothing to use.
     """
     folder = Path(folder).absolute()
     if not folder.is_dir():
@@ -202,7 +202,7 @@ def write_report(
     drop = find_duplicates(usable, told, manifest.parent)
     left_out += [Skipped(usable[item].path, "duplicate", reason) for item, reason in sorted(drop.items())]
     kept = [item for item in range(len(usable)) if item not in drop]
-    ids = _ids([usable[item] for item in kept], folder)
+    ids = _ids([usable[item] for item in kept], before, folder)
     entries = [described[item][0].model_copy(update={"id": name}) for item, name in zip(kept, ids, strict=True)]
     left_out = [Skipped(_below(Path(item.path), manifest.parent), item.kind, item.reason) for item in left_out]
     left_out.sort(key=lambda item: (item.path, item.reason))
@@ -299,13 +299,16 @@ def _describe(
     return entry, problems
 
 
-def _ids(recordings: Sequence[Recording], folder: Path) -> list[str]:
-    """The source's own names, else paths below the folder, without extension unless two differ in it alone."""
-    bare = [recording.id or _below(Path(recording.path).with_suffix(""), folder) for recording in recordings]
-    times = Counter(bare)
+def _ids(recordings: Sequence[Recording], before: Mapping[str, Entry], folder: Path) -> list[str]:
+    """The name it had, else the source's own, else its path below the folder, without extension if that is enough."""
+    names = []
+    for recording in recordings:
+        known = before[recording.path].id if recording.path in before else recording.id
+        names.append(known or _below(Path(recording.path).with_suffix(""), folder))
+    times = Counter(names)
     return [
         name if times[name] == 1 else _below(Path(recording.path), folder)
-        for name, recording in zip(bare, recordings, strict=True)
+        for name, recording in zip(names, recordings, strict=True)
     ]
 
 
