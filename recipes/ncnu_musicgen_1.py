@@ -4,8 +4,10 @@ As printed: T5-small frozen, 250 text tokens (cut or padded with zeros, which ar
 once when the text is encoded; EnCodec 32 kHz frozen, first 5 s; delay pattern; batches of 30; EMA 0.99; 300 epochs. The
 data, with models/encodec_32khz and models/t5-small converted before:
 
-    cadenza data musiccaps data/musiccaps                              clips, and the split 80/20, 20 % inside
-    cadenza data tokens ... --first-seconds 5 --word-dropout 0.2       into data/musiccaps_tokens, with text states
+    cadenza data musiccaps musiccaps-public.csv --out data/musiccaps
+    cadenza data split data/musiccaps --test 0.2 --valid 0.2
+    cadenza data tokens data/musiccaps data/musiccaps_tokens --codec models/encodec_32khz --first-seconds 5
+        --text states --text-encoder models/t5-small --max-tokens 250 --word-dropout 0.2 --shard-items 30
 
 The paper leaves open, and this recipe chooses: AdamW at 1e-4 with warm-up and clipping (docs/convergence.md shows why),
 ReLU and dropout 0.1 (PyTorch's defaults for this decoder), 0.1 condition dropout, 2 accumulated batches. Play it as the
