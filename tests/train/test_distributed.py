@@ -8,6 +8,10 @@ import pytest
 from cadenza.conditioning.fuser import FuserConfig
 from cadenza.conditioning.provider import ConditioningConfig
 from cadenza.conditioning.text import TextConfig
+from cadenza.errors import CadenzaError, UserError
+from cadenza.train import distributed, run
+from cadenza.train.distributed import agree, processes, rows_here, together
+from cadenza.train.optim import MuonConfig
 from train.ranks import curve, finish, start, write_recipe
 from train.tiny import codec_run, lm_run, write_audio
 
@@ -69,3 +73,43 @@ def test_four_processes_and_then_two_train_as_one(tmp_path: Path):
     for name in ("discriminator", "gradient_norm/discriminator"):
         assert two[5][name] == pytest.approx(one[5][name], rel=1e-3)
     assert not any((tmp_path / f"said{rank}").read_text() for rank in (1, 2, 3)), "one process speaks"
+
+
+def test_rows_are_dealt_out_in_order(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(distributed, "num_ranks", lambda: 3)
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
+    assert rows_here(6) == range(2, 4)
+    with pytest.raises(UserError, match="batch_size 8 cannot be divided by 3 processes: use a multiple"):
+        rows_here(8)
+
+
+def test_one_process_needs_no_others():
+    assert list(agree(True, False)) == [True, False]
+    with processes("cpu"), pytest.raises(CadenzaError, match=r"^as it was$"), together():
+        raise CadenzaError("as it was")
+
+
+def test_a_device_for_one_is_refused_for_several(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for device in ("cuda:1", "mps"):
+        with pytest.raises(UserError, match=f"device {device} is one device, and this is one of 2 processes"):
+            processes(device).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        ({"train_text_encoder": True}, "trains no text encoder"),
+        ({"optimizer": MuonConfig(), "train_text_encoder": False}, "does not work with muon"),
+    ],
+)
+def test_what_is_not_sharded_is_said(objective: dict, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(run, "num_ranks", lambda: 2)
+    with pytest.raises(UserError, match=message):
+        run.build(lm_run(tmp_path, parallel="fsdp", objective=objective), tmp_path / "run")
+
+
+def test_a_codec_is_not_sharded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(run, "num_ranks", lambda: 2)
+    with pytest.raises(UserError, match="for language models"):
+        run.build(codec_run(write_audio(tmp_path / "audio"), parallel="fsdp"), tmp_path / "run")

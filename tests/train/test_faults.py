@@ -3,6 +3,8 @@
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -100,3 +102,21 @@ def test_processes_end_together_and_go_on_together(recipe: str, tmp_path: Path):
     assert finish(reference) == [0, 0]
     assert curve(parts) == curve(whole)
     assert final_weights(parts) == final_weights(whole)
+
+
+@pytest.mark.slow
+def test_torchrun_starts_killed_processes_again(recipe: str, tmp_path: Path):
+    """The command as it is typed, its process 1 killed on the way."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "1"]
+    train = ["-m", "cadenza", "train", recipe, "--set", "validate_every=0"]
+    parts = tmp_path / "parts"
+    with subprocess.Popen([*torchrun, *train, "--out", str(parts), "--resume"], stderr=subprocess.PIPE) as running:
+        wait_for(parts / "snapshots" / "step_00000003")
+        children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+        os.kill(int(children[-1]), signal.SIGKILL)
+        said = running.communicate(timeout=300)[1].decode()
+    assert running.returncode == 0, said
+    assert "process 0 lost another one" in said
+    children = start([(2, [*train[2:], "--out", str(tmp_path / "whole")])], tmp_path / "said")
+    assert finish(children) == [0, 0]
+    assert curve(parts) == curve(tmp_path / "whole")
