@@ -15,7 +15,7 @@ from cadenza.train.config import TrainConfig
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["cadenza.cli.app", "cadenza.train.run", "torch.distributed.fsdp"])
-TIMES = ("seconds", "steps_per_second", "items_per_second")
+TIMES = ("seconds", "steps_per_second", "items_per_second", "tokens_per_second", "mfu", "data_wait")
 
 Job = tuple[int, list[str]]
 """A command of cadenza, and how many processes run it together."""

@@ -17,7 +17,7 @@ from cadenza.train.snapshot import best_snapshot, last_snapshot
 from cadenza.train.trainer import Trainer
 from train.tiny import codec_run, lm_run, write_audio
 
-TIMES = ("seconds", "steps_per_second", "items_per_second")
+TIMES = ("seconds", "steps_per_second", "items_per_second", "tokens_per_second", "mfu", "data_wait")
 
 
 def curve(folder: Path) -> list[dict]:

@@ -101,5 +101,7 @@ def _run(data: Path, objective, changes) -> TrainConfig:
         "validate_every": 3,
         "snapshot_every": 3,
         "tensorboard": False,
+        "curves": False,
+        "sample_prompts": 0,
     }
     return TrainConfig(**(values | changes))

@@ -55,6 +55,8 @@ class ClapConditioner(Conditioner):
             self.quantizer = ResidualQuantizer(config.num_codebooks, config.codebook_size, config.dim)
         self.encoder: ClapEncoder | None = None
         """No module, and so not in the state dict; it keeps its own precision."""
+        self.generator: torch.Generator | None = None
+        """Draws, in training, what replaces dead entries of the codebooks; None: PyTorch's own."""
 
     @property
     def feature_dim(self) -> int:
@@ -76,7 +78,7 @@ class ClapConditioner(Conditioner):
             elif isinstance(value, Tensor):
                 features.append(self._given(value))
             elif isinstance(value, Audio):
-                features.append(self._encode_audio(value))
+                features.append(self.windows(value).mean(0, keepdim=True))
             else:
                 raise UserError(f"a {type(value).__name__} ({value!r:.40}) is no condition: give {self.accepts}")
         if self.encoder is not None:
@@ -91,8 +93,10 @@ class ClapConditioner(Conditioner):
                     raise UserError(f"the text {text[:40]!r}... has {len(ids)} tokens, at most {limit} fit: shorten it")
         return list(encoder.encode_text(texts, limit)[:, None])
 
-    def _encode_audio(self, audio: Audio) -> Features:
-        """The mean over windows. What is left after the last whole stride is not heard, as in the reference."""
+    @torch.no_grad()
+    def windows(self, audio: Audio) -> Float[Tensor, "W E"]:
+        """The vector of every window of a recording. What is left after the last whole stride is not heard, as in the
+        reference. UserError for what is too short or silent."""
         encoder, config = self._ready_encoder(), self.config
         front, seconds = encoder.front_end, audio.duration_seconds
         least = front.fft_window_size / front.sampling_rate
@@ -106,7 +110,7 @@ class ClapConditioner(Conditioner):
         wave = torch.from_numpy(mono.resample(front.sampling_rate).samples[0])
         window = min(len(wave), round(config.window_seconds * front.sampling_rate))
         windows = wave.unfold(0, window, max(1, round(config.stride_seconds * front.sampling_rate)))
-        return encoder.encode_windows(windows).mean(0, keepdim=True)
+        return encoder.encode_windows(windows)
 
     def _given(self, value: Tensor) -> Features:
         mean = given_features(value, self.config.dim, self.accepts).float().mean(0, keepdim=True)
@@ -134,7 +138,7 @@ class ClapConditioner(Conditioner):
             return vectors
         self.quantizer.float()  # its distances mean nothing in 16 bits
         if self.training:
-            return self.quantizer(vectors[..., None]).latent[..., 0]
+            return self.quantizer(vectors[..., None], generator=self.generator).latent[..., 0]
         return self.quantizer.decode(self.quantizer.encode(vectors[..., None]))[..., 0]
 
     # ---- the frozen towers -------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Annotated, cast
 
 import torch
+from jaxtyping import Bool
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from cadenza.checkpoint import Config, Pretrained
 from cadenza.codec.base import Codec
@@ -30,6 +31,9 @@ ConditionerConfig = Annotated[
 
 Prepared = dict[str, list[Features | None]]
 """Features per condition and item: what is expensive, done. Rows can be cached, dropped and mixed freely."""
+
+Taken = dict[str, Bool[Tensor, "B"]]
+"""Items whose condition is taken away behind its projection, by condition."""
 
 
 class ConditioningConfig(Config):
@@ -90,17 +94,24 @@ class ConditionProvider(nn.Module, Pretrained):
             name: [self.conditioner(name).window(row, start_seconds) for row in rows] for name, rows in prepared.items()
         }
 
-    def conditions(self, prepared: Prepared) -> dict[str, Condition]:
-        """Projected and padded, by name; what is dropped becomes the condition's null value."""
+    def conditions(self, prepared: Prepared, taken: Taken | None = None) -> dict[str, Condition]:
+        """Projected and padded, by name; what is dropped becomes the condition's null value.
+
+        What is in `taken` is zero after all: in training, codebooks learn from every item, dropped or not.
+        """
         conditions = {}
         for name in self.config.conditioners:
             part = self.conditioner(name)
-            conditions[name] = part([part.null() if row is None else row for row in prepared[name]])
+            made = part([part.null() if row is None else row for row in prepared[name]])
+            if taken is not None and name in taken:
+                kept = ~taken[name].to(made.mask.device)[:, None]
+                made = Condition(made.embedding * kept[..., None], made.mask & kept)
+            conditions[name] = made
         return conditions
 
-    def forward(self, prepared: Prepared) -> FusedConditions:
-        """Projected, padded and fused: what the language model takes."""
-        return fuse(self.conditions(prepared), self.config.fuser)
+    def forward(self, prepared: Prepared, taken: Taken | None = None) -> FusedConditions:
+        """Projected, padded and fused: what the language model takes. See `conditions` for `taken`."""
+        return fuse(self.conditions(prepared, taken), self.config.fuser)
 
     # ---- frozen encoders --------------------------------------------------------------------------------------
 

@@ -169,6 +169,8 @@ class StyleConditioner(Conditioner):
         self.output_projection = output_projection(config.dim, dim, config.projection_layers)
         self.extractor: StyleExtractor | None = None
         """No submodule: it is frozen, stays out of the state dict and keeps its own precision."""
+        self.generator: torch.Generator | None = None
+        """Draws, in training, the number of codebooks and what replaces their dead entries; None: PyTorch's own."""
 
     @property
     def feature_dim(self) -> int:
@@ -189,7 +191,8 @@ class StyleConditioner(Conditioner):
         if self.training and heard:
             assert len({item.shape for item in heard}) == 1, "the excerpts of one training batch are equally long"
             device, _ = self.parameters_like()
-            rows = iter(self.bottleneck(torch.stack(heard).to(device)))
+            with torch.autocast(device.type, enabled=False):
+                rows = iter(self.bottleneck(torch.stack(heard).to(device), generator=self.generator))
             features = [None if item is None else next(rows) for item in features]
         return super().forward(features, min_length)
 

@@ -123,10 +123,10 @@ class TokenCache:
 class RandomWindows:
     """Endless batches of random windows.
 
-    `{"codes": [B, K, T], "frames": [B], "captions": [...], "ids": [...], "infos": [...]}`: the drawn caption, and name
-    and fields of the recording. With melodies in the cache also `{"melody": [B, M], "melody_frames": [B],
-    "start_seconds": [B]}`: the pitch classes of the whole recording, how many there are, and where in it the window
-    begins. With states also `{"text": [B, L, E], "text_length": [B]}` of the drawn caption, zero beyond its length
+    `{"codes": [B, K, T], "frames": [B], "start_seconds": [B], "captions": [...], "ids": [...], "infos": [...]}`: where
+    in its recording the window begins, the drawn caption, and name and fields of the recording. With melodies in the
+    cache also `{"melody": [B, M], "melody_frames": [B]}`: the pitch classes of the whole recording, and how many there
+    are. With states also `{"text": [B, L, E], "text_length": [B]}` of the drawn caption, zero beyond its length
     (token ids: `text_ids [B, L]`).
 
     A recording's chance is proportional to its weight and, unless `sampling` is "file", to its length; one of its
@@ -210,6 +210,7 @@ def _collate(rows: Sequence[Row], num_frames: int) -> Batch:
     batch: Batch = {
         "codes": codes,
         "frames": torch.tensor([row.codes.shape[1] for row in rows]),
+        "start_seconds": torch.tensor([row.start_seconds for row in rows], dtype=torch.float64),
         "captions": [row.words for row in rows],
         "ids": [row.item.id for row in rows],
         "infos": [row.item.info for row in rows],
@@ -218,7 +219,6 @@ def _collate(rows: Sequence[Row], num_frames: int) -> Batch:
     if len(melodies) == len(rows):
         batch["melody"] = nn.utils.rnn.pad_sequence(melodies, batch_first=True)
         batch["melody_frames"] = torch.tensor([len(melody) for melody in melodies])
-        batch["start_seconds"] = torch.tensor([row.start_seconds for row in rows], dtype=torch.float64)
     texts = [row.text for row in rows if row.text is not None]
     if len(texts) == len(rows):
         states = texts[0].is_floating_point()

@@ -39,6 +39,11 @@ class TrainConfig(Config):
     keep_snapshots: int = Field(2, gt=0, description="newest snapshots kept, beside the best one")
     max_minutes: float | None = Field(None, gt=0, description="stop (resumable) after this time")
     tensorboard: bool = Field(True, description="write TensorBoard events if it is installed")
+    curves: bool = Field(True, description="draw curves.png at every validation, if matplotlib is installed")
+    sample_prompts: Annotated[int, Field(ge=0)] | tuple[str, ...] = Field(
+        2, description="what is played at every snapshot: sentences, or how many items of the valid split; 0: nothing"
+    )
+    prefetch: int = Field(2, ge=0, description="batches drawn ahead by a thread; 0: none")
 
 
 DECIDES = ("seed", "batch_size", "accumulation", "data", "objective", "schedule", "ema_decay", "ema_every", "precision")

@@ -15,7 +15,7 @@ from cadenza.files import atomic_file
 
 LOG, PICTURE = "log.jsonl", "curves.png"
 _CODEBOOK = re.compile(r"(.+)_q(\d+)$")
-_NO_CURVES = re.compile(r"step|kind|.*seconds|.*_per_second|ppl.*|.*\bwait\b.*")
+_NO_CURVES = re.compile(r"step|kind|.*seconds|.*_per_second|ppl.*|mfu|data_wait")
 _COLUMNS = 3
 
 Points = list[tuple[int, float]]

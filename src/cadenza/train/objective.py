@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from cadenza.data.batches import Batch, random_for
+from cadenza.train.throughput import Work
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,11 @@ class Turn:
 
 
 class Loss(NamedTuple):
-    """The scalar to differentiate, and what to log (scalars; they may live on the device)."""
+    """The scalar to differentiate, what to log (scalars; they may live on the device), and how much was computed."""
 
     value: Tensor
     metrics: dict[str, Tensor]
+    work: Work | None = None
 
 
 @runtime_checkable

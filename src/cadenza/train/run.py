@@ -11,20 +11,25 @@ from typing import Any
 import pydantic
 import torch
 import yaml
+from torch import Tensor
 
 from cadenza.data.dataset import FixedSegments, RandomSegments, Recordings
 from cadenza.data.manifest import read_manifest
-from cadenza.data.melodies import read_melodies
-from cadenza.data.tokens import FixedWindows, RandomWindows, TokenCache, encoder_hash
+from cadenza.data.tokens import TokenCache, encoder_hash
 from cadenza.errors import UserError
 from cadenza.train.config import TrainConfig
-from cadenza.train.distributed import device_here, everyone, num_ranks, share
+from cadenza.train.distributed import device_here, everyone, num_ranks, rows_here, share
 from cadenza.train.objectives.codec import CodecObjective, CodecObjectiveConfig
 from cadenza.train.objectives.lm import LMObjective
 from cadenza.train.objectives.lm_config import LMObjectiveConfig
 from cadenza.train.objectives.lm_parts import Parts, build_parts
+from cadenza.train.objectives.lm_sources import lm_sources
+from cadenza.train.samples import CodecSampler, LMSampler
 from cadenza.train.sharding import shard
 from cadenza.train.trainer import Trainer
+
+SAMPLE_SECONDS = 10.0
+"""Music of a sample, at most."""
 
 
 def read_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -101,6 +106,8 @@ def _sharded(config: TrainConfig) -> bool:
 
 def _shard(config: TrainConfig, family: LMObjectiveConfig, parts: Parts) -> None:
     """Shard a language model, or say why not."""
+    if family.adapter is not None:
+        raise UserError("parallel=fsdp trains no adapter: its weights are few, use parallel=ddp")
     if family.train_text_encoder:
         raise UserError("parallel=fsdp trains no text encoder: freeze it, or use parallel=ddp")
     if family.optimizer.kind != "adamw":
@@ -128,7 +135,15 @@ def _codec_trainer(config: TrainConfig, family: CodecObjectiveConfig, folder: Pa
     if parts["valid"] and config.validate_every:
         chosen = Recordings(parts["valid"][: config.valid_items], rate, channels)
         valid = FixedSegments(chosen, family.valid_seconds, config.batch_size)
-    return Trainer(config, objective, train, folder, valid)
+    return Trainer(config, objective, train, folder, valid, _codec_sampler(config, valid))
+
+
+def _codec_sampler(config: TrainConfig, valid: FixedSegments | None) -> CodecSampler | None:
+    if valid is None or not isinstance(config.sample_prompts, int) or config.sample_prompts == 0:
+        return None
+    audio = valid.batch(0)["audio"]
+    assert isinstance(audio, Tensor)
+    return CodecSampler(audio[: config.sample_prompts], device_here(config.device))
 
 
 def _lm_trainer(config: TrainConfig, family: LMObjectiveConfig, folder: Path) -> Trainer:
@@ -145,18 +160,27 @@ def _lm_trainer(config: TrainConfig, family: LMObjectiveConfig, folder: Path) ->
             f"{config.data} holds {cache.num_codebooks} codebooks, the model has {streams}: "
             "compute the cache for it (in stereo, with --stereo)"
         )
-    if family.melody is not None:
-        read_melodies(config.data, family.melody)  # raises if they are of another kind
-        if any(item.melody is None for item in train):
-            raise UserError(f"{config.data} has no melodies: compute them with `cadenza data tokens ... --melody`")
+    valid_items = config.valid_items if config.validate_every else 0
+    rows = rows_here(config.batch_size)
+    sources = lm_sources(cache, config.data, family, parts, config.batch_size, config.seed, valid_items, rows)
     if _sharded(config):
         _shard(config, family, parts)
     objective = LMObjective(family, parts, device_here(config.device))
-    num_frames = round(family.window_seconds * cache.frame_rate)
-    valid = cache.split("valid")[: config.valid_items]
-    source = FixedWindows(valid, num_frames, config.batch_size) if valid and config.validate_every else None
-    windows = RandomWindows(train, num_frames, config.batch_size, config.seed, cache.frame_rate)
-    return Trainer(config, objective, windows, folder, source)
+    return Trainer(config, objective, sources.train, folder, sources.valid, _lm_sampler(config, family, cache))
+
+
+def _lm_sampler(config: TrainConfig, family: LMObjectiveConfig, cache: TokenCache) -> LMSampler | None:
+    """Sentences and, where they are captions of validation items, those items' codes."""
+    seconds = min(family.window_seconds, SAMPLE_SECONDS)
+    wanted, references = config.sample_prompts, None
+    if isinstance(wanted, int):
+        items = cache.split("valid")[:wanted]
+        prompts = [item.captions[0] if item.captions else "" for item in items]
+        references = [item.codes[:, : round(seconds * cache.frame_rate)] for item in items]
+    else:
+        prompts = list(wanted)
+    base = None if family.adapter is None or family.start_from is None else Path(family.start_from)
+    return LMSampler(prompts, seconds, device_here(config.device), references, base) if prompts else None
 
 
 def _check_split(config: TrainConfig, items: Sequence[object]) -> None:

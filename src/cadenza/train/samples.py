@@ -39,7 +39,7 @@ class LMSampler:
         prompts: Sequence[str],
         seconds: float,
         device: torch.device,
-        references: Int[Tensor, "N K T"] | None = None,
+        references: Sequence[Int[Tensor, "K T"]] | None = None,
         base: Path | None = None,
     ) -> None:
         """`base`: the model that a trained adapter belongs to."""

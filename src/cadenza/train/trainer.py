@@ -7,6 +7,7 @@ random draw comes from a generator seeded by its place. So a resumed run repeats
 a CPU. Several processes draw the same batches, hold some rows of each and average their gradients (`distributed`).
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -19,6 +20,7 @@ from cadenza.data.batches import Batch, BatchSource, FiniteBatchSource, random_f
 from cadenza.errors import CadenzaError, UserError
 from cadenza.files import refusal
 from cadenza.train.config import TrainConfig, check_same_run
+from cadenza.train.curves import draw_curves
 from cadenza.train.distributed import (
     agree,
     device_here,
@@ -34,6 +36,9 @@ from cadenza.train.ema import EMA
 from cadenza.train.gradients import GradientMean, clip, gradient_norm
 from cadenza.train.log import RunLog
 from cadenza.train.objective import Objective, Phase, Turn
+from cadenza.train.optim import step_size
+from cadenza.train.prefetch import Ahead
+from cadenza.train.samples import Sampler, write_samples
 from cadenza.train.snapshot import (
     Progress,
     last_snapshot,
@@ -44,6 +49,7 @@ from cadenza.train.snapshot import (
     stored_config,
 )
 from cadenza.train.stopping import stop_wishes
+from cadenza.train.throughput import Peak, peak
 from cadenza.train.window import Window
 
 Metrics = dict[str, float]
@@ -62,7 +68,9 @@ class Trainer:
         data: BatchSource,
         folder: Path,
         valid: FiniteBatchSource | None = None,
+        sampler: Sampler | None = None,
     ) -> None:
+        """`sampler` plays something at every snapshot."""
         self.config, self.objective, self.data, self.folder, self.valid = config, objective, data, folder, valid
         self.device = device_here(config.device)
         if config.precision == "fp16" and self.device.type == "cpu":
@@ -75,6 +83,10 @@ class Trainer:
         self.stopped = False
         self._wants_stop: Callable[[], bool] = lambda: False
         self._log: RunLog | None = None
+        self._ahead: Ahead | None = None
+        self._sampler = sampler
+        self._draws_curves = config.curves
+        self._peak: Peak | None = None
         self._window = Window(config)
         self.ema = EMA({name: objective.modules[name] for name in objective.averaged}, config.ema_decay)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
@@ -115,18 +127,19 @@ class Trainer:
         window.restart_clock()
         saved, self.stopped = self.step, False
         try:
-            with stop_wishes(self._say, config.max_minutes) as self._wants_stop:
+            with stop_wishes(self._say, config.max_minutes) as self._wants_stop, self._drawing_ahead():
                 while self.step < config.steps and not self.stopped:
                     window.add(self.train_step())
                     if self._log is not None:
                         self._log.advance(self.step)
                     if self.step % config.log_every == 0 or self.step == config.steps:
-                        self._report("train", window.close() | self._rates())
+                        self._report("train", window.close(self._peak_operations) | self._rates())
                     if config.validate_every and (self.step % config.validate_every == 0 or self.step == config.steps):
                         self._report("valid", self.evaluate())
+                        self._draw_curves()
                         window.restart_clock()
                     if self.step % config.snapshot_every == 0 or self.step == config.steps:
-                        self.save()
+                        self._sample(self.save())
                         saved = self.step
                         window.restart_clock()
                 if saved != self.step:
@@ -153,6 +166,8 @@ class Trainer:
                 turn = Turn(phase.name, self.step, micro, len(batches), self.rows, config.seed, generator)
                 with self._autocast():
                     loss = self.objective.loss(batch, turn)
+                if loss.work is not None:
+                    self._window.worked(loss.work)
                 with self._averaging(phase, last=micro + 1 == len(batches)):
                     self.scaler.scale(loss.value / len(batches)).backward()
                 losses.append(loss.value.detach())
@@ -192,7 +207,9 @@ class Trainer:
 
     def _batch(self, index: int) -> Batch:
         """This process's rows of a micro-batch, on its device."""
-        batch = self.data.batch(index)
+        start = time.perf_counter()
+        batch = (self._ahead or self.data).batch(index)
+        self._window.waited(time.perf_counter() - start)
         if len(self.rows) < self.config.batch_size:
             batch = {name: value[self.rows.start : self.rows.stop] for name, value in batch.items()}
         return self._on_device(batch)
@@ -245,7 +262,17 @@ class Trainer:
 
     def _rates(self) -> Metrics:
         factor = self.config.schedule.factor(self.step, self.config.steps)
-        return {f"learning_rate/{name}": rates[0] * factor for name, rates in self._base_rates.items()}
+        sizes = {phase.name: step_size(phase.optimizer) for phase in self.objective.all_phases()}
+        return {f"learning_rate/{name}": rates[0] * factor * sizes[name] for name, rates in self._base_rates.items()}
+
+    @contextmanager
+    def _drawing_ahead(self) -> Iterator[None]:
+        if not self.config.prefetch:
+            yield
+            return
+        with Ahead(self.data, self.config.prefetch, pin=self.device.type == "cuda") as self._ahead:
+            yield
+        self._ahead = None
 
     # ---- what is said and written --------------------------------------------------------------------------------
 
@@ -268,6 +295,32 @@ class Trainer:
     def _say(self, line: str) -> None:
         if self._log is not None:
             self._log.say(line)
+
+    def _peak_operations(self) -> float:
+        """What this device could do, looked up or measured when it is first asked for; the log names the source."""
+        if self._peak is None:
+            self._peak = peak(self.device, self.config.precision)
+            self._say(f"mfu counts {self._peak.operations_per_second:.3g} operations/s as all: {self._peak.source}")
+        return self._peak.operations_per_second
+
+    def _draw_curves(self) -> None:
+        """What cannot be drawn stops no run, and is said once."""
+        if self._log is None or not self._draws_curves:
+            return
+        try:
+            draw_curves(self.folder)
+        except CadenzaError as error:
+            self._draws_curves = False
+            self._say(f"no curves: {error}")
+
+    def _sample(self, snapshot: Path) -> None:
+        """Neither does what cannot be played."""
+        if self._log is None or self._sampler is None:
+            return
+        try:
+            write_samples(self._sampler, snapshot / "model", self.folder / "samples")
+        except (CadenzaError, torch.OutOfMemoryError) as error:
+            self._say(f"no samples of {snapshot.name}: {error}")
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

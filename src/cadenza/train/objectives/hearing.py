@@ -6,17 +6,19 @@ audiocraft what is dropped is drawn for each item, not for the whole batch.
 """
 
 from collections.abc import Mapping
+from typing import TypeGuard
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
 from cadenza.audio import Audio
-from cadenza.conditioning.base import Features
+from cadenza.conditioning.base import Conditioner, Features
 from cadenza.conditioning.chroma import ChromaConfig
-from cadenza.conditioning.clap import ClapConfig
+from cadenza.conditioning.clap import ClapConditioner, ClapConfig
+from cadenza.conditioning.fuser import FusedConditions
 from cadenza.conditioning.provider import ConditionProvider, Prepared
-from cadenza.conditioning.style import Style, StyleConfig
+from cadenza.conditioning.style import Style, StyleConditioner, StyleConfig
 from cadenza.conditioning.text import TextConditioner, TextConfig, TextEncoder
 from cadenza.data.batches import Batch
 from cadenza.data.captions import Info, training_caption
@@ -46,6 +48,9 @@ class Hearing:
     def drawn(self, batch: Batch, turn: Turn) -> Values:
         """For training: captions merged and thinned out, conditions dropped; a function of the turn's rows alone."""
         config = self.config
+        for part in self.conditioning.children():
+            if isinstance(part, StyleConditioner | ClapConditioner):
+                part.generator = turn.generator  # the same in every process
         values = self.whole(batch)
         infos, cached = _infos(batch), self._states(batch) is not None
         for item, row in enumerate(turn.rows):
@@ -78,6 +83,34 @@ class Hearing:
     def nothing(self, batch: Batch) -> Values:
         """Every condition dropped."""
         return {name: [None] * len(_captions(batch)) for name in self.kinds}
+
+    def conditions(self, batch: Batch, values: Mapping[str, list[object]]) -> FusedConditions:
+        """What the language model takes.
+
+        Codebooks that learn hear every item, also those whose condition is dropped: so they learn from all there is,
+        and as much in every process.
+        """
+        others = {
+            name: rows for name, rows in values.items() if not _learns(self.conditioning.conditioner(name), batch)
+        }
+        prepared, taken = self.prepare(others), {}
+        for name, rows in values.items():
+            part = self.conditioning.conditioner(name)
+            if _learns(part, batch):
+                prepared[name] = self._everything(part, batch, rows)
+                taken[name] = torch.tensor([row is None for row in rows])
+        return self.conditioning(prepared, taken)  # type: ignore[no-any-return]
+
+    def _everything(
+        self, part: StyleConditioner | ClapConditioner, batch: Batch, rows: list[object]
+    ) -> list[Features | None]:
+        if isinstance(part, StyleConditioner):
+            assert part.extractor is not None
+            device, _ = part.parameters_like()
+            return [part.extractor.extract(audio, device) for audio in self._excerpt_audio(batch)]
+        heard = [row if row is not None else sound for row, sound in zip(rows, self._sounds(batch), strict=True)]
+        silence = torch.zeros(1, part.config.dim)
+        return [silence if vector is None else vector for vector in part.prepare(heard)]
 
     def prepare(self, values: Mapping[str, list[object]]) -> Prepared:
         """Features. A text encoder that is trained gets its gradient."""
@@ -145,12 +178,17 @@ class Hearing:
         """Excerpts of the recordings themselves; one that is silent has no style."""
         if "excerpt" not in batch:
             return self._no_values(batch)
+        seconds = self._excerpt_seconds(batch)
+        return [
+            Style(clip, start_seconds=0.0, excerpt_seconds=seconds) if clip.samples.any() else None
+            for clip in self._excerpt_audio(batch)
+        ]
+
+    def _excerpt_audio(self, batch: Batch) -> list[Audio]:
         waves = batch["excerpt"]
         assert isinstance(waves, Tensor)
-        seconds = self._excerpt_seconds(batch)
-        rate = round(waves.shape[1] / seconds)
-        audio = [Audio(wave[None].cpu().numpy(), rate) if wave.any() else None for wave in waves]
-        return [None if clip is None else Style(clip, start_seconds=0.0, excerpt_seconds=seconds) for clip in audio]
+        rate = round(waves.shape[1] / self._excerpt_seconds(batch))
+        return [Audio(wave[None].cpu().numpy(), rate) for wave in waves]
 
     @staticmethod
     def _no_values(batch: Batch) -> list[object]:
@@ -193,6 +231,12 @@ _DROPOUT = {
     StyleConfig: "style_dropout",
 }
 """The chance, of each kind of condition, that an item goes without it."""
+
+
+def _learns(part: Conditioner, batch: Batch) -> TypeGuard[StyleConditioner | ClapConditioner]:
+    """Whether this condition has codebooks that learn from this batch."""
+    source = {StyleConditioner: "excerpt", ClapConditioner: "sound"}.get(type(part))
+    return part.training and source is not None and source in batch
 
 
 def _captions(batch: Batch) -> list[str]:

@@ -33,6 +33,7 @@ from cadenza.train.objective import Loss, Phase, Turn
 from cadenza.train.objectives.hearing import Hearing, Values
 from cadenza.train.objectives.lm_config import LMObjectiveConfig
 from cadenza.train.optim import build_optimizer
+from cadenza.train.throughput import Work, lm_work
 
 ADAPTER_FILE = "adapter.safetensors"
 
@@ -82,11 +83,13 @@ class LMObjective:
         return (self._phase,)
 
     def loss(self, batch: Batch, turn: Turn) -> Loss:
-        losses = self._losses(batch, self.hearing.drawn(batch, turn))
+        values = self.hearing.drawn(batch, turn)
+        conditions = self.hearing.conditions(batch, values)
+        losses = self._losses(batch, conditions, self._counted(batch, values))
         per_codebook = losses.total / mean_over_ranks(losses.count).clamp_min(1)
         total = per_codebook.mean()
         metrics = {f"ce_q{k}": value.detach() for k, value in enumerate(per_codebook)}
-        return Loss(total, {"ce": total.detach()} | metrics)
+        return Loss(total, {"ce": total.detach()} | metrics, self._work(batch, conditions))
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
         """`ce` and `ppl` with all conditions, whole and per codebook; `ce_null` without any, and `ce_text` with the
@@ -96,10 +99,11 @@ class LMObjective:
         sums = {name: CodeLosses(zeros, zeros) for name in names}
         for batch in batches:
             heard = self.hearing.whole(batch)
+            # The same codes count in all of them, whether an excerpt is heard or not.
+            counted = self._counted(batch, heard)
             choices = {"ce": heard, "ce_null": self.hearing.nothing(batch), "ce_text": self.hearing.text_only(batch)}
             for name in names:
-                # The same codes count in all of them, whether an excerpt is heard or not.
-                found = self._losses(batch, choices[name], heard)
+                found = self._losses(batch, self.hearing.conditions(batch, choices[name]), counted)
                 sums[name] = CodeLosses(*(a + b for a, b in zip(sums[name], found, strict=True)))
         metrics = {}
         for name, losses in sums.items():
@@ -146,22 +150,27 @@ class LMObjective:
 
     # ---- the loss ------------------------------------------------------------------------------------------------
 
-    def _losses(self, batch: Batch, values: Values, excerpts_of: Values | None = None) -> "CodeLosses":
-        """In the pattern's own steps: the mask keeps codes that the pattern predicts, of frames that are real and not
-        in an excerpt that is heard (by `excerpts_of`, if given).
+    def _losses(self, batch: Batch, conditions: FusedConditions, counted: Bool[Tensor, "B T"]) -> "CodeLosses":
+        """In the pattern's own steps: the mask keeps codes that the pattern predicts, of the frames that count.
 
         Equal to reverting the logits to frames first, without moving them (the largest tensor of the step).
         """
         codes = batch["codes"]
         assert isinstance(codes, Tensor)
-        conditions: FusedConditions = self.conditioning(self.hearing.prepare(values))
-        counted = self._counted(batch, values if excerpts_of is None else excerpts_of)
         sequence, _ = self.lm.pattern.build(codes, self.lm.config.special_token, valid_only=True)
         targets, _ = self.lm.pattern.build(codes.masked_fill(~counted[:, None], -1), -1, valid_only=True)
         return code_losses(self.lm(sequence[:, :, :-1], conditions), targets[:, :, 1:])
 
+    def _work(self, batch: Batch, conditions: FusedConditions) -> Work:
+        codes = batch["codes"]
+        assert isinstance(codes, Tensor)
+        steps = self.lm.pattern.num_steps(codes.shape[2], valid_only=True) - 1
+        source = 0 if conditions.cross is None else conditions.cross.shape[1]
+        frozen = self.branches is not None
+        return lm_work(self.lm.config, codes.shape[0], steps, conditions.prefix_length, source, frozen)
+
     def _counted(self, batch: Batch, values: Values) -> Bool[Tensor, "B T"]:
-        """The frames that are learnt."""
+        """The frames that are learnt: real ones, and not in an excerpt that is heard."""
         codes, frames = batch["codes"], batch["frames"]
         assert isinstance(codes, Tensor)
         assert isinstance(frames, Tensor)

@@ -44,6 +44,9 @@ class LMObjectiveConfig(Config):
     text_dropout: float = Field(0.0, ge=0, le=1, description="chance that one with conditions goes without its text")
     melody_dropout: float = Field(0.5, ge=0, le=1, description="and without its melody")
     style_dropout: float = Field(0.4, ge=0, le=1, description="and without its style")
+    excerpt_seconds: tuple[float, float] = Field(
+        (1.5, 4.5), description="a style is heard in an excerpt of a length between these, drawn for each batch"
+    )
     sound_text: float = Field(0.0, ge=0, le=1, description="chance that CLAP hears the words instead of the sound")
     adapter: AdapterConfig | None = Field(
         None, description="train nothing but low-rank branches beside the layers of start_from"
