@@ -32,6 +32,9 @@ def tokens(
     max_tokens: Annotated[
         int | None, typer.Option(metavar="N", parser=whole_number, help="Longest caption. [default: the model's]")
     ] = None,
+    normalize: Annotated[
+        bool, typer.Option("--normalize-text", help="Leave out stop words, use base forms. [default: as the model]")
+    ] = False,
     seed: Annotated[int, typer.Option(metavar="N", parser=whole_number, help="Of the words left out.")] = 0,
     first_seconds: Annotated[
         float | None, typer.Option(metavar="S", parser=number, help="Only this much of every recording.")
@@ -96,7 +99,7 @@ def tokens(
     place = next(coder.parameters()).device
     texts = None
     if text is not None:
-        texts = _texts(text, text_encoder or codec, str(place), word_dropout, max_tokens, seed)
+        texts = _texts(text, text_encoder or codec, str(place), word_dropout, max_tokens, normalize, seed)
     tuning = "recording" if own_tuning else "a440"
     chroma = ChromaConfig(quiet_db=quiet_db, tuning=tuning, stems="none") if melody else None
     number_of_workers = workers or (usable_cores() if place.type == "cpu" else 1)
@@ -129,16 +132,16 @@ def _verify(out: Path) -> None:
 
 
 def _texts(
-    form: str, source: str | None, device: str, word_dropout: float, max_tokens: int | None, seed: int
+    form: str, source: str | None, device: str, word_dropout: float, max_tokens: int | None, normalize: bool, seed: int
 ) -> "Texts":
     from cadenza.checkpoint import parse_config
     from cadenza.data.texts import TextForm, Texts
 
-    encoder, limit, normalize = _text_encoder(source, device)
+    encoder, limit, normalized = _text_encoder(source, device)
     settings = {
         "form": form,
         "max_tokens": max_tokens or limit,
-        "normalize": normalize,
+        "normalize": normalize or normalized,
         "word_dropout": word_dropout,
         "seed": seed,
     }
