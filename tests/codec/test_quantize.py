@@ -1,5 +1,6 @@
 """Codebooks: nearest entries, residuals, straight-through gradients, learning and revival."""
 
+import pytest
 import torch
 
 from cadenza.codec.quantize import Codebook, ResidualQuantizer
@@ -54,6 +55,25 @@ def test_dead_entries_come_back_with_vectors_of_the_batch():
         book.learn(x, generator)
     assert len(book.nearest(x).unique()) > 4
     assert book.embed.abs().max() < 1e3
+
+
+def test_entries_learnt_elsewhere_survive_the_first_batches_of_another_size():
+    torch.manual_seed(0)
+    x = torch.randn(64, 2)
+    book = Codebook(8, 2)
+    for _ in range(50):
+        book.learn(x[:16], torch.Generator().manual_seed(0))
+    learnt, uses = book.embed.clone(), book.cluster_size.clone()
+    book.cluster_size[3], book.embed_avg[3] = 0.0, 99.0  # as the reference leaves an entry that it has just replaced
+    book.go_on(64)
+    share = 64 / 8
+    assert float(book.cluster_size[3]) == pytest.approx(0.2 * share)
+    others = [i for i in range(8) if i != 3]
+    expected = (uses[others] * 64 / uses[others].sum()).clamp_min(0.2 * share)
+    torch.testing.assert_close(book.cluster_size[others], expected)
+    book.learn(x, torch.Generator().manual_seed(0))
+    # An average of decay 0.99 moves an entry by a hundredth of the way, by ten where it counts as rare.
+    assert (book.embed - learnt).norm(dim=1).max() < 0.1 * x.norm(dim=1).max()
 
 
 def test_codebooks_rest_outside_training():

@@ -117,7 +117,11 @@ class EnCodec(Codec, Pretrained):
     @property
     def bandwidth_kbps(self) -> float:
         """Bit rate of the codes, scales not counted."""
-        return self.num_codebooks * math.log2(self.codebook_size) * self.frame_rate / 1000
+        return self.kbps_of(self.num_codebooks)
+
+    def kbps_of(self, num_codebooks: int) -> float:
+        """Bit rate of the first codebooks."""
+        return num_codebooks * math.log2(self.codebook_size) * self.frame_rate / 1000
 
     @torch.no_grad()
     def encode(self, audio: Float[Tensor, "B C N"]) -> Codes:
@@ -160,19 +164,28 @@ class EnCodec(Codec, Pretrained):
         with exactly(codes.device):
             return self.decoder.stream(self.quantizer.decode(codes), state, last)
 
-    def forward_train(self, audio: Float[Tensor, "B C N"], generator: torch.Generator | None = None) -> EncodecTraining:
-        """Encode, quantise with gradients, decode; codebooks learn in train mode. `N` is a multiple of the hop."""
+    def forward_train(
+        self,
+        audio: Float[Tensor, "B C N"],
+        generator: torch.Generator | None = None,
+        num_codebooks: int | None = None,
+    ) -> EncodecTraining:
+        """Encode, quantise with gradients, decode; codebooks learn in train mode. `N` is a multiple of the hop.
+
+        `num_codebooks`: pass through the first ones only (a lower bandwidth); the others do not learn.
+        """
+        count = num_codebooks or self.num_codebooks
         audio, scale = self._normalize(audio)
         latent = self.encoder(audio)
         with torch.autocast(audio.device.type, enabled=False):  # distances of near neighbours need fp32
-            quantized = self.quantizer(latent.float(), self.num_codebooks, generator)
+            quantized = self.quantizer(latent.float(), count, generator)
         if isinstance(self.decoder, SpectralDecoder):
             decoded, distance = self.decoder.train_pass(audio, quantized.latent)
         else:
             decoded, distance = self.decoder(quantized.latent), quantized.commitment.new_zeros(())
         decoded = decoded.float()[..., : audio.shape[-1]] * scale[:, None]
         return EncodecTraining(
-            decoded, quantized.codes, quantized.commitment, distance, self.bandwidth_kbps, quantized.usage
+            decoded, quantized.codes, quantized.commitment, distance, self.kbps_of(count), quantized.usage
         )
 
     def _normalize(self, audio: Tensor) -> tuple[Tensor, Tensor]:

@@ -84,6 +84,19 @@ class Codebook(nn.Module):
         self.embed.copy_(self.embed_avg / smoothed[:, None])
         return codes
 
+    @torch.no_grad()
+    def go_on(self, num_vectors: int) -> None:
+        """Go on from entries that were learnt elsewhere, now with `num_vectors` a batch.
+
+        Uses were counted in batches of another size, so they are scaled to this one; and an entry that was rare there
+        counts as a newcomer, or the first batch would replace it before it was tried.
+        """
+        total, share = self.cluster_size.sum(), num_vectors / len(self.embed)
+        uses = self.cluster_size * (num_vectors / total) if total > 0 else torch.full_like(self.cluster_size, share)
+        self.cluster_size.copy_(uses.clamp_min(share * REVIVED_SHARE))
+        self.embed_avg.copy_(self.embed * self.cluster_size[:, None])
+        self.inited.fill_(1)
+
     def _kmeans(self, x: Tensor, generator: torch.Generator | None) -> None:
         centroids = x[_draw_rows(len(x), len(self.embed), generator, x.device)]
         counts = torch.zeros_like(self.cluster_size)
@@ -114,6 +127,11 @@ class ResidualQuantizer(nn.Module):
     def __init__(self, num_codebooks: int, codebook_size: int, dim: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(Codebook(codebook_size, dim) for _ in range(num_codebooks))
+
+    def go_on(self, num_vectors: int) -> None:
+        """Before learning goes on from entries learnt elsewhere, with `num_vectors` a batch."""
+        for book in self._books(None):
+            book.go_on(num_vectors)
 
     def encode(self, latent: Float[Tensor, "B D T"], num_codebooks: int | None = None) -> Int[Tensor, "B K T"]:
         residual, codes = latent, []

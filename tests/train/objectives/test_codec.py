@@ -7,6 +7,7 @@ import torch
 
 from cadenza.codec.encodec import EnCodec
 from cadenza.data.manifest import read_manifest
+from cadenza.errors import UserError
 from cadenza.train.objective import Turn
 from cadenza.train.objectives.codec import CodecObjective
 from cadenza.train.run import build
@@ -42,11 +43,57 @@ def test_it_overfits_one_batch():
 
 
 def test_the_discriminator_learns_before_the_generator_and_joins_when_told():
-    part = objective(adversarial_start_step=5, discriminator_every=2)
+    part = objective(adversarial_start_step=5, discriminator_share=0.5)
     names = [[phase.name for phase in part.phases(step)] for step in (4, 5, 6, 7)]
     assert names == [["generator"], ["discriminator", "generator"], ["generator"], ["discriminator", "generator"]]
     assert "adversarial" not in part.loss({"audio": audio()}, turn("generator", 4)).metrics
     assert "adversarial" in part.loss({"audio": audio()}, turn("generator", 6)).metrics
+
+
+@pytest.mark.parametrize(("share", "steps"), [(1.0, [0, 1, 2, 3, 4, 5]), (2 / 3, [0, 1, 3, 4]), (0.5, [0, 2, 4])])
+def test_the_discriminator_learns_in_its_share_of_the_steps(share: float, steps: list[int]):
+    part = objective(discriminator_share=share)
+    assert [step for step in range(6) if len(part.phases(step)) == 2] == steps
+    assert sum(len(part.phases(step)) == 2 for step in range(3000)) == round(3000 * share)
+
+
+def test_one_number_of_codebooks_is_drawn_for_a_whole_step():
+    part = objective(train_codebooks=(1, 2))
+    last = part.codec.quantizer.layers[1]
+    moved = []
+    steps = range(12, 24)
+    for step in steps:
+        before = last.cluster_size.clone()
+        part.loss({"audio": audio()}, turn("discriminator", step))
+        moved.append(not torch.equal(before, last.cluster_size))
+        before = last.cluster_size.clone()
+        for _ in range(2):  # with the shared pass, and with one of its own
+            part.loss({"audio": audio()}, turn("generator", step))
+        assert moved[-1] != torch.equal(before, last.cluster_size)
+    assert 2 < sum(moved) < 10  # of 12 fair draws, 99 in 100 are between
+    assert moved == [
+        len(objective(train_codebooks=(1, 2))._forward(audio(), turn("generator", step)).codes[0]) == 2
+        for step in steps
+    ]
+
+
+def test_validation_measures_every_bandwidth():
+    part = objective(train_codebooks=(1, 2))
+    for step in range(30):
+        part.codec.forward_train(audio(), torch.Generator().manual_seed(step))
+    part.codec.eval()
+    with torch.no_grad():
+        values = part.evaluate([{"audio": audio()}])
+        codes = part.codec.encode(audio()).codes
+        alone = part.codec.decode(codes[:, :1])
+    assert {name for name in values if name.startswith("mel")} == {"mel", "mel_0.8kbps"}  # 1 codebook, 4 bits, 200 Hz
+    assert values["mel_0.8kbps"] == pytest.approx(float(part.mel_loss(alone, audio())), rel=1e-5)
+    assert values["mel"] != values["mel_0.8kbps"]
+
+
+def test_a_number_of_codebooks_that_is_not_there_is_refused():
+    with pytest.raises(UserError, match="train_codebooks 3: the codec has 2"):
+        objective(train_codebooks=(1, 3))
 
 
 def test_each_phase_gives_gradients_to_its_own_modules_only():

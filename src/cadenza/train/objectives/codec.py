@@ -1,10 +1,12 @@
 """The adversarial codec objective: reconstruct audio through codes so that discriminators cannot tell.
 
 In: batches `{"audio": [B, C, N]}`. Out: a codec. Défossez et al. 2022 (EnCodec), sections 3.3 and 3.4, with the weights
-of MusicGen's 32 kHz codec. Differences: the run may start without its adversarial losses (`adversarial_start_step`),
-and the discriminators may see a random crop of every segment, both to afford them on a CPU.
+of MusicGen's 32 kHz codec; as in audiocraft, features are not compared relative to their size. Differences: the run may
+start without its adversarial losses (`adversarial_start_step`), and the discriminators may see a random crop of every
+segment, both to afford them on a CPU; which steps update the discriminators is a rhythm, not a draw.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +18,10 @@ from torch import Tensor, nn
 
 from cadenza.checkpoint import Config, write_json
 from cadenza.codec.encodec import EnCodec, EnCodecConfig, EncodecTraining
-from cadenza.data.batches import Batch
+from cadenza.convert.parts import mono_codec
+from cadenza.data.batches import Batch, random_for
+from cadenza.errors import UserError
+from cadenza.loading import load_codec
 from cadenza.nn.ranks import num_ranks
 from cadenza.train.balancer import Balancer
 from cadenza.train.discriminators import Discriminator, DiscriminatorConfig
@@ -48,7 +53,14 @@ class CodecObjectiveConfig(Config):
 
     kind: Literal["codec"] = "codec"
     codec: EnCodecConfig = Field(default_factory=EnCodecConfig, description="the model")
-    start_from: str | None = Field(None, description="directory of a codec to continue from; overrides `codec`")
+    start_from: str | None = Field(
+        None,
+        description="codec to continue from, alone or of a whole model: a directory or file of Cadenza, audiocraft or "
+        "transformers, or a name such as facebook/encodec_32khz; overrides `codec`",
+    )
+    train_codebooks: tuple[int, ...] = Field(
+        (), description="numbers of codebooks, one of which is drawn for every step: one model for several bandwidths"
+    )
     decoder_only: bool = Field(False, description="keep encoder and codebooks, so that codes made with them stay valid")
     segment_seconds: float = Field(1.0, gt=0, description="length of a training segment, seconds")
     valid_seconds: float = Field(5.0, gt=0, description="length of a validation segment, seconds")
@@ -64,7 +76,7 @@ class CodecObjectiveConfig(Config):
         default_factory=DiscriminatorConfig, description="None: no adversary"
     )
     adversarial_start_step: int = Field(0, ge=0, description="steps of plain reconstruction before the adversary joins")
-    discriminator_every: int = Field(1, ge=1, description="steps between updates of the discriminators")
+    discriminator_share: float = Field(1.0, gt=0, le=1, description="share of steps that update the discriminators")
     discriminator_seconds: float | None = Field(None, description="crop that the discriminators see; None: all")
 
 
@@ -80,11 +92,11 @@ class CodecObjective:
 
     def __init__(self, config: CodecObjectiveConfig, device: str | torch.device = "cpu") -> None:
         self.config = config
-        self.codec = (
-            EnCodec.from_pretrained(config.start_from, device, torch.float32).train()
-            if config.start_from
-            else EnCodec(config.codec).to(device)
-        )
+        self.codec = (_read_codec(config.start_from) if config.start_from else EnCodec(config.codec)).to(device)
+        wrong = [count for count in config.train_codebooks if not 1 <= count <= self.codec.num_codebooks]
+        if wrong:
+            raise UserError(f"train_codebooks {wrong[0]}: the codec has {self.codec.num_codebooks}, use 1 to as many")
+        self._recounts = config.start_from is not None and not config.decoder_only
         self._train_mode()
         self.mel_loss = MelLoss(config.mel, self.codec.sample_rate).to(device)
         self.balancer = Balancer(config.weights.model_dump(exclude={"commitment", "spectrum"}), balance=config.balance)
@@ -110,10 +122,11 @@ class CodecObjective:
         return torch.optim.Adam(module.parameters(), learning_rate, self.config.betas, fused=True)
 
     def phases(self, step: int) -> Sequence[Phase]:
-        learns = (
-            self._adversarial(step)
-            and (step - self.config.adversarial_start_step) % self.config.discriminator_every == 0
-        )
+        if not self._adversarial(step):
+            return (self._generator,)
+        # Spread evenly, the first at once. The hair's breadth keeps rounding from making 2 of 3 * (2 / 3) more than 2.
+        turn, share = step - self.config.adversarial_start_step, self.config.discriminator_share
+        learns = math.ceil((turn + 1) * share - 1e-9) > math.ceil(turn * share - 1e-9)
         return self._phases if learns else (self._generator,)
 
     def all_phases(self) -> Sequence[Phase]:
@@ -122,17 +135,29 @@ class CodecObjective:
     def loss(self, batch: Batch, turn: Turn) -> Loss:
         audio = batch["audio"]
         assert isinstance(audio, Tensor)
+        if self._recounts and turn.step == 0:  # of a resumed run the counts are right already
+            frames = -(-audio.shape[-1] // self.codec.hop_length)
+            self.codec.quantizer.go_on(num_ranks() * len(audio) * frames)
+        self._recounts = False
         if turn.phase == "discriminator":
             return self._discriminator_loss(audio, turn)
         output, self._shared = self._shared, None
-        return self._generator_loss(audio, output or self.codec.forward_train(audio, turn.generator), turn)
+        return self._generator_loss(audio, output or self._forward(audio, turn), turn)
+
+    def _forward(self, audio: Tensor, turn: Turn) -> EncodecTraining:
+        """Through as many codebooks as are drawn for this step, the same in every phase, micro-batch and process."""
+        counts = self.config.train_codebooks
+        count = counts[int(random_for(turn.seed, turn.step, 0, 0, 0, 1).integers(len(counts)))] if counts else None
+        return self.codec.forward_train(audio, turn.generator, count)
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
         """SI-SDR (dB), mel distance, L1, bandwidth, and per codebook the share of entries used and the perplexity.
 
-        Of what a listener gets: codes decoded in full precision, phases included, not of the training pass.
+        Of what a listener gets: codes decoded in full precision, phases included, not of the training pass. Of a codec
+        of several bandwidths the distances are those of all codebooks; those of fewer follow, as in `mel_1.5kbps`.
         """
-        sums = {"si_sdr": 0.0, "mel": 0.0, "l1": 0.0}
+        sums: dict[str, float] = {}
+        fewer = sorted({count for count in self.config.train_codebooks if count < self.codec.num_codebooks})
         counts = torch.zeros(self.codec.num_codebooks, self.codec.codebook_size)
         items = 0
         for batch in batches:
@@ -140,10 +165,11 @@ class CodecObjective:
             assert isinstance(audio, Tensor)
             with torch.autocast(audio.device.type, enabled=False):
                 codes, scale = self.codec.encode(audio)
-                rebuilt = self.codec.decode(codes, scale)[..., : audio.shape[-1]]
-                sums["si_sdr"] += float(si_sdr(rebuilt, audio).sum())
-                sums["mel"] += float(self.mel_loss(rebuilt, audio)) * len(audio)
-                sums["l1"] += float(F.l1_loss(rebuilt, audio)) * len(audio)
+                for used in (self.codec.num_codebooks, *fewer):
+                    rebuilt = self.codec.decode(codes[:, :used], scale)[..., : audio.shape[-1]]
+                    end = f"_{self.codec.kbps_of(used):g}kbps" if used < self.codec.num_codebooks else ""
+                    for name, value in self._distances(rebuilt, audio).items():
+                        sums[name + end] = sums.get(name + end, 0.0) + value * len(audio)
             for k, chosen in enumerate(codes.unbind(1)):
                 counts[k] += torch.bincount(chosen.flatten().cpu(), minlength=counts.shape[1])
             items += len(audio)
@@ -154,6 +180,10 @@ class CodecObjective:
             metrics[f"usage_q{k}"] = float((counts[k] > 0).float().mean())
             metrics[f"perplexity_q{k}"] = float(perplexity[k])
         return metrics
+
+    def _distances(self, rebuilt: Tensor, audio: Tensor) -> dict[str, float]:
+        ratio, mel, l1 = si_sdr(rebuilt, audio).mean(), self.mel_loss(rebuilt, audio), F.l1_loss(rebuilt, audio)
+        return {"si_sdr": float(ratio), "mel": float(mel), "l1": float(l1)}
 
     def state_dict(self) -> dict[str, Any]:
         return {"balancer": self.balancer.state_dict()}
@@ -179,12 +209,12 @@ class CodecObjective:
     def _discriminator_loss(self, audio: Tensor, turn: Turn) -> Loss:
         assert self.discriminator is not None
         if turn.num_micro == 1:
-            self._shared = self.codec.forward_train(audio, turn.generator)
+            self._shared = self._forward(audio, turn)
             fake = self._shared.audio.detach()
         else:
             self.codec.eval()
             with torch.no_grad():
-                fake = self.codec.forward_train(audio).audio
+                fake = self._forward(audio, turn).audio
             self._train_mode()
         real, fake = self._crop(turn, audio, fake)
         judged = self.discriminator(torch.cat([real, fake]))
@@ -238,3 +268,8 @@ class CodecObjective:
         spare = max(0, audios[0].shape[-1] - length)
         start = int(torch.randint(spare + 1, (), generator=turn.generator))
         return [audio[..., start : start + length] for audio in audios]
+
+
+def _read_codec(source: str) -> EnCodec:
+    """Of any form that can be loaded; of a stereo model the mono codec that it applies to both channels."""
+    return mono_codec(load_codec(source, "cpu"))
