@@ -3,6 +3,7 @@
 In: a loaded model, coded tracks and a plan. Out: what a report says, and the trained weights.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -38,6 +39,7 @@ from cadenza.train.trainer import Metrics, Trainer
 BEFORE, TRAINING = "before.json", "training"
 EXAMPLE_SECONDS = 10.0
 EXAMPLE_SEED = 1000
+SHOWN = ("ce", "steps_per_second")
 
 
 class FinetuneTrainer(Trainer):
@@ -74,6 +76,13 @@ class FinetuneTrainer(Trainer):
         if known and values["ce"] >= known[best] and len(known) - best >= self.patience:
             self.had_enough = self.stopped = True
         return values
+
+    def _report(self, kind: str, values: Metrics) -> None:
+        """What a person who waits wants to know."""
+        super()._report(kind, {name: value for name, value in values.items() if name in SHOWN})
+
+    def _peak_operations(self) -> float:
+        return math.inf  # its use of the device is not reported, so that what it could do need not be measured
 
     def curve(self) -> list[dict[str, float | int | None]]:
         """Cross entropy by step, from the log: of the windows that were learnt since the row before (mean), and of the
@@ -209,6 +218,8 @@ class Session:
             keep_snapshots=1,
             max_minutes=config.minutes,
             tensorboard=False,
+            curves=False,  # the report draws its own
+            prefetch=0,
         )
         data = RandomWindows(self.tracks.train, self.num_frames, plan.batch_size, config.seed, self.tracks.frame_rate)
         losses = [sum(row["per_codebook"]) / len(row["per_codebook"]) for row in before["tracks"]]
