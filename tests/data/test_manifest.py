@@ -54,6 +54,13 @@ def test_a_broken_line_is_named(line: str, tmp_path: Path):
         read_manifest(tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"{}" * 99)[:-9], gzip.compress(b"\xff\xfe")])
+def test_a_damaged_manifest_is_told(content: bytes, tmp_path: Path):
+    (tmp_path / "data.jsonl.gz").write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read as a manifest"):
+        read_manifest(tmp_path)
+
+
 def test_a_folder_without_manifest_is_named(tmp_path: Path):
     with pytest.raises(UserError, match="no manifest in"):
         manifest_path(tmp_path)

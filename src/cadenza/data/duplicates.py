@@ -5,8 +5,10 @@ Haitsma and Kalker, "A Highly Robust Audio Fingerprinting System" (ISMIR 2002): 
 energy between neighbouring bands, and between neighbouring frames; 33 bands from 300 to 2000 Hz on a logarithmic scale.
 Their frames are 0.37 s with a hop of 11.6 ms; ours are 0.41 s with 25.6 ms, which halves what must be kept.
 
-Two recordings are duplicates if, at one offset, they overlap in most of the shorter one and few of the overlapping bits
-differ. Pieces that only share instruments, tempo and key differ in nearly half.
+Two recordings are duplicates if, at one offset, they overlap in most of the shorter one and few of the overlapping
+bits differ. Pieces that only share instruments, tempo and key differ in nearly half. Only beginnings are compared: an
+excerpt from the third minute of a track is not found. Two clips of one piece that repeats itself note for note are
+copies.
 """
 
 from collections.abc import Sequence
@@ -26,7 +28,7 @@ MIN_OVERLAP = 0.8
 """Share of the shorter recording that must overlap."""
 MIN_FRAMES = 32
 _COMMON = 64  # a value that occurs more often than this (silence, a held tone) points nowhere
-_QUERIES = 1024  # frames of a recording that are looked up
+_KNOWN = 1024  # frames of a recording that can be looked up
 _CANDIDATES = 64  # recordings that are compared with one
 _MIDDLE = 1 << 31  # two numbers in one: offsets may be negative
 
@@ -104,26 +106,29 @@ def find_near(prints: Sequence[UInt32[np.ndarray, "_"]], max_error: float = MAX_
 
 
 class _Index:
-    """Where every value occurs, sorted by value."""
+    """Where every value occurs, sorted by value; of long recordings every few frames, `_KNOWN` at least."""
 
     def __init__(self, prints: Sequence[UInt32[np.ndarray, "_"]]) -> None:
         self.prints = prints
-        lengths = [len(bits) for bits in prints]
-        values = np.concatenate([*prints, np.zeros(0, np.uint32)])
-        owners = np.repeat(np.arange(len(prints)), lengths)
-        places = np.concatenate([np.arange(length) for length in lengths] + [np.zeros(0, np.int64)])
+        strides = [max(1, len(bits) // _KNOWN) for bits in prints]
+        parts = [bits[::stride] for bits, stride in zip(prints, strides, strict=True)]
+        values = np.concatenate([*parts, np.zeros(0, np.uint32)])
+        owners = np.repeat(np.arange(len(prints), dtype=np.int32), [len(part) for part in parts])
+        places = [np.arange(0, len(bits), stride, np.int32) for bits, stride in zip(prints, strides, strict=True)]
         order = np.argsort(values, kind="stable")
-        self.values, self.owners, self.places = values[order], owners[order], places[order]
+        self.values, self.owners = values[order], owners[order]
+        self.places = np.concatenate([*places, np.zeros(0, np.int32)])[order]
 
     def offsets(self, item: int) -> dict[int, list[int]]:
         """Offsets worth trying, by recording: those at which the most frames agree exactly."""
-        stride = max(1, len(self.prints[item]) // _QUERIES)
-        here = np.arange(0, len(self.prints[item]), stride)
-        low = np.searchsorted(self.values, self.prints[item][here], side="left")
-        count = np.searchsorted(self.values, self.prints[item][here], side="right") - low
+        bits = self.prints[item]
+        low = np.searchsorted(self.values, bits, side="left")
+        count = np.searchsorted(self.values, bits, side="right") - low
         count[count > _COMMON] = 0
-        hits = np.repeat(low, count) + np.concatenate([np.arange(n) for n in count] + [np.zeros(0, np.int64)])
-        owners, shifts = self.owners[hits], self.places[hits] - np.repeat(here, count)
+        # The hits of frame f are low[f], low[f] + 1, ...: all of them in one array.
+        here = np.repeat(np.arange(len(bits)), count)
+        hits = np.arange(len(here)) + np.repeat(low - np.cumsum(count) + count, count)
+        owners, shifts = self.owners[hits].astype(np.int64), self.places[hits] - here
         earlier = owners < item
         unique, votes = np.unique(owners[earlier] << 32 | shifts[earlier] + _MIDDLE, return_counts=True)
         result: dict[int, list[int]] = {}

@@ -6,7 +6,7 @@ Recordings may lie anywhere (another disk, `../`); what matters is that they are
 
 import gzip
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,29 +74,25 @@ def read_manifest(
     recordings that are not there.
     """
     path = manifest_path(source)
-    opener = gzip.open if path.suffix == ".gz" else open
     entries: list[Entry] = []
     gone: list[str] = []
-    with opener(path, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                entry = Entry.model_validate(json.loads(line))
-            except (json.JSONDecodeError, pydantic.ValidationError) as error:
-                reason = str(error).splitlines()[0]
-                raise UserError(
-                    f"{path} line {number} is not a manifest entry ({reason}): correct or delete it"
-                ) from error
-            if split is not None and entry.split != split:
-                continue
-            audio = (path.parent / entry.path).absolute()
-            entry = entry.model_copy(update={"path": str(audio), "id": entry.id or audio.stem})
-            if not entry.model_fields_set & {"captions", "info"}:
-                entry = _with_sidecar(entry, path)
-            if missing == "refuse" and not audio.is_file():
-                gone.append(str(audio))
-            entries.append(entry)
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = Entry.model_validate(json.loads(line))
+        except (json.JSONDecodeError, pydantic.ValidationError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{path} line {number} is not a manifest entry ({reason}): correct or delete it") from error
+        if split is not None and entry.split != split:
+            continue
+        audio = (path.parent / entry.path).absolute()
+        entry = entry.model_copy(update={"path": str(audio), "id": entry.id or audio.stem})
+        if not entry.model_fields_set & {"captions", "info"}:
+            entry = _with_sidecar(entry, path)
+        if missing == "refuse" and not audio.is_file():
+            gone.append(str(audio))
+        entries.append(entry)
     if not entries:
         wanted = "no entries" if split is None else f"no entries of split {split!r}"
         raise UserError(f"{path} has {wanted}: scan or compose a data set first")
@@ -124,6 +120,16 @@ def write_manifest(path: str | Path, entries: Iterable[Entry]) -> None:
             if not entry.has_split:
                 del row["split"]
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _lines(path: Path) -> Iterator[str]:
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8") as lines:
+            yield from lines
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        raise UserError(f"{path}: cannot be read as a manifest ({reason}); restore it or scan again") from error
 
 
 def _with_sidecar(entry: Entry, manifest: Path) -> Entry:
