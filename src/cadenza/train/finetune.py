@@ -196,7 +196,7 @@ def _plan(config: FinetuneConfig, music: MusicGen, run: Path, tracks: Tracks, de
         music.codec.frame_rate,
         music.config.max_duration_seconds,
         device.type,
-        Material(tracks.train_seconds, bool(tracks.valid)),
+        Material(tracks.train_seconds, tracks.longest_seconds, bool(tracks.valid)),
     )
     if unfinished:
         plan = parse_config(Plan, stored["plan"], run / SETTINGS).model_copy(

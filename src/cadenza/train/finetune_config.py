@@ -5,8 +5,8 @@ wider models the rate falls with the root of the width, as rates that are used w
 2023: 2e-4 at a width of 4096 and less for larger).
 """
 
+import math
 from dataclasses import dataclass
-from typing import Literal
 
 from pydantic import Field
 
@@ -23,6 +23,8 @@ CPU_WINDOW_SECONDS = 10.0
 """Longer windows are for GPUs: a step of MusicGen-small with 4 windows of 30 s takes a core minutes."""
 PASSES = 24
 """How often training hears every second at most; early stopping mostly ends it sooner."""
+BLIND_PASSES = 8
+"""The same where nothing could be held out, and nothing ends it."""
 STEPS = (40, 2000)
 ACTIVATION_BYTES = 2 * 2**30
 """What a micro-batch may keep for the backward pass before layers are computed twice instead."""
@@ -79,6 +81,8 @@ class Material:
     """What there is to learn from."""
 
     train_seconds: float
+    longest_seconds: float
+    """Of a track."""
     has_valid: bool
 
 
@@ -86,16 +90,20 @@ def make_plan(
     config: FinetuneConfig,
     lm: LMConfig,
     frame_rate: float,
-    longest_seconds: float,
-    device: Literal["cpu", "cuda", "mps"] | str,
+    reach_seconds: float,
+    device: str,
     material: Material,
 ) -> Plan:
-    """Everything that was not chosen, from the model's size and the length of the music."""
-    seconds = config.window_seconds or longest_seconds
-    if seconds > longest_seconds:
-        raise UserError(f"windows of {seconds:g} s: the model has heard {longest_seconds:g} s at most; choose less")
-    if config.window_seconds is None and device == "cpu":
-        seconds = min(seconds, CPU_WINDOW_SECONDS)
+    """Everything that was not chosen, from the model's size and the length of the music.
+
+    `reach_seconds` is the longest that the model has heard, `device` the kind. Raises UserError for windows that
+    cannot be.
+    """
+    seconds = config.window_seconds or reach_seconds
+    if seconds > reach_seconds:
+        raise UserError(f"windows of {seconds:g} s: the model has heard {reach_seconds:g} s at most; choose less")
+    if config.window_seconds is None:
+        seconds = min(seconds, material.longest_seconds, CPU_WINDOW_SECONDS if device == "cpu" else math.inf)
     frames = round(seconds * frame_rate)
     if frames < 2:
         raise UserError(f"windows of {seconds:g} s hold {frames} frame(s): choose longer ones")
@@ -105,8 +113,9 @@ def make_plan(
     together = wanted if not checkpointing else max(1, min(wanted, ACTIVATION_BYTES // max(1, kept // lm.num_layers)))
     while wanted % together:
         together -= 1
-    passes = PASSES * material.train_seconds / seconds / wanted
-    steps = config.steps or int(min(max(passes, STEPS[0]), STEPS[1]))
+    passes = PASSES if material.has_valid else BLIND_PASSES
+    by_music = int(passes * material.train_seconds / seconds / wanted)
+    steps = config.steps or min(max(by_music, STEPS[0]), STEPS[1])
     width = (BASE_DIM / lm.dim) ** 0.5 if lm.dim > BASE_DIM else 1.0
     rate = config.learning_rate or (FULL_RATE if config.full else LORA_RATE) * width
     validate_every = max(1, min(10, steps // 4)) if material.has_valid else 0

@@ -44,6 +44,11 @@ class Tracks:
         return sum(item.codes.shape[1] for item in self.train) / self.frame_rate
 
     @property
+    def longest_seconds(self) -> float:
+        """Of a track to learn from."""
+        return max(item.codes.shape[1] for item in self.train) / self.frame_rate
+
+    @property
     def valid_seconds(self) -> float:
         return sum(item.codes.shape[1] for item in self.valid) / self.frame_rate
 
