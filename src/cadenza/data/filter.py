@@ -77,9 +77,8 @@ def tag_recording(tagger: Tagger, path: str | Path, duration_seconds: float) -> 
     count = min(MAX_WINDOWS, max(1, round(duration_seconds / WINDOW_SECONDS)))
     starts = np.linspace(0, max(0.0, duration_seconds - WINDOW_SECONDS), count)
     scores = np.array([tagger.judge(Audio.read(path, float(start), WINDOW_SECONDS)) for start in starts])
-    vocals, noise, music = float(np.quantile(scores[:, 0], 0.75)), *scores[:, 1:].mean(axis=0).tolist()
-    values = (vocals, noise, 1.0 - music)
-    return {name: round(value, 4) for name, value in zip(TAGS, values, strict=True)}
+    values = (np.quantile(scores[:, 0], 0.75), scores[:, 1].mean(), 1.0 - scores[:, 2].mean())
+    return {name: round(float(value), 4) for name, value in zip(TAGS, values, strict=True)}
 
 
 def filter_manifest(

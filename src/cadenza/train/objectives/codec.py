@@ -96,7 +96,7 @@ class CodecObjective:
         wrong = [count for count in config.train_codebooks if not 1 <= count <= self.codec.num_codebooks]
         if wrong:
             raise UserError(f"train_codebooks {wrong[0]}: the codec has {self.codec.num_codebooks}, use 1 to as many")
-        self._recounts = config.start_from is not None and not config.decoder_only
+        self._continues = config.start_from is not None and not config.decoder_only
         self._train_mode()
         self.mel_loss = MelLoss(config.mel, self.codec.sample_rate).to(device)
         self.balancer = Balancer(config.weights.model_dump(exclude={"commitment", "spectrum"}), balance=config.balance)
@@ -135,10 +135,10 @@ class CodecObjective:
     def loss(self, batch: Batch, turn: Turn) -> Loss:
         audio = batch["audio"]
         assert isinstance(audio, Tensor)
-        if self._recounts and turn.step == 0:  # of a resumed run the counts are right already
+        if self._continues and turn.step == 0:  # of a resumed run the counts are right already
             frames = -(-audio.shape[-1] // self.codec.hop_length)
             self.codec.quantizer.go_on(num_ranks() * len(audio) * frames)
-        self._recounts = False
+        self._continues = False
         if turn.phase == "discriminator":
             return self._discriminator_loss(audio, turn)
         output, self._shared = self._shared, None
