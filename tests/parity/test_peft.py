@@ -64,7 +64,7 @@ def our_logits(model: MusicGen, gains: Any = ()) -> torch.Tensor:
     """Through the cache, as the engine computes."""
     steps = sequence(model.lm)
     cache = model.lm.new_cache(2, steps.shape[2])
-    cache.gains = gains
+    cache.wear(gains)
     heard = model.conditioning(model.conditioning.prepare([{"description": text} for text in TEXTS]))
     model.lm.prefill(cache, heard)
     return model.lm.step(steps, cache)

@@ -38,7 +38,9 @@ class KVCache:
     sources: list[KeysValues] = field(default_factory=list)
     source_mask: Bool[Tensor, "B L"] | None = None
     gains: Gains = ()
-    """Adapters beside the decoder's layers, for all rows."""
+    """Adapters beside the decoder's layers, for all rows; `wear` puts them on."""
+    beside: Beside | None = None
+    """What they add."""
     _ahead: Float[Tensor, "1 1 M"] | None = None
     """For `attend_one`: minus infinity at the steps that are not filled yet, else 0."""
     _turned: list["_Turned"] = field(default_factory=list)
@@ -83,8 +85,12 @@ class KVCache:
         self.input_bias = None
         self.sources = []
         self.source_mask = None
-        self.gains = ()
+        self.gains, self.beside = (), None
         self._ahead, self._heard, self._source_bias = None, [], None
+
+    def wear(self, gains: Gains) -> None:
+        """All rows go through these adapters from here on."""
+        self.gains, self.beside = gains, Beside.of([(gains, self.batch)], self.layers[0].keys.device)
 
     def set_source(self, sources: list[KeysValues], mask: Bool[Tensor, "B L"] | None) -> None:
         """Listen to these keys and values, one pair per layer; `mask` is False where there is nothing to hear."""
@@ -101,11 +107,6 @@ class KVCache:
         self._source_bias = bias
 
     # ---- what a decoder asks for (see `cadenza.engine.protocol.StepCache`) -----------------------------------------
-
-    @property
-    def beside(self) -> Beside | None:
-        """What its adapters add."""
-        return Beside.of([(self.gains, self.batch)], self.layers[0].keys.device) if self.gains else None
 
     def bias(self, steps: int) -> Float[Tensor, "b s D"]:
         """What is added to the input of the next steps."""

@@ -187,7 +187,7 @@ class Slots:
                 cache = self.decoder.new_cache(lane.rows, lane.prefix_steps + run.last)
             else:
                 cache = self.grid.lane(slice(row, row + lane.rows))
-            cache.gains = run.gains
+            cache.wear(run.gains)
             self.decoder.prefill(cache, lane.conditions)
             caches.append(cache)
             row += lane.rows

@@ -212,7 +212,7 @@ def mount(lm: LM, adapter: Adapter, name: str = "the adapter") -> Mounted:
         part = next(i for i, stop in enumerate(stops) if rows.stop <= stop)
         start = stops[part] - layer.parts[part]
         pieces.setdefault((layer, part), []).append((slice(rows.start - start, rows.stop - start), pair))
-    products = {}
+    products: dict[tuple[nn.Module, int], SideProduct] = {}
     for (layer, part), pairs in pieces.items():
         # One product for all projections of a part: theirs lie in blocks, zeros between them.
         down = torch.cat([pair.down for _, pair in pairs])

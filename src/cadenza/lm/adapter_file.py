@@ -112,7 +112,7 @@ class Adapter(NamedTuple):
     def save(self, path: str | Path) -> None:
         """Write one safetensors file if the path ends so, else a directory as peft writes it."""
         path = Path(path)
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for name, pair in self.weights.items():
             tensors |= {f"{_PREFIX}{name}{_DOWN}": pair.down, f"{_PREFIX}{name}{_UP}": pair.up}
         settings = self._settings()

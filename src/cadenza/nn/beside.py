@@ -12,42 +12,33 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
-
-from cadenza.nn.reorder import Reordered, packable
 
 _SERIAL = itertools.count()
 
 
 class SideProduct(NamedTuple):
-    """`(x A^T) B^T` for the output rows of one part of a layer."""
+    """`(x A^T) B^T` for the output rows of one part of a layer.
 
-    down: "Reordered | Plain"
-    up: "Reordered | Plain"
-    dtype: torch.dtype
+    Written as one small product per row: a row's numbers then depend neither on how many there are nor on threads, and
+    of all products on a CPU these start fastest (5 us for both at 320 wide, where oneDNN's take 28).
+    """
+
+    down: Float[Tensor, "I R"]
+    up: Float[Tensor, "R P"]
 
     @classmethod
     def of(cls, down: Float[Tensor, "R I"], up: Float[Tensor, "P R"]) -> "SideProduct":
-        return cls(_product(down), _product(up), down.dtype)
+        return cls(down.contiguous().t(), up.t().contiguous())  # in memory as they are read: vectors of I, vectors of P
 
-    def __call__(self, x: Float[Tensor, "B s I"], gain: float | Float[Tensor, "B 1 1"]) -> Float[Tensor, "B s P"]:
-        narrow = self.down(x.to(self.dtype))
+    def add(
+        self, x: Float[Tensor, "B s I"], y: Float[Tensor, "B s P"], gain: float | Float[Tensor, "B 1 1"]
+    ) -> Float[Tensor, "B s P"]:
+        """`y` and what the branch makes of `x`, `gain` times."""
+        rows, dtype = len(x), self.down.dtype
+        narrow = torch.bmm(x.to(dtype), self.down.expand(rows, -1, -1))
         if isinstance(gain, Tensor) or gain != 1.0:
-            narrow = (narrow * gain).to(self.dtype)
-        return self.up(narrow)
-
-
-class Plain(NamedTuple):
-    """A product without an order of its own."""
-
-    weight: Tensor
-
-    def __call__(self, x: Float[Tensor, "*shape I"]) -> Float[Tensor, "*shape O"]:
-        return F.linear(x, self.weight)
-
-
-def _product(weight: Float[Tensor, "O I"]) -> Reordered | Plain:
-    return Reordered.pack(weight) if packable(weight) else Plain(weight)
+            narrow = (narrow * gain).to(dtype)
+        return torch.baddbmm(y.to(dtype), narrow, self.up.expand(rows, -1, -1)).to(y.dtype)
 
 
 class Mounted:
@@ -104,9 +95,10 @@ class Beside:
         for mounted, its_rows in rows.items():
             chosen = None if len(its_rows) == start else torch.tensor(its_rows, device=device)
             its_gains = gains[mounted]
-            same = len(set(its_gains)) == 1
-            gain = its_gains[0] if same else torch.tensor(its_gains, device=device)[:, None, None]
-            shares.append(Share(mounted, chosen, gain))
+            if len(set(its_gains)) == 1:
+                shares.append(Share(mounted, chosen, its_gains[0]))
+            else:
+                shares.append(Share(mounted, chosen, torch.tensor(its_gains, device=device)[:, None, None]))
         return cls(shares)
 
     def add(
@@ -118,7 +110,7 @@ class Beside:
             if product is None:
                 continue
             if rows is None:
-                y = y + product(x, gain).to(y.dtype)
+                y = product.add(x, y, gain)
             else:
-                y = y.index_add(0, rows, product(x[rows], gain).to(y.dtype))
+                y = y.index_copy(0, rows, product.add(x[rows], y[rows], gain))
         return y

@@ -140,9 +140,10 @@ def _item(adapters: Sequence[object]) -> list[tuple[Source, float]]:
         raise UserError(f"{adapters!r:.60} is no list of adapters: give one per prompt, empty for none")
     chosen = []
     for entry in adapters:
-        # An Adapter is a tuple itself, of three.
-        is_pair = isinstance(entry, tuple) and not isinstance(entry, Adapter) and len(entry) == 2
-        source, gain = entry if is_pair else (entry, 1.0)  # type: ignore[misc]
+        source: object = entry
+        gain: object = 1.0
+        if isinstance(entry, tuple) and not isinstance(entry, Adapter) and len(entry) == 2:  # an Adapter is a tuple
+            source, gain = entry
         if not isinstance(source, str | Path | Adapter):
             raise UserError(f"{entry!r:.60} is no adapter: give a file, or a pair such as ('a.safetensors', 0.7)")
         if isinstance(gain, bool) or not isinstance(gain, int | float) or not math.isfinite(gain):
