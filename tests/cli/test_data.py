@@ -45,6 +45,15 @@ def test_known_data_sets(cadenza, tmp_path: Path):
     assert (tmp_path / "h" / "audio" / "train-000000.wav").exists()
 
 
+def test_ctrl_c_says_how_to_go_on(cadenza, tmp_path: Path, monkeypatch):
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cadenza.data.scan.scan", interrupted)
+    done = cadenza("data", "scan", ".")
+    assert (done.code, done.err) == (130, "cadenza: interrupted; give the same command to go on\n")
+
+
 def test_mistakes(cadenza, tmp_path: Path):
     for arguments, message in [
         (("scan", "nowhere"), "no such folder"),

@@ -93,6 +93,18 @@ def test_fetched_resumed_and_listed(tmp_path: Path, ytdlp: Path):
     assert again == {NAMES[3], NAMES[4]}  # what is there, and what is gone for good, is not asked for again
 
 
+def test_an_interruption_keeps_what_is_known(tmp_path: Path, ytdlp: Path):
+    def interrupt(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    names = [NAMES[2], NAMES[0], NAMES[1]]
+    with pytest.raises(KeyboardInterrupt):
+        import_musiccaps(table(tmp_path, names), tmp_path / "out", ytdlp=str(ytdlp), jobs=1, on_progress=interrupt)
+    assert json.loads((tmp_path / "out" / MISSING).read_text())["ytid"] == NAMES[2]
+    assert (tmp_path / "out" / "audio" / f"{NAMES[0]}.flac").exists()
+
+
 def test_the_network_is_not_tried_for_ever(tmp_path: Path, ytdlp: Path):
     names = ["aaaaaaaaaaa"] + [f"net{n:08d}" for n in range(20)]
     _, missing = import_musiccaps(table(tmp_path, names), tmp_path / "out", ytdlp=str(ytdlp), jobs=1)

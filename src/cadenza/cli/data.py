@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cadenza.cli import data_filter, data_review, data_sources
-from cadenza.cli.progress import counter
+from cadenza.cli.progress import counter, resumable
 from cadenza.cli.tokens import tokens
 from cadenza.cli.values import number, show_notices, whole_number
 from cadenza.errors import UserError
@@ -42,7 +42,8 @@ def scan(
     show_notices()
     from cadenza.data.scan import scan as scan_folder
 
-    report = scan_folder(folder, out, min_seconds, captions_from_names, workers, counter("files"))
+    with resumable():
+        report = scan_folder(folder, out, min_seconds, captions_from_names, workers, counter("files"))
     print("\n".join(report.lines()))
 
 

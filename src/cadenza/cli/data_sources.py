@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cadenza.cli.progress import counter
+from cadenza.cli.progress import counter, resumable
 from cadenza.cli.values import show_notices, whole_number
 
 Table = Annotated[Path, typer.Argument(metavar="CSV", help="The data set's own table.")]
@@ -35,7 +35,8 @@ def musiccaps(
     show_notices()
     from cadenza.data.musiccaps import import_musiccaps, missing_lines
 
-    report, missing = import_musiccaps(table, out, audio, fetch, yt_dlp, jobs, workers, limit, counter("clips"))
+    with resumable():
+        report, missing = import_musiccaps(table, out, audio, fetch, yt_dlp, jobs, workers, limit, counter("clips"))
     print("\n".join(report.lines() + missing_lines(missing, out)))
 
 
@@ -55,7 +56,8 @@ def songdescriber(
     show_notices()
     from cadenza.data.songdescriber import import_songdescriber
 
-    report = import_songdescriber(table, audio, out, valid_only, workers, counter("recordings"))
+    with resumable():
+        report = import_songdescriber(table, audio, out, valid_only, workers, counter("recordings"))
     print("\n".join(report.lines()))
 
 
@@ -79,5 +81,6 @@ def hub(
     show_notices()
     from cadenza.data.hub import import_hub
 
-    report = import_hub(source, out, audio_column, caption_column, split, limit, workers, counter("recordings"))
+    with resumable():
+        report = import_hub(source, out, audio_column, caption_column, split, limit, workers, counter("recordings"))
     print("\n".join(report.lines()))

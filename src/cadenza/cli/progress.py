@@ -3,8 +3,11 @@
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
+
+import typer
 
 
 class GenerationProgress:
@@ -83,3 +86,13 @@ def counter(unit: str, every_seconds: float = 2.0) -> Callable[[int, int], None]
         print(f"{done} of {total} {unit}{words}", file=sys.stderr, flush=True)
 
     return report
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Around a job that goes on where it stopped: says so at Ctrl-C (exit code 130)."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("cadenza: interrupted; give the same command to go on", file=sys.stderr)
+        raise typer.Exit(130) from None

@@ -150,15 +150,17 @@ def import_musiccaps(
     wanted = [clip for clip in clips if clip.ytid in stock or clip.ytid not in missing]
     wanted = [clip for clip in wanted if not _target(out, clip.ytid).exists()]
     done = len(clips) - len(wanted)
-    for clip, problem in _obtain(wanted, out, stock, program, fetch, jobs):
-        missing.pop(clip.ytid, None)
-        if problem is not None:
-            missing[clip.ytid] = problem
-        done += 1
-        if on_progress is not None:
-            on_progress(done, len(clips))
-    listed = [missing[clip.ytid] for clip in clips if clip.ytid in missing]
-    _write_missing(out / MISSING, listed)
+    try:
+        for clip, problem in _obtain(wanted, out, stock, program, fetch, jobs):
+            missing.pop(clip.ytid, None)
+            if problem is not None:
+                missing[clip.ytid] = problem
+            done += 1
+            if on_progress is not None:
+                on_progress(done, len(clips))
+    finally:  # a Ctrl-C too: what is gone for good need not be asked for again
+        listed = [missing[clip.ytid] for clip in clips if clip.ytid in missing]
+        _write_missing(out / MISSING, listed)
     there = [clip for clip in clips if _target(out, clip.ytid).exists()]
     if not there:
         reason = listed[0].reason if listed else "the table is empty"
