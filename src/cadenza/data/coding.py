@@ -108,7 +108,7 @@ def _read(entry: Entry, sample_rate: int, channels: int, config: TokenConfig) ->
     except UserError as error:
         return str(error)
     samples = audio.with_channels(channels).resample(sample_rate).samples
-    seconds, peak = samples.shape[1] / sample_rate, float(np.abs(samples).max(initial=0.0))
+    seconds, peak = samples.shape[1] / sample_rate, max(samples.max(initial=0.0), -samples.min(initial=0.0))
     if seconds < config.min_seconds or samples.shape[1] == 0:
         return f"too short ({seconds:.3f} s, at least {config.min_seconds:g} s)"
     if peak < 10 ** (SILENCE_DB / 20):
