@@ -114,7 +114,7 @@ class _Index:
         parts = [bits[::stride] for bits, stride in zip(prints, strides, strict=True)]
         values = np.concatenate([*parts, np.zeros(0, np.uint32)])
         owners = np.repeat(np.arange(len(prints), dtype=np.int32), [len(part) for part in parts])
-        places = [np.arange(0, len(bits), stride, np.int32) for bits, stride in zip(prints, strides, strict=True)]
+        places = [np.arange(0, len(bits), stride, dtype=np.int32) for bits, stride in zip(prints, strides, strict=True)]
         order = np.argsort(values, kind="stable")
         self.values, self.owners = values[order], owners[order]
         self.places = np.concatenate([*places, np.zeros(0, np.int32)])[order]
