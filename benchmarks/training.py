@@ -86,7 +86,7 @@ class Sides:
 
     def our_loss(self) -> Tensor:
         losses = code_losses(self.lm(self.sequence, FusedConditions(cross=self.words)), self.targets)
-        return (losses.total / losses.count).mean()
+        return (losses.total / losses.codes).mean()
 
     def their_loss(self) -> Tensor:
         """Rows are items times codebooks; what does not count is -100. Their mean is that of the codebooks' means."""

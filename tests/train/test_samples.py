@@ -19,7 +19,7 @@ def test_music_and_the_codecs_best_are_written(tmp_path: Path):
     trainer = build(lm_run(tmp_path, steps=1), tmp_path / "run")
     trainer.train_step()
     model = trainer.save() / "model"
-    sampler = LMSampler(["slow tone", "fast tone"], 0.2, CPU, torch.zeros(2, 2, 4, dtype=torch.int64).unbind())
+    sampler = LMSampler(["slow tone", "fast tone"], 0.2, CPU, torch.zeros(2, 2, 4, dtype=torch.int16).unbind())
     state, threads = torch.get_rng_state(), torch.get_num_threads()
     folder = write_samples(sampler, model, tmp_path / "samples")
     assert torch.equal(torch.get_rng_state(), state)

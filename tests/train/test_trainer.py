@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,45 @@ def test_a_snapshot_that_fails_leaves_the_previous_one_whole(tmp_path: Path, mon
         trainer.save()
     assert sorted(path.name for path in trainer.snapshots.iterdir()) == ["last", "step_00000001"]
     assert Trainer(line_run(tmp_path), Line(), Numbers(2), tmp_path / "run").resume()
+
+
+def test_curves_and_samples_are_written_while_it_runs_and_change_nothing(tmp_path: Path):
+    plain = make("lm", tmp_path, steps=4, snapshot_every=2, validate_every=2, prefetch=0)
+    watched = plain.model_copy(update={"curves": True, "sample_prompts": 1, "prefetch": 2})
+    first, second = build(plain, tmp_path / "plain"), build(watched, tmp_path / "watched")
+    for trainer in (first, second):
+        threads = threading.active_count()
+        trainer.run()
+        assert threading.active_count() == threads
+    for name, tensor in weights(first).items():
+        assert torch.equal(tensor, weights(second)[name]), name
+    assert curve(tmp_path / "plain") == curve(tmp_path / "watched")
+    assert all(part.training for part in second.objective.modules["lm"].modules())
+    assert (tmp_path / "watched" / "curves.png").stat().st_size > 0
+    samples = [path.relative_to(tmp_path / "watched").as_posix() for path in (tmp_path / "watched").glob("samples/*/*")]
+    folders = ("samples/step_00000002/", "samples/step_00000004/")
+    names = ("00_codec.wav", "00_model.wav", "prompts.txt")
+    assert sorted(samples) == [folder + name for folder in folders for name in names]
+
+
+def test_the_log_says_how_fast_it_is_and_how_long_it_waited(tmp_path: Path):
+    build(make("lm", tmp_path, steps=2), tmp_path / "run").run()
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    row = next(row for row in rows if row["kind"] == "train")
+    steps = 20  # 0.1 s of 200 frames a second; the last delayed steps are not trained
+    assert row["tokens_per_second"] == pytest.approx(row["items_per_second"] * steps, rel=1e-6)
+    assert row["mfu"] > 0
+    assert 0 <= row["data_wait"] < 1
+
+
+def test_what_cannot_be_drawn_or_played_stops_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    def refuse(*_: object) -> None:
+        raise UserError("not today")
+
+    for name in ("draw_curves", "write_samples"):
+        monkeypatch.setattr(f"cadenza.train.trainer.{name}", refuse)
+    config = make("lm", tmp_path, steps=2, validate_every=1, snapshot_every=1, curves=True, sample_prompts=1)
+    build(config, tmp_path / "run").run()
+    said = capsys.readouterr().err
+    assert said.count("no curves: not today") == 1
+    assert said.count("not today") == 3

@@ -20,9 +20,9 @@ from cadenza.errors import UserError
 from cadenza.train.config import TrainConfig
 from cadenza.train.distributed import device_here, everyone, num_ranks, rows_here, share
 from cadenza.train.objectives.codec import CodecObjective, CodecObjectiveConfig
-from cadenza.train.objectives.lm import LMObjective
+from cadenza.train.objectives.lm import LMObjective, Parts
 from cadenza.train.objectives.lm_config import LMObjectiveConfig
-from cadenza.train.objectives.lm_parts import Parts, build_parts
+from cadenza.train.objectives.lm_parts import build_parts
 from cadenza.train.objectives.lm_sources import lm_sources
 from cadenza.train.samples import CodecSampler, LMSampler
 from cadenza.train.sharding import shard

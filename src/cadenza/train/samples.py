@@ -52,8 +52,8 @@ class LMSampler:
         precision = "fp32" if self.device.type == "cpu" and self.base is None else None
         music = MusicGen.from_pretrained(self.base or model, self.device, precision)
         seeds = list(range(len(self.prompts)))
-        adapters = {"adapters": [(str(model / ADAPTER_FILE), 1.0)]} if self.base is not None else {}
-        made = music.generate(self.prompts, duration=self.seconds, seed=seeds, **adapters)
+        adapters = [] if self.base is None else [(model / ADAPTER_FILE, 1.0)]
+        made = music.generate(self.prompts, duration=self.seconds, seed=seeds, adapters=adapters)
         for number, audio in enumerate(made):
             audio.write(folder / f"{number:02d}_model.wav")
         if self.references is not None:
@@ -102,4 +102,4 @@ def _undisturbed() -> Iterator[None]:
 @torch.no_grad()
 def _decode(codec: Codec, codes: Int[Tensor, "K T"]) -> Audio:
     device = next(codec.parameters()).device
-    return Audio(codec.decode(codes[None].to(device))[0].cpu().numpy(), codec.sample_rate)
+    return Audio(codec.decode(codes[None].to(device, torch.int64))[0].cpu().numpy(), codec.sample_rate)

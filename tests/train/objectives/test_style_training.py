@@ -98,19 +98,19 @@ def test_a_run_resumes_exactly_and_its_model_plays(tmp_path: Path):
 
 
 def test_the_style_is_used(tmp_path: Path):
-    """Two items that differ from the first code on: without words, only the excerpt tells which one comes."""
-    dropout = {"condition_dropout": 0.1, "text_dropout": 1.0, "style_dropout": 0.0}
+    """Two items that differ from the first code on: only the excerpt tells which one comes."""
+    dropout = {"condition_dropout": 0.1, "style_dropout": 0.0}
     objective = build(style_run(tmp_path, objective=dropout), tmp_path / "run").objective
     time = torch.arange(600) / 4000
     data = {
         "codes": torch.randint(16, (2, 2, 12), generator=torch.Generator().manual_seed(0)),
         "frames": torch.tensor([12, 12]),
-        "captions": ["tone", "tone"],
+        "captions": ["", ""],
         "excerpt": torch.stack([torch.sin(2000 * time), 0.1 * torch.sin(9000 * time)]),
         "excerpt_start": torch.full((2,), 1.0, dtype=torch.float64),  # behind the window: nothing is masked
         "excerpt_seconds": torch.full((2,), 0.15, dtype=torch.float64),
     }
-    for step in range(100):
+    for step in range(60):
         for phase in objective.phases(step):
             phase.optimizer.zero_grad()
             objective.loss(data, turn(step)).value.backward()
@@ -120,7 +120,7 @@ def test_the_style_is_used(tmp_path: Path):
     with torch.no_grad():
         values = objective.evaluate([data])
     assert values["ce"] < 0.1
-    assert min(values["ce_null"], values["ce_text"]) > values["ce"] + 0.02
+    assert values["ce_null"] == values["ce_text"] > values["ce"] + 0.02
 
 
 def test_mert_hears_the_excerpts(tmp_path: Path):

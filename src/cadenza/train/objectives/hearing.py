@@ -5,8 +5,8 @@ dropped; then their features. Copet et al. (2023), section 3.1, and Rouard et al
 audiocraft what is dropped is drawn for each item, not for the whole batch.
 """
 
-from collections.abc import Mapping
-from typing import TypeGuard
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeGuard
 
 import torch
 from jaxtyping import Bool
@@ -48,9 +48,9 @@ class Hearing:
     def drawn(self, batch: Batch, turn: Turn) -> Values:
         """For training: captions merged and thinned out, conditions dropped; a function of the turn's rows alone."""
         config = self.config
-        for part in self.conditioning.children():
-            if isinstance(part, StyleConditioner | ClapConditioner):
-                part.generator = turn.generator  # the same in every process
+        for child in self.conditioning.children():
+            if isinstance(child, StyleConditioner | ClapConditioner):
+                child.generator = turn.generator  # the same in every process
         values = self.whole(batch)
         infos, cached = _infos(batch), self._states(batch) is not None
         for item, row in enumerate(turn.rows):
@@ -87,24 +87,27 @@ class Hearing:
     def conditions(self, batch: Batch, values: Mapping[str, list[object]]) -> FusedConditions:
         """What the language model takes.
 
-        Codebooks that learn hear every item, also those whose condition is dropped: so they learn from all there is,
-        and as much in every process.
+        Style and sound hear every item, also those whose condition is dropped, and it is taken away behind them: so
+        their codebooks learn from all there is, as much in every process, and a prefix keeps its length.
         """
         others = {
-            name: rows for name, rows in values.items() if not _learns(self.conditioning.conditioner(name), batch)
+            name: rows for name, rows in values.items() if not _hears_all(self.conditioning.conditioner(name), batch)
         }
         prepared, taken = self.prepare(others), {}
         for name, rows in values.items():
             part = self.conditioning.conditioner(name)
-            if _learns(part, batch):
+            if _hears_all(part, batch):
                 prepared[name] = self._everything(part, batch, rows)
                 taken[name] = torch.tensor([row is None for row in rows])
-        return self.conditioning(prepared, taken)  # type: ignore[no-any-return]
+        fused: FusedConditions = self.conditioning(prepared, taken)
+        return fused
 
     def _everything(
         self, part: StyleConditioner | ClapConditioner, batch: Batch, rows: list[object]
     ) -> list[Features | None]:
         if isinstance(part, StyleConditioner):
+            if not part.training:
+                return part.prepare(self._styles(batch))
             assert part.extractor is not None
             device, _ = part.parameters_like()
             return [part.extractor.extract(audio, device) for audio in self._excerpt_audio(batch)]
@@ -213,7 +216,7 @@ class Hearing:
         """Captions that say nothing are dropped; rows that are states already are taken as they are."""
         sentences = [None if isinstance(row, Tensor) else conditioner.sentence(row) for row in rows]
         texts = [text for text in sentences if text is not None]
-        encoded = iter(())
+        encoded: Iterator[Features] = iter(())
         if texts:
             with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.train_text_encoder):
                 assert self.text_encoder is not None, "a text condition without its encoder"
@@ -224,7 +227,7 @@ class Hearing:
         return features
 
 
-_DROPOUT = {
+_DROPOUT: dict[type, str] = {
     TextConfig: "text_dropout",
     ClapConfig: "text_dropout",
     ChromaConfig: "melody_dropout",
@@ -233,10 +236,11 @@ _DROPOUT = {
 """The chance, of each kind of condition, that an item goes without it."""
 
 
-def _learns(part: Conditioner, batch: Batch) -> TypeGuard[StyleConditioner | ClapConditioner]:
-    """Whether this condition has codebooks that learn from this batch."""
-    source = {StyleConditioner: "excerpt", ClapConditioner: "sound"}.get(type(part))
-    return part.training and source is not None and source in batch
+def _hears_all(part: Conditioner, batch: Batch) -> TypeGuard[StyleConditioner | ClapConditioner]:
+    """Whether this condition hears every item of this batch, dropped or not."""
+    if isinstance(part, StyleConditioner):
+        return "excerpt" in batch
+    return isinstance(part, ClapConditioner) and part.training and "sound" in batch
 
 
 def _captions(batch: Batch) -> list[str]:
@@ -245,9 +249,8 @@ def _captions(batch: Batch) -> list[str]:
 
 def _infos(batch: Batch) -> list[Info]:
     """What is known of each item, its drawn caption as the description."""
-    infos = batch.get("infos") or [{}] * len(_captions(batch))
+    infos: Any = batch.get("infos") or [{}] * len(_captions(batch))
     found: list[Info] = []
     for caption, info in zip(_captions(batch), infos, strict=True):
-        assert isinstance(info, dict)
         found.append({**info, "description": caption} if caption.strip() else dict(info))
     return found

@@ -86,7 +86,7 @@ class LMObjective:
         values = self.hearing.drawn(batch, turn)
         conditions = self.hearing.conditions(batch, values)
         losses = self._losses(batch, conditions, self._counted(batch, values))
-        per_codebook = losses.total / mean_over_ranks(losses.count).clamp_min(1)
+        per_codebook = losses.total / mean_over_ranks(losses.codes).clamp_min(1)
         total = per_codebook.mean()
         metrics = {f"ce_q{k}": value.detach() for k, value in enumerate(per_codebook)}
         return Loss(total, {"ce": total.detach()} | metrics, self._work(batch, conditions))
@@ -183,7 +183,7 @@ class CodeLosses(NamedTuple):
     """Cross entropy in nats, summed over the codes that count, and how many those are."""
 
     total: Float[Tensor, "K"]
-    count: Float[Tensor, "K"]
+    codes: Float[Tensor, "K"]
 
 
 def code_losses(logits: Float[Tensor, "B K S V"], targets: Int[Tensor, "B K S"]) -> CodeLosses:
@@ -196,4 +196,4 @@ def code_losses(logits: Float[Tensor, "B K S V"], targets: Int[Tensor, "B K S"])
 def masked_cross_entropy(logits: Float[Tensor, "B K S V"], targets: Int[Tensor, "B K S"]) -> Float[Tensor, "K"]:
     """Mean cross entropy per codebook, in nats, over targets that are not -1."""
     losses = code_losses(logits, targets)
-    return losses.total / losses.count.clamp_min(1)
+    return losses.total / losses.codes.clamp_min(1)
