@@ -8,6 +8,7 @@ import torch
 
 from cadenza.audio import Audio
 from cadenza.errors import CadenzaError
+from cadenza.lm.adapter import AdapterConfig
 from cadenza.train.run import build
 from cadenza.train.samples import CodecSampler, LMSampler, write_samples
 from train.tiny import codec_run, lm_run, write_audio
@@ -41,6 +42,16 @@ def test_recordings_stand_beside_what_the_codec_makes_of_them(tmp_path: Path):
     recording, coded = (Audio.read(folder / f"00_{name}.wav").samples for name in ("recording", "codec"))
     assert recording.shape == coded.shape == (1, 1001)
     assert np.isfinite(coded).all()
+
+
+def test_an_adapter_is_heard_on_its_model(tmp_path: Path):
+    first = build(lm_run(tmp_path, steps=1), tmp_path / "run")
+    first.run()
+    model = first.snapshots / "step_00000001" / "model"
+    objective = {"start_from": str(model), "adapter": AdapterConfig(rank=2)}
+    build(lm_run(tmp_path, steps=1, objective=objective, sample_prompts=1), tmp_path / "tuned").run()
+    folder = tmp_path / "tuned" / "samples" / "step_00000001"
+    assert sorted(path.name for path in folder.iterdir()) == ["00_codec.wav", "00_model.wav", "prompts.txt"]
 
 
 def test_samples_that_fail_leave_nothing(tmp_path: Path):
