@@ -1,6 +1,7 @@
 """Several processes train what one would, whatever their number; sharded or not."""
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -61,9 +62,10 @@ def test_four_processes_and_then_two_train_as_one(tmp_path: Path):
         (2, ["train", lm, *out["fsdp"], "--resume", *sharded]),
         (1, ["train", codec, *out["codec_one"]]),
         (2, ["train", codec, *out["codec_two"]]),
+        (2, ["train", lm, "--out", str(tmp_path / "nan"), "--set", "objective.optimizer.learning_rate=1e38"]),
     ]
     codes = finish(start(jobs, tmp_path / "said"))
-    assert codes == [0, 0, 0, 0], "".join(path.read_text() for path in tmp_path.glob("said*"))
+    assert codes == [1, 1, 0, 0], "".join(path.read_text() for path in tmp_path.glob("said*"))
     # float32 sums in another order, carried through six updates
     expected = curve(tmp_path / "one")
     assert_same_curve(curve(tmp_path / "ddp"), expected, 1e-5)
@@ -72,6 +74,8 @@ def test_four_processes_and_then_two_train_as_one(tmp_path: Path):
     assert_same_curve(two[:5], one[:5], 1e-5)
     for name in ("discriminator", "gradient_norm/discriminator"):
         assert two[5][name] == pytest.approx(one[5][name], rel=1e-3)
+    (line,) = (text for text in (tmp_path / "said0").read_text().splitlines() if text.startswith("cadenza:"))
+    assert re.match(r"cadenza: the lm loss of step 1 is nan in batch 2 \(one of (tone\d, ){3}tone\d\): lower", line)
     assert not any((tmp_path / f"said{rank}").read_text() for rank in (1, 2, 3)), "one process speaks"
 
 

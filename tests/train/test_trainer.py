@@ -144,14 +144,13 @@ def test_a_signal_stops_after_the_update_with_a_snapshot(tmp_path: Path):
 
 def test_nan_stops_the_run_and_names_the_batches(tmp_path: Path):
     trainer = Trainer(line_run(tmp_path, accumulation=2), Line(nan_at=3), Numbers(2), tmp_path / "run")
-    before = trainer.objective.line.weight.detach().clone()
     for _ in range(3):
         trainer.train_step()
         trainer.save()
     before = trainer.objective.line.weight.detach().clone()
     with pytest.raises(
         CadenzaError,
-        match=r"loss of step 3 is nan in batch 6 \(one of 12, 13\); .* batch 7 \(one of 14, 15\); no weight",
+        match=r"loss of step 3 is nan in batch 6 \(one of 12, 13\): lower the learning rate, .*; no weight",
     ):
         trainer.train_step()
     assert torch.equal(trainer.objective.line.weight, before)

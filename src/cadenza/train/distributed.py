@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from cadenza.errors import CadenzaError, UserError
 from cadenza.nn.ranks import gather_rows, mean_over_ranks, num_ranks, rank, sum_over_ranks
@@ -47,7 +48,7 @@ def processes(device: str) -> Iterator[None]:
         yield
         return
     place = torch.device(device)
-    if place.type not in BACKENDS or place.index is not None:
+    if place.type not in BACKENDS or ":" in device:
         raise UserError(f"device {device} is one device, and this is one of {count} processes: use cpu or cuda")
     if place.type == "cuda":
         if here >= torch.cuda.device_count():
@@ -68,18 +69,17 @@ def processes(device: str) -> Iterator[None]:
 def _meet(backend: str, device: torch.device | None) -> None:
     """As `init_process_group` does it by itself, but with addresses of its own for every restart by `torchrun`: its
     store outlives the processes, and addresses of dead ones would be found there."""
-    store, number, count = next(dist.rendezvous("env://"))
+    store, number, count = next(rendezvous("env://"))
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    own = dist.PrefixStore(f"cadenza/{attempt}", store)
+    own = dist.PrefixStore(f"cadenza/{attempt}", store)  # type: ignore[attr-defined]
     dist.init_process_group(backend, store=own, rank=number, world_size=count, device_id=device)
 
 
 def device_here(device: str) -> torch.device:
     """The device of this process: `cuda` is one GPU each."""
-    place = torch.device(device)
-    if place.type == "cuda" and place.index is None and num_ranks() > 1:
+    if device == "cuda" and num_ranks() > 1:
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    return place
+    return torch.device(device)
 
 
 def is_main() -> bool:

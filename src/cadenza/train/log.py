@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
+from cadenza.files import atomic_file
+
 
 class RunLog:
     """Writes `log.jsonl` and `tensorboard/` below a run's folder and shows progress on `stream`.
@@ -25,7 +27,8 @@ class RunLog:
         self._started = time.monotonic()
         path = folder / "log.jsonl"
         kept = [line for line in _lines(path) if json.loads(line)["step"] <= first_step]
-        path.write_text("".join(kept), encoding="utf-8")
+        with atomic_file(path) as temporary:
+            temporary.write_text("".join(kept), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
         self._writer = _tensorboard(folder / "tensorboard", first_step) if tensorboard else None
         self._bar = self._task = None

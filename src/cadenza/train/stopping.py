@@ -31,9 +31,9 @@ def stop_wishes(say: Callable[[str], None], minutes: float | None = None) -> Ite
 
     handlers: dict[int, Any] = {}
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            handlers[number] = signal.getsignal(number)
-            signal.signal(number, handle)
+        for asking in (signal.SIGINT, signal.SIGTERM):
+            handlers[asking] = signal.getsignal(asking)
+            signal.signal(asking, handle)
     except ValueError:
         handlers.clear()  # only the main thread may set handlers
     try:

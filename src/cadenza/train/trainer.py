@@ -236,19 +236,22 @@ class Trainer:
         return norm
 
     def _diagnosis(self, phase: Phase, losses: Sequence[Tensor], batches: Sequence[Batch], norm: Tensor) -> str:
-        """What is wrong with this step, by batch and item, as far as all processes know."""
+        """What is wrong with this step: the batches and items that any process found, or else the gradient."""
         found = [
-            f"the {phase.name} loss of step {self.step} is {float(loss)} in batch {self.cursor + micro}{_items(batch)}"
+            (self.cursor + micro, float(loss), [str(name) for name in batch.get("ids", ())])
             for micro, (loss, batch) in enumerate(zip(losses, batches, strict=True))
             if not torch.isfinite(loss)
         ]
-        last = self.cursor + self.config.accumulation - 1
-        default = (
-            f"the {phase.name} gradient of step {self.step} is {float(norm)} (batches {self.cursor} to {last}): "
-            "lower the learning rate, clip, or inspect that data"
-        )
-        told = [line for lines in everyone(found) for line in lines]
-        return "; ".join(told or [default]) + "; no weight was changed, the last snapshot is whole"
+        told = sorted((batch for found in everyone(found) for batch in found), key=lambda batch: batch[0])
+        if told:
+            number, value, _ = told[0]
+            names = [name for other, _, names in told for name in names if other == number]
+            what = f"the {phase.name} loss of step {self.step} is {value} in batch {number}{_items(names)}"
+        else:
+            last = self.cursor + self.config.accumulation - 1
+            what = f"the {phase.name} gradient of step {self.step} is {float(norm)} (batches {self.cursor} to {last})"
+        remedy = "lower the learning rate, clip, or inspect that data"
+        return f"{what}: {remedy}; no weight was changed, the last snapshot is whole"
 
     def _autocast(self) -> torch.autocast:
         kind = AUTOCAST.get(self.config.precision)
@@ -343,9 +346,8 @@ def _mean_metrics(metrics: dict[str, Tensor]) -> dict[str, Tensor]:
     return dict(zip(metrics, means.unbind(), strict=True))
 
 
-def _items(batch: Batch) -> str:
-    """The items of a batch in words, if it knows their names."""
-    names = [str(name) for name in batch.get("ids", ())]
+def _items(names: Sequence[str]) -> str:
+    """The items of a batch in words, if their names are known."""
     if not names:
         return ""
     more = f" and {len(names) - NAMED_ITEMS} more" if len(names) > NAMED_ITEMS else ""
