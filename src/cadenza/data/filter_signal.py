@@ -40,7 +40,7 @@ WEIGHTS = np.array(
 
 
 class SignalTagger:
-    """Needs nothing but the signal; 30 times faster than a trained tagger, and less to be trusted."""
+    """Needs nothing but the signal, and is to be trusted less than a trained tagger."""
 
     name = "signal"
 
