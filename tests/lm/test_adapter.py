@@ -118,7 +118,9 @@ def test_saved_and_read(tmp_path: Path) -> None:
         assert read.config == made.config
         assert read.record == record
         assert read.hash == made.hash
-        assert all(torch.equal(a, b) for key in made.weights for a, b in zip(read.weights[key], made.weights[key]))
+        assert all(
+            torch.equal(a, b) for key in made.weights for a, b in zip(read.weights[key], made.weights[key], strict=True)
+        )
     changed = dict(made.weights)
     first = next(iter(changed))
     changed[first] = changed[first]._replace(up=changed[first].up * 1.001)
