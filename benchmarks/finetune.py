@@ -8,7 +8,7 @@ further tracks of that style and of 12 of a control style (rock) is measured wit
 with its words. A difference per track, and its 95 % interval (bootstrap over tracks). Asked for: within ten minutes on
 two cores, the style's interval below zero, the control's not.
 
-`--memory small` adds the peak memory of fine-tuning a model of MusicGen-small's shape (random weights; three updates).
+`--memory small` adds the peak memory of fine-tuning a model of MusicGen-small's shape (random weights; two updates).
 The last line is JSON.
 """
 
@@ -43,7 +43,9 @@ SCRATCH = HERE.parent / "runs" / "finetune"
 TRACKS, HELD_OUT, SECONDS = 6, 12, 45.0
 WINDOWS = 2
 """Of the model's reach, listened to in every held-out track."""
-LEAST_MINUTES = 10.0
+MOST_MINUTES = 10.0
+UPDATES_FOR_MEMORY = 2
+"""The second meets the optimiser's state."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -141,7 +143,7 @@ def measure(
         before, after = judge.losses(items, None), judge.losses(items, adapter)
         found[name] = compare(before, after)
     found["reached"] = found["style"]["change"]["high"] < 0 <= found["control"]["change"]["high"]
-    found["reached"] &= seconds <= 60 * LEAST_MINUTES
+    found["reached"] &= seconds <= 60 * MOST_MINUTES
     return found
 
 
@@ -162,13 +164,16 @@ def compare(before: Sequence[tuple[float, ...]], after: Sequence[tuple[float, ..
     }
 
 
-def run_command(tracks: Path, model: str | None, options: argparse.Namespace) -> tuple[float, dict[str, Any], Path]:
+def run_command(
+    tracks: Path, model: str | None, options: argparse.Namespace, *more: str
+) -> tuple[float, dict[str, Any], Path]:
     """`cadenza finetune` as a person runs it: wall seconds, its report, and the adapter."""
     with tempfile.TemporaryDirectory() as temporary:
         adapter = tracks.parent / "adapter.safetensors"
         report = Path(temporary) / "report"
         command = [sys.executable, "-m", "cadenza", "finetune", str(tracks), "-o", str(adapter)]
         command += ["--out-report", str(report), "--threads", str(options.threads), "--seed", str(options.seed)]
+        command += more
         for name, value in (("model", model), ("minutes", options.minutes), ("steps", options.steps)):
             command += [] if value is None else [f"--{name}", str(value)]
         environment = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
@@ -199,21 +204,21 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def memory(shape: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Peak of a process that fine-tunes a model of this shape with the command's own settings, three updates."""
+    """Peak of a process that fine-tunes a model of this shape with the command's own settings, two updates."""
     from shapes import model_directory, use_folder
 
     use_folder()
     model = model_directory(shape)
     tracks = folder / "memory" / "mine"
     write_tracks(STYLES["synth-baroque"], tracks, TRACKS, SECONDS)
-    chosen = argparse.Namespace(**vars(options) | {"steps": 3, "minutes": 60.0})
-    _, facts, _ = run_command(tracks, str(model), chosen)
+    chosen = argparse.Namespace(**vars(options) | {"steps": UPDATES_FOR_MEMORY, "minutes": 60.0})
+    _, facts, _ = run_command(tracks, str(model), chosen, "--examples", "0", "--excerpts", "0")
     plan = facts["plan"]
     return {
         "shape": shape,
         "precision": facts["precision"],
         "peak_gigabytes": facts["peak_memory_bytes"] / 1e9,
-        "seconds_per_update": facts["seconds"]["training"] / 3,
+        "seconds_per_update": facts["seconds"]["training"] / UPDATES_FOR_MEMORY,
         "window_seconds": plan["window_seconds"],
         "windows_per_update": plan["batch_size"] * plan["accumulation"],
         "gradient_checkpointing": plan["gradient_checkpointing"],

@@ -31,5 +31,5 @@ def write_tracks(folder: Path, count: int = 5, seconds: float = 2.5) -> Path:
 
 def settings(model: Path, **changes: object) -> FinetuneConfig:
     values: dict[str, object] = {"model": str(model), "device": "cpu", "steps": 4, "batch_size": 2, "rank": 2}
-    values |= {"examples": 1, "excerpts": 2, "learning_rate": 1e-2, "window_seconds": 0.5}
+    values |= {"examples": 1, "excerpts": 2, "learning_rate": 1e-2, "window_seconds": 0.5, "precision": "fp32"}
     return FinetuneConfig(**(values | changes))  # type: ignore[arg-type]

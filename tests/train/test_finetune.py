@@ -1,5 +1,6 @@
 """The whole of a fine-tuning on tiny models: what comes out, what a killed run loses, what cannot be."""
 
+import itertools
 import json
 import math
 import signal
@@ -16,8 +17,9 @@ from cadenza.testing import tone
 from cadenza.train import finetune as finetuning
 from cadenza.train.finetune import finetune, run_folder
 from cadenza.train.finetune_config import make_plan
+from cadenza.train.finetune_measure import TrackLoss
 from cadenza.train.finetune_report import summary
-from cadenza.train.finetune_session import FinetuneTrainer
+from cadenza.train.finetune_session import FinetuneTrainer, Session
 from train.finetuning import settings, write_model, write_tracks
 
 
@@ -132,11 +134,12 @@ def test_ctrl_c_keeps_what_was_learnt(model: Path, tracks: Path, tmp_path: Path,
 def test_it_ends_when_held_out_tracks_gain_nothing(
     model: Path, tracks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """At an absurd rate every validation is worse than the model was."""
+    """Every validation is worse than the one before, and all are worse than the model was."""
     often = {"validate_every": 1, "patience": 2}
     monkeypatch.setattr(finetuning, "make_plan", lambda *given: make_plan(*given).model_copy(update=often))
-    config = settings(model, steps=40, learning_rate=100.0, examples=0, excerpts=0)
-    outcome = finetune(tracks, tmp_path / "mine.safetensors", config)
+    worse = itertools.count(1.0)
+    monkeypatch.setattr(Session, "listen", lambda self: [TrackLoss("track", (next(worse),) * 4)])
+    outcome = finetune(tracks, tmp_path / "mine.safetensors", settings(model, steps=40, examples=0, excerpts=0))
     assert outcome.facts["steps_made"] == 2
     assert outcome.step == 1
     assert "not predicted better for 2 validations" in outcome.facts["stopped"]
@@ -160,8 +163,8 @@ def test_all_weights(model: Path, tracks: Path, tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("parts", "changes"),
-    [({"stereo": True}, {}), ({"melody": True, "style": True}, {"precision": "int4"}), ({}, {"precision": "bf16"})],
-    ids=["stereo", "melody, style and int4", "bf16"],
+    [({"stereo": True}, {"precision": "bf16"}), ({"melody": True, "style": True}, {"precision": "int4"})],
+    ids=["stereo in bf16", "melody and style in int4"],
 )
 def test_every_kind_of_model(parts: dict, changes: dict, tracks: Path, tmp_path: Path):
     model = write_model(tmp_path / "model", **parts)
@@ -169,15 +172,8 @@ def test_every_kind_of_model(parts: dict, changes: dict, tracks: Path, tmp_path:
     (before,), (after,) = (outcome.facts[when]["tracks"] for when in ("before", "after"))
     assert all(map(math.isfinite, after["per_codebook"]))
     assert before["per_codebook"] != after["per_codebook"]
-    assert outcome.facts["precision"] == changes.get("precision", "fp32")
+    assert outcome.facts["precision"] == changes["precision"]
     assert any(pair.up.any() for pair in read_adapter(outcome.output).weights.values())
-
-
-def test_few_tracks_hold_out_their_own_ends(model: Path, tmp_path: Path):
-    tracks = write_tracks(tmp_path / "two", 2, seconds=11.0)
-    outcome = finetune(tracks, tmp_path / "a.safetensors", settings(model, steps=1, examples=0, excerpts=0))
-    assert outcome.facts["held_out"] == {"tracks": 2, "minutes": 0.07, "of_the_same_tracks": True}
-    assert "ends of the tracks that were trained on" in outcome.report.read_text()
 
 
 def test_one_short_track_is_enough_though_nothing_can_be_held_out(model: Path, tmp_path: Path):

@@ -50,12 +50,18 @@ def finetune(
     precision: Annotated[
         str | None,
         typer.Option(
-            metavar="P", help="Of the frozen weights: fp32, bf16, int8 or int4. [default: fp32, bf16 on cuda]"
+            metavar="P", help="Of the frozen weights: fp32, bf16, int8 or int4. [default: bf16 where it is fast]"
         ),
     ] = None,
     threads: Threads = None,
     examples: Annotated[
         int | None, typer.Option(metavar="N", parser=whole_number, help="Pieces made before and after. [default: 2]")
+    ] = None,
+    excerpts: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", parser=whole_number, help="Openings of tracks that it plays on by heart. [default: 8]"
+        ),
     ] = None,
     report: Annotated[
         Path | None, typer.Option("--out-report", metavar="DIR", help="Folder of the report. [default: beside FILE]")
@@ -86,6 +92,7 @@ def finetune(
         "device": device,
         "precision": precision,
         "examples": examples,
+        "excerpts": excerpts,
     }
     set_threads(threads)
     import torch

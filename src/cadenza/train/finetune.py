@@ -23,7 +23,7 @@ from cadenza.errors import UserError
 from cadenza.loading import find_model
 from cadenza.pipelines.musicgen import MusicGen
 from cadenza.pipelines.placement import choose_device
-from cadenza.train.finetune_config import FinetuneConfig, Material, Plan, make_plan
+from cadenza.train.finetune_config import FinetuneConfig, Material, Plan, make_plan, usual_precision
 from cadenza.train.finetune_measure import peak_memory_bytes
 from cadenza.train.finetune_report import write_report
 from cadenza.train.finetune_session import BEFORE, TRAINING, Session
@@ -171,8 +171,7 @@ def _load_precision(config: FinetuneConfig, device: torch.device, directory: Pat
         return "fp32"
     if config.precision == "fp16":
         raise UserError("precision 'fp16' loses small gradients: use bf16 or fp32")
-    usual = "bf16" if device.type == "cuda" else "fp32"
-    return config.precision or stored_kind(directory / "lm") or usual
+    return config.precision or stored_kind(directory / "lm") or usual_precision(device)
 
 
 def _described(tracks: Tracks, run: Path) -> str:

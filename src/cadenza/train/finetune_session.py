@@ -25,7 +25,7 @@ from cadenza.nn.linear import num_weights
 from cadenza.pipelines.musicgen import MusicGen
 from cadenza.train.config import TrainConfig
 from cadenza.train.curves import LOG, read_log
-from cadenza.train.finetune_config import FinetuneConfig, Plan
+from cadenza.train.finetune_config import FinetuneConfig, Plan, usual_precision
 from cadenza.train.finetune_measure import Listener, TrackLoss, measure_memorization, track_losses
 from cadenza.train.finetune_tracks import Tracks
 from cadenza.train.objectives.hearing import Hearing
@@ -211,7 +211,7 @@ class Session:
             seed=config.seed,
             ema_decay=plan.ema_decay,
             device=str(self.device),
-            precision="bf16" if config.full and config.precision == "bf16" else "fp32",
+            precision="bf16" if config.full and self._in_bf16 else "fp32",
             log_every=every or max(1, plan.steps // 10),
             validate_every=every,
             snapshot_every=every or max(1, plan.steps // 4),
@@ -301,6 +301,10 @@ class Session:
             "skipped": [asdict(item) for item in tracks.skipped],
             "prompts": self.prompts(),
         }
+
+    @property
+    def _in_bf16(self) -> bool:
+        return (self.config.precision or usual_precision(self.device)) == "bf16"
 
     # ---- the model's parts -------------------------------------------------------------------------------------------
 
