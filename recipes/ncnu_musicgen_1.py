@@ -6,12 +6,12 @@ data, with models/encodec_32khz and models/t5-small converted before:
 
     cadenza data musiccaps musiccaps-public.csv --out data/musiccaps
     cadenza data split data/musiccaps --test 0.2 --valid 0.2
-    cadenza data tokens data/musiccaps data/musiccaps_tokens --codec models/encodec_32khz --first-seconds 5
-        --text states --text-encoder models/t5-small --max-tokens 250 --word-dropout 0.2 --shard-items 30
+    cadenza data tokens data/musiccaps data/musiccaps_tokens --codec models/encodec_32khz --text states
+        --text-encoder models/t5-small --max-tokens 250 --word-dropout 0.2 --first-seconds 5
 
 The paper leaves open, and this recipe chooses: AdamW at 1e-4 with warm-up and clipping (docs/convergence.md shows why),
 ReLU and dropout 0.1 (PyTorch's defaults for this decoder), 0.1 condition dropout, 2 accumulated batches. Play it as the
-paper does: `generate(..., guidance=0.8, guidance_domain="probabilities")` is its mixture with g = 0.2.
+paper does: `GenerationConfig(guidance=0.8, guidance_domain="probabilities")` is its mixture with g = 0.2.
 """
 
 from cadenza.conditioning.fuser import FuserConfig
