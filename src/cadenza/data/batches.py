@@ -1,7 +1,7 @@
 """The batch source: random access to batches by number, so that a run can resume at any point.
 
-A batch is a dictionary of tensors (first axis: items) and lists, an element per item: texts, or what is known of each. Batch `i` of a source depends on its
-configuration, its seed and `i` alone, never on the batches drawn before.
+A batch is a dictionary of tensors (first axis: items) and lists, an element per item: texts, or what is known of each.
+Batch `i` of a source depends on its configuration, its seed and `i` alone, never on the batches drawn before.
 """
 
 from typing import Protocol, runtime_checkable

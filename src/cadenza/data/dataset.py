@@ -1,7 +1,7 @@
 """Audio segments for training and validating codecs.
 
-In: manifest entries. Out: batches `{"audio": [B, C, N] float32, "ids": [...]}`. Decoding is paid once: all audio is kept in memory as
-16-bit integers where it fits, else segments are read from the files when they are drawn.
+In: manifest entries. Out: batches `{"audio": [B, C, N] float32, "ids": [...]}`. Decoding is paid once: all audio is
+kept in memory as 16-bit integers where it fits, else segments are read from the files when they are drawn.
 """
 
 import sys
