@@ -1,5 +1,6 @@
 """Writing a token cache: the codec's own codes, tied to it, complete after any interruption, and bad input listed."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -86,6 +87,8 @@ def test_codes_of_two_codecs_never_mix_but_the_decoder_may_go_on_learning(
     with torch.no_grad():
         next(codec.decoder.parameters()).add_(1)
     assert encoder_hash(codec) == before
+    halved = copy.deepcopy(codec).bfloat16()
+    assert encoder_hash(halved) == encoder_hash(copy.deepcopy(halved).float()) != before  # 16 bits code in float32
     write_tokens(codec, entries, tmp_path / "tokens")
     with pytest.raises(UserError, match=r"begun with coding .*same options"):
         write_tokens(codec, entries, tmp_path / "tokens", TokenConfig(first_seconds=0.2))

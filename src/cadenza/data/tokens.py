@@ -34,13 +34,14 @@ INDEX = "index.json"
 def encoder_hash(codec: Codec) -> str:
     """SHA-256 of all that decides the codes: every tensor but the decoder's, whose training leaves codes valid.
 
-    In stereo it is that of the mono codec which codes both channels.
+    In stereo it is that of the mono codec which codes both channels. Weights that rest in 16 bits code in float32, and
+    count as such.
     """
     total = hashlib.sha256()
     inner = codec.mono if isinstance(codec, StereoCodec) else codec
     for name, tensor in sorted(inner.state_dict().items()):
         if not name.startswith("decoder."):
-            add_tensor(total, name, tensor)
+            add_tensor(total, name, tensor.float() if tensor.is_floating_point() else tensor)
     return total.hexdigest()
 
 
