@@ -17,6 +17,7 @@ from typing import Any
 import cadenza
 from cadenza.evaluate.instruments import InstrumentClassifier
 from cadenza.evaluate.intervals import mean_interval
+from cadenza.lm.generate import GenerationConfig
 from first_model import CLASSIFIER, PROMPTS, Heard, collect, interval, listen, scores, separation
 from takes import keep
 
@@ -42,7 +43,8 @@ def hear(music: Any, classifier: InstrumentClassifier, takes: int, scratch: Path
             for kind, (name, settings) in enumerate(SETTINGS.items()):
                 seed = number + len(PROMPTS) * take
                 asked = {"text": prompt.text, "seed": seed, "duration": DURATION, **settings}
-                make = partial(music.generate, prompt.text, duration=DURATION, seed=seed, **settings)
+                config = GenerationConfig(**music.config.generation.model_dump() | settings)
+                make = partial(music.generate, prompt.text, duration=DURATION, seed=seed, config=config)
                 audio = keep(scratch / f"{number:02d}_{take}_{kind}.flac", asked, make, resume=True)
                 heard[name].append(listen(audio, classifier))
         print(f"take {take + 1} of {takes}", flush=True)

@@ -35,6 +35,7 @@ PLOT = HERE.parent / "docs" / "patterns.png"
 
 WINDOW_SECONDS, BATCH, UPDATES, SECONDS, EVERY = 5.0, 6, 200, 120.0, 20
 WARM_UP = ConstantSchedule(warmup_steps=30)
+LEARNING_RATE = 8e-3
 CURVE_CLIPS = 24
 
 
@@ -99,7 +100,7 @@ def train(setting: Setting, clips: Clips, say: str) -> dict[str, Any]:
     """One run: a curve of (updates, seconds, cross entropy), and every clip's cross entropy per codebook at both
     budgets. Seconds are the training's own, of the processor, on one thread."""
     lm = build(setting, clips)
-    optimizer = build_optimizer({"lm": lm}, MuonConfig(learning_rate=2e-3))
+    optimizer = build_optimizer({"lm": lm}, MuonConfig(learning_rate=LEARNING_RATE))
     rates = [group["lr"] for group in optimizer.param_groups]
     curve: list[tuple[int, float, float]] = []
     at_updates: list[list[float]] | None = None
@@ -163,19 +164,32 @@ def measure(lm: LM, clips: Clips, batches: int) -> list[list[float]]:
 
 # --------------------------------------------------------------------------------------------------------- reporting
 
+PATTERNS = ("delay", "partial delay", "parallel", "coarse first", "partial flattening", "flattening")
+SIZES = ("small", "delay", "large")
+
+
+def label_of(name: str, run: dict[str, Any], names: Sequence[str]) -> str:
+    """Patterns by name, sizes by what they are."""
+    return f"{run['layers']} layers of {run['dim']}" if tuple(names) == SIZES else name
+
 
 def table(runs: dict[str, Any], names: Sequence[str], reference: str) -> list[str]:
     """One row a run: cross entropy at both budgets, per codebook at equal updates, differences paired by clip."""
     books = len(runs[reference]["at_updates"][0])
     head = ["", "parameters", "steps per second of audio", "s per update", f"nats per code, {UPDATES} updates"]
     head += [f"codebook {k + 1}" for k in range(books)]
-    head += [f"against {reference}", f"updates in {SECONDS:.0f} s", f"nats per code, {SECONDS:.0f} s", "against it"]
+    head += [
+        f"against {label_of(reference, runs[reference], names)}",
+        f"updates in {SECONDS:.0f} s",
+        f"nats per code, {SECONDS:.0f} s",
+        "against it",
+    ]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "--:|" * (len(head) - 1)]
-    for name in names:
+    for name in (name for name in names if name in runs):
         run = runs[name]
         per_book = [statistics.mean(column) for column in zip(*run["at_updates"], strict=True)]
         cells = [
-            name,
+            label_of(name, run, names),
             f"{run['parameters']:,}",
             f"{run['steps_per_second']:.0f}",
             f"{run['seconds_per_update']:.2f}",
@@ -209,7 +223,11 @@ def draw(runs: dict[str, Any], path: Path) -> None:
             for name in names:
                 if name in runs:
                     curve = runs[name]["curve"]
-                    axis.plot([point[column] for point in curve], [point[2] for point in curve], label=label_of(name))
+                    axis.plot(
+                        [point[column] for point in curve],
+                        [point[2] for point in curve],
+                        label=label_of(name, runs[name], names),
+                    )
             axis.set_xlabel(label)
             axis.set_xlim(0, (UPDATES, SECONDS)[column])
             axis.grid(alpha=0.3)
@@ -217,14 +235,6 @@ def draw(runs: dict[str, Any], path: Path) -> None:
         line[1].legend(title=what, fontsize=8)
     figure.savefig(path, dpi=80)
     pyplot.close(figure)
-
-
-PATTERNS = ("delay", "partial delay", "parallel", "coarse first", "partial flattening", "flattening")
-SIZES = ("small", "delay", "large")
-
-
-def label_of(name: str) -> str:
-    return name
 
 
 def main() -> None:
@@ -246,9 +256,8 @@ def main() -> None:
             options.results.write_text(json.dumps(kept, separators=(",", ":")) + "\n")
     runs = kept["runs"]
     for names in (PATTERNS, SIZES):
-        there = [name for name in names if name in runs]
-        if "delay" in there:
-            print("\n".join(table(runs, there, "delay")))
+        if "delay" in runs:
+            print("\n".join(table(runs, names, "delay")))
     draw(runs, options.plot)
     print(json.dumps({name: run["curve"][-1] for name, run in runs.items()}))
 
