@@ -135,7 +135,7 @@ def measure(
     say(f"fine-tuning on {style.name}")
     seconds, facts, adapter = run_command(tracks, options.model, options)
     held_out = judge.items(style, folder / style.name / "held-out")
-    found: dict[str, Any] = {"style": style.name, "seconds": round(seconds, 1), "seed": options.seed}
+    found: dict[str, Any] = {"name": style.name, "seconds": round(seconds, 1), "seed": options.seed}
     found |= {name: facts[name] for name in ("plan", "step", "steps_made", "stopped", "peak_memory_bytes")}
     found["training_seconds"] = facts["seconds"]["training"]
     found["memorization"] = {when: facts[when]["memorization"] for when in ("before", "after")}
@@ -191,7 +191,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         "|---|--:|--:|--:|--:|---|--:|--:|---|---|",
     ]
     for row in rows:
-        cells = [row["style"], f"{row['step']} of {row['steps_made']}", f"{row['seconds'] / 60:.1f} min"]
+        cells = [row["name"], f"{row['step']} of {row['steps_made']}", f"{row['seconds'] / 60:.1f} min"]
         for name in ("style", "control"):
             part = row[name]
             change = Interval(part["change"]["mean"], part["change"]["low"], part["change"]["high"], part["tracks"])
