@@ -14,7 +14,7 @@ from pathlib import Path
 from cadenza.train.config import TrainConfig
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["cadenza.cli.app", "cadenza.train.run", "torch.distributed.fsdp"])
+CONTEXT.set_forkserver_preload(["cadenza.cli.app", "cadenza.train.run", "torch.distributed.fsdp", "torch._dynamo"])
 TIMES = ("seconds", "steps_per_second", "items_per_second", "tokens_per_second", "mfu", "data_wait")
 
 Job = tuple[int, list[str]]
