@@ -115,3 +115,15 @@ def test_metadata_beside_the_recording_is_read_where_the_manifest_has_none(tmp_p
     (tmp_path / "data.jsonl").write_text(json.dumps({"path": "c.wav"} | base | {"info_path": "info.zip:gone.json"}))
     with pytest.raises(UserError, match="info_path"):
         read_manifest(tmp_path)
+
+
+def test_faults_beside_the_recordings_are_told_and_cost_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "a.json").write_text('{"bpm": "brisk", "genre": "Rock"}')
+    row = {"path": "a.wav", "duration": 1, "sample_rate": 8000}
+    for info_path in ({}, {"info_path": "a.json"}):
+        caplog.clear()
+        (tmp_path / "data.jsonl").write_text(json.dumps(row | info_path))
+        assert read_manifest(tmp_path)[0].info == {"genre": "rock"}
+        (record,) = caplog.records
+        assert "1 faulty" in record.getMessage() and "bpm is 'brisk'" in record.getMessage()

@@ -1,6 +1,7 @@
 """Side-cars: audiocraft's JSON, lines of text, names; what cannot be used is told."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,22 @@ def test_nothing_beside_is_no_problem(tmp_path: Path):
     assert (found.captions, found.info, found.problems) == ((), {}, ())
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", "\xff".encode("latin-1")])
+@pytest.mark.parametrize("content", ["{", "[1]", "[" * 10**5, '{"title": "\\ud800"}', "\xff".encode("latin-1")])
 def test_broken_metadata_is_told(content: str | bytes, tmp_path: Path):
     (tmp_path / "a.json").write_bytes(content if isinstance(content, bytes) else content.encode())
     ((path, reason),) = read_sidecar(tmp_path / "a.wav").problems
     assert path == str(tmp_path / "a.json")
     assert reason.startswith("unreadable metadata")
+
+
+def test_an_archive_with_a_password_is_told(tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        packed.writestr("a.json", "{}")
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag of an encrypted file
+    (tmp_path / "a.zip").write_bytes(content)
+    ((_, reason),) = read_sidecar(tmp_path / "a.wav", str(tmp_path / "a.zip:a.json")).problems
+    assert "encrypted" in reason
 
 
 def test_one_wrong_field_does_not_cost_the_others():

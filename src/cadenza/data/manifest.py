@@ -6,6 +6,7 @@ Recordings may lie anywhere (another disk, `../`); what matters is that they are
 
 import gzip
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -14,10 +15,11 @@ import pydantic
 from pydantic import Field
 
 from cadenza.data.captions import Info
-from cadenza.data.sidecar import read_sidecar
+from cadenza.data.sidecar import UNREADABLE, read_sidecar
 from cadenza.errors import UserError
 from cadenza.files import atomic_file
 
+_logger = logging.getLogger(__name__)
 NAMES = ("manifest.jsonl", "data.jsonl", "data.jsonl.gz")
 
 
@@ -70,18 +72,20 @@ def read_manifest(
     """Entries of a manifest, of one split if given, in file order, paths made absolute.
 
     An entry that carries neither captions nor info gets those of the files beside its recording, as audiocraft reads
-    them. Raises UserError for a line that is no entry and, unless `missing` is "keep" (for who needs no sound), for
+    them; what is wrong with those is told in one line. Raises UserError for a line that is no entry, for an `info_path`
+    that leads nowhere and, unless `missing` is "keep" (for who needs no sound), for
     recordings that are not there.
     """
     path = manifest_path(source)
     entries: list[Entry] = []
     gone: list[str] = []
+    faulty: list[tuple[str, str]] = []
     for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
         try:
             entry = Entry.model_validate(json.loads(line))
-        except (json.JSONDecodeError, pydantic.ValidationError) as error:
+        except (ValueError, RecursionError) as error:  # pydantic's and json's are ValueErrors
             reason = str(error).splitlines()[0]
             raise UserError(f"{path} line {number} is not a manifest entry ({reason}): correct or delete it") from error
         if split is not None and entry.split != split:
@@ -89,10 +93,14 @@ def read_manifest(
         audio = (path.parent / entry.path).absolute()
         entry = entry.model_copy(update={"path": str(audio), "id": entry.id or audio.stem})
         if not entry.model_fields_set & {"captions", "info"}:
-            entry = _with_sidecar(entry, path)
+            entry, problems = _with_sidecar(entry, path)
+            faulty += problems
         if missing == "refuse" and not audio.is_file():
             gone.append(str(audio))
         entries.append(entry)
+    if faulty:
+        name, reason = faulty[0]
+        _logger.warning("metadata beside the recordings: %d faulty, the first in %s: %s", len(faulty), name, reason)
     if not entries:
         wanted = "no entries" if split is None else f"no entries of split {split!r}"
         raise UserError(f"{path} has {wanted}: scan or compose a data set first")
@@ -132,11 +140,13 @@ def _lines(path: Path) -> Iterator[str]:
         raise UserError(f"{path}: cannot be read as a manifest ({reason}); restore it or scan again") from error
 
 
-def _with_sidecar(entry: Entry, manifest: Path) -> Entry:
-    info_path = entry.info_path
-    if info_path is not None:
-        info_path = str(manifest.parent / info_path)
+def _with_sidecar(entry: Entry, manifest: Path) -> tuple[Entry, tuple[tuple[str, str], ...]]:
+    """The entry with what is said beside its recording, and what of that could not be used."""
+    info_path = None if entry.info_path is None else str(manifest.parent / entry.info_path)
     found = read_sidecar(entry.path, info_path)
-    if found.problems and info_path is not None:
-        raise UserError(f"{manifest}: {found.problems[0][0]}: {found.problems[0][1]}; correct it or its info_path")
-    return entry.model_copy(update={"captions": found.captions, "info": found.info or {}})
+    unread = next(
+        (reason for name, reason in found.problems if name == info_path and reason.startswith(UNREADABLE)), None
+    )
+    if unread is not None:
+        raise UserError(f"{manifest}: {info_path}: {unread}; correct it or its info_path")
+    return entry.model_copy(update={"captions": found.captions, "info": found.info or {}}), found.problems

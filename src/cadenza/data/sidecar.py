@@ -8,12 +8,15 @@ or `caption` in it count as well. Every line of a `.txt` is a caption. What cann
 import json
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
 from cadenza.data.captions import Info, clean_info
 from cadenza.errors import UserError
+
+UNREADABLE = "unreadable metadata"
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,9 @@ def read_sidecar(audio: str | Path, info_path: str | None = None) -> Sidecar:
         text = _read_text(named, required=info_path is not None)
         if text is not None:
             raw = _parse(text)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        problems.append((named, f"unreadable metadata: {_first_line(error)}"))
+    except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        # RuntimeError: nested without end, an archive with a password or a compression that is unknown.
+        problems.append((named, f"{UNREADABLE}: {_first_line(error)}"))
     beside = audio.with_suffix(".txt")
     try:
         lines = (_read_text(str(beside), required=False) or "").splitlines()
@@ -139,6 +143,7 @@ def _read_text(name: str, required: bool) -> str | None:
 
 def _parse(text: str) -> dict[str, Any]:
     raw = json.loads(text)
+    json.dumps(raw, ensure_ascii=False).encode()  # half a surrogate pair ("\ud800") is text that no file can hold
     if not isinstance(raw, dict):
         raise ValueError("holds no fields but a " + type(raw).__name__)
     return raw
