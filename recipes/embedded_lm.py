@@ -1,6 +1,7 @@
 """The language model of the embedded model, with its own small text encoder, trained on composed music on a CPU.
 
-Run in phases, each resuming the one before (docs/log.md says why). The shipped model, one thread:
+Run in phases, each resuming the one before with `--resume --allow-changes` (docs/log.md says why). The shipped model,
+one thread:
 
     50 minutes, 10 hours of music (seed 7), without a melody:
       steps 1 to 1085       windows of 10 s, batch 6: how music goes on (a third of it with two threads)

@@ -9,7 +9,8 @@ updates with 0.99, fp16. Text and word dropout 0.3 (large 0.2); metadata joins a
     large     3.3 B  96 GPUs           style         medium's size, an excerpt of the music itself before the text
 
 `cadenza data tokens` computes the codes beforehand (melody: `--melody`, stereo: `--stereo`). On eight GPUs: `torchrun
---nproc-per-node 8 -m cadenza train recipes/musicgen.py:medium --set parallel=fsdp`. Not run at these sizes here. Unlike
+--nproc-per-node 8 -m cadenza train recipes/musicgen.py:medium --set parallel=fsdp --set precision=bf16` (FSDP takes no
+fp16 and no D-Adaptation: train `small` without `parallel`). Not run at these sizes here. Unlike
 audiocraft's, conditions are dropped per item, not per batch, and the first update has a learning rate.
 """
 
