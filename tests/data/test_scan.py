@@ -2,7 +2,9 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import soundfile
 
 from cadenza.audio import Audio
 from cadenza.data.manifest import Entry, read_manifest, write_manifest
-from cadenza.data.scan import SKIPPED, scan
+from cadenza.data.scan import SKIPPED, find_recordings, scan
 from cadenza.errors import UserError
 from data.recordings import save, transcode, tune
 
@@ -133,6 +135,32 @@ def test_names_that_differ_in_their_extension_only(tmp_path: Path):
     save(tune(2, 1.0), tmp_path / "a.flac")
     save(tune(3, 1.0), tmp_path / "b.wav")
     assert [entry.id for entry in scan(tmp_path).entries] == ["a.flac", "a.wav", "b"]
+    save(tune(4, 1.0), tmp_path / "a.wav.mp3")
+    save(tune(5, 1.0), tmp_path / "b.flac")
+    # What has a name keeps it, and no two are the same.
+    assert [entry.id for entry in scan(tmp_path).entries] == ["a.flac", "a.wav", "a.wav.mp3", "b.flac", "b"]
+
+
+def test_of_two_ways_to_a_folder_the_first_by_name_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    save(tune(1, 1.0), tmp_path / "real" / "x.wav")
+    for name in ("zebra", "ape"):
+        os.symlink("real", tmp_path / name)
+    walk = os.walk
+
+    def reversed_walk(*args: Any, **kwargs: Any) -> Iterator[tuple[str, list[str], list[str]]]:
+        for place, folders, names in walk(*args, **kwargs):
+            folders.sort(reverse=True)  # a disk may name them in any order
+            yield place, folders, names
+
+    monkeypatch.setattr(os, "walk", reversed_walk)
+    assert find_recordings(tmp_path)[0] == [str(tmp_path / "ape" / "x.wav")]
+
+
+def test_titles_may_be_numbers_but_genres_are_not(tmp_path: Path):
+    with soundfile.SoundFile(tmp_path / "a.flac", "w", 16000, 1) as file:
+        file.title, file.artist, file.genre = "1999", "311", "(17)"
+        file.write(tune(1, 1.0).samples[0])
+    assert scan(tmp_path).entries[0].info == {"title": "1999", "artist": "311"}
 
 
 def test_the_manifest_may_be_elsewhere(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory):
@@ -155,3 +183,8 @@ def test_mistakes(tmp_path: Path):
     assert "a.wav" in skipped(tmp_path)
     with pytest.raises(UserError, match="give the name of a file"):
         scan(tmp_path, tmp_path)
+    with pytest.raises(UserError, match="give the manifest another name"):
+        scan(tmp_path, tmp_path / SKIPPED)
+    save(tune(1, 1.0), tmp_path / "b.wav")
+    (tmp_path / "manifest.jsonl").touch()  # an empty one tells nothing, and stops nothing
+    assert [entry.id for entry in scan(tmp_path).entries] == ["b"]

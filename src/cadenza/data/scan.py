@@ -89,11 +89,11 @@ def scan(
     manifest = folder / MANIFEST if out is None else Path(out).absolute()
     if manifest.is_dir() or not manifest.name.endswith((".jsonl", ".jsonl.gz")):
         raise UserError(f"{manifest}: give the name of a file, such as {manifest / MANIFEST}")
+    if manifest.name == SKIPPED:
+        raise UserError(f"{manifest}: what is left out is listed there; give the manifest another name")
     paths, skipped = find_recordings(folder)
     if not paths and not skipped:
-        raise UserError(
-            f"{folder}: no recordings in it; give a folder with {', '.join(sorted(READABLE)[:6])}, ... files"
-        )
+        raise UserError(f"{folder}: no recordings in it; give a folder with WAV, FLAC, MP3, Ogg, Opus or AIFF files")
     facts = measure_all(paths, journal_of(manifest), workers, on_progress)
     found = [Recording(path, measured) for path, measured in zip(paths, facts, strict=True)]
     return write_report(manifest, found, skipped, min_seconds, folder if captions_from_names else None, folder)
@@ -119,7 +119,8 @@ def find_recordings(folder: Path) -> tuple[list[str], list[Skipped]]:
     root = os.stat(folder)
     seen = {(root.st_dev, root.st_ino)}
     for place, folders, files in os.walk(folder, onerror=refused, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and _is_new(place, name, seen))
+        # In order: of two ways to one folder, the first by name is taken, not the one that the disk names first.
+        folders[:] = [name for name in sorted(folders) if not name.startswith(".") and _is_new(place, name, seen)]
         for name in sorted(files):
             suffix = Path(name).suffix.lower()
             if name.startswith(".") or suffix not in READABLE | FOREIGN:
@@ -269,7 +270,8 @@ def _describe(
     if captions is None or info is None:
         beside = read_sidecar(recording.path)
         captions, info, problems = beside.captions, beside.info or {}, beside.problems
-    tags, _ = usable_info({name: text for name, text in facts.tags.items() if not text.strip("()").isdigit()})
+    numbered = facts.tags.get("genre", "").strip("()").isdigit()  # ID3v1's: "(17)"
+    tags, _ = usable_info({name: text for name, text in facts.tags.items() if not (numbered and name == "genre")})
     info = {**(before.info if before is not None and not info else {}), **tags, **info}
     values: dict[str, Any] = {} if before is None else dict(before.tags)
     was_made_up = values.pop(MADE_FROM, None) is not None
@@ -300,16 +302,25 @@ def _describe(
 
 
 def _ids(recordings: Sequence[Recording], before: Mapping[str, Entry], folder: Path) -> list[str]:
-    """The name it had, else the source's own, else its path below the folder, without extension if that is enough."""
-    names = []
-    for recording in recordings:
-        known = before[recording.path].id if recording.path in before else recording.id
-        names.append(known or _below(Path(recording.path).with_suffix(""), folder))
-    times = Counter(names)
-    return [
-        name if times[name] == 1 else _below(Path(recording.path), folder)
-        for name, recording in zip(names, recordings, strict=True)
-    ]
+    """The name it had, else the source's own, else its path below the folder, without extension if that is enough.
+
+    No two are the same, and what has a name keeps it when another recording comes that would be called so.
+    """
+    had = [before[recording.path].id if recording.path in before else "" for recording in recordings]
+    long = [_below(Path(recording.path), folder) for recording in recordings]
+    short = [recording.id or _below(Path(recording.path).with_suffix(""), folder) for recording in recordings]
+    times, alike = Counter(had), Counter(short)
+    names = [name if times[name] == 1 else "" for name in had]
+    taken = set(names)
+    for item, name in enumerate(names):
+        if name:
+            continue
+        name = short[item] if alike[short[item]] == 1 and short[item] not in taken else long[item]
+        while name in taken:
+            name += "~"
+        names[item] = name
+        taken.add(name)
+    return names
 
 
 def _below(path: Path, folder: Path) -> str:
@@ -317,7 +328,7 @@ def _below(path: Path, folder: Path) -> str:
 
 
 def _before(manifest: Path) -> dict[str, Entry]:
-    if not manifest.exists():
+    if not manifest.exists() or not manifest.stat().st_size:
         return {}
     return {entry.path: entry for entry in read_manifest(manifest, missing="keep")}
 
@@ -327,7 +338,7 @@ def _notes(
 ) -> Iterator[str]:
     gone = len(before.keys() - {recording.path for recording in usable})
     if gone:
-        yield f"{gone} of the manifest before are not there any more"
+        yield f"{gone} of the manifest before are not among them any more"
     if any(entry.has_split for entry in entries):
         new = sum(not entry.has_split for entry in entries)
         if new:
