@@ -62,6 +62,29 @@ def test_what_cannot_be_used_is_told(content: bytes | None, problem: str, tmp_pa
     assert facts.problem is not None and problem in facts.problem and str(tmp_path) not in facts.problem
 
 
+def test_what_could_not_be_opened_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = save(tune(1, 1.0), tmp_path / "a.wav")
+
+    def refused(*args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refused)
+        assert measure(str(path)).problem == "unreadable: Permission denied"
+    journal = tmp_path / "journal"
+    with monkeypatch.context() as patch:
+        patch.setattr(measuring, "measure", lambda path: measuring.Facts(size=0, mtime_ns=0, problem="unreadable: x"))
+        assert measure_all([str(path)], journal)[0].problem is not None
+    assert measure_all([str(path)], journal)[0].problem is None  # its rights, not its time, have changed
+
+
+def test_no_file_stops_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    os.mkfifo(tmp_path / "pipe.wav")
+    assert measure(str(tmp_path / "pipe.wav")).problem == "unreadable: not a file"
+    monkeypatch.setattr(measuring, "fingerprint", lambda mono, rate: np.zeros(2**62))
+    assert measure(str(save(tune(1, 1.0), tmp_path / "a.wav"))).problem == "damaged: ValueError while it was read"
+
+
 def test_silence_has_no_loudness(tmp_path: Path):
     assert measure(str(save(Audio(np.zeros(32000, np.float32), 16000), tmp_path / "a.wav"))).loudness_lufs is None
 

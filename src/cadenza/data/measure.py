@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path
+from stat import S_ISREG
 
 import numpy as np
 import pydantic
@@ -65,13 +66,19 @@ def measure(path: str) -> Facts:
         stat = os.stat(path)
     except OSError as error:
         return Facts(size=0, mtime_ns=0, problem=f"unreadable: {error.strerror}")
+    if not S_ISREG(stat.st_mode):
+        return Facts(size=0, mtime_ns=0, problem="unreadable: not a file")
     identity = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     try:
         return _decode(path).model_copy(update=identity)
     except UserError as error:
+        if isinstance(error.__cause__, OSError):  # rights, or a disk: the file itself may be well, so it is tried again
+            return Facts(size=0, mtime_ns=0, problem=f"unreadable: {error.__cause__.strerror}")
         # The journal names the path itself, and the remedy is that of a single file.
         reason = str(error).removeprefix(f"{path}: ").split("; ")[0].removesuffix(", or damaged")
         return Facts(**identity, problem=f"damaged: {reason}")
+    except (MemoryError, ValueError, ArithmeticError, RuntimeError) as error:  # a header that promises the impossible
+        return Facts(**identity, problem=f"damaged: {type(error).__name__} while it was read")
 
 
 def _decode(path: str) -> Facts:
