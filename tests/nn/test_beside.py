@@ -42,6 +42,23 @@ def test_rows_alone_and_in_company() -> None:
 
 
 @torch.no_grad()
+def test_any_number_of_threads() -> None:
+    """Also for one row of several steps, as a beginning without guidance is."""
+    before = torch.get_num_threads()
+    product = SideProduct.of(torch.randn(4, 320, generator=generator(1)), torch.randn(320, 4, generator=generator(2)))
+    x, y = torch.randn(3, 7, 320, generator=generator(3)), torch.randn(3, 7, 320, generator=generator(4))
+    made = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            made += [product.add(x[:rows], y[:rows], 0.7) for rows in (1, 2, 3)]
+    finally:
+        torch.set_num_threads(before)
+    for one in made:
+        assert torch.equal(one, made[2][: len(one)])
+
+
+@torch.no_grad()
 def test_a_gain_of_0_in_a_table_of_all_rows_adds_nothing() -> None:
     """As on a grid, where all rows are computed."""
     from cadenza.nn.beside import Share

@@ -34,6 +34,9 @@ class SideProduct(NamedTuple):
         self, x: Float[Tensor, "B s I"], y: Float[Tensor, "B s P"], gain: float | Float[Tensor, "B 1 1"]
     ) -> Float[Tensor, "B s P"]:
         """`y` and what the branch makes of `x`, `gain` times."""
+        if len(x) == 1 and x.shape[1] > 1:  # threads would share out a single product's sums, and add them otherwise
+            both = self.add(x.expand(2, -1, -1), y.expand(2, -1, -1), gain)
+            return both[:1]
         rows, dtype = len(x), self.down.dtype
         narrow = torch.bmm(x.to(dtype), self.down.expand(rows, -1, -1))
         if isinstance(gain, Tensor) or gain != 1.0:
