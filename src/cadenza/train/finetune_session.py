@@ -84,10 +84,10 @@ class FinetuneTrainer(Trainer):
     def _peak_operations(self) -> float:
         return math.inf  # its use of the device is not reported, so that what it could do need not be measured
 
-    def curve(self) -> list[dict[str, float | int | None]]:
+    def curve(self) -> list[dict[str, Any]]:
         """Cross entropy by step, from the log: of the windows that were learnt since the row before (mean), and of the
         held-out tracks. Step 0 is the model as it was."""
-        rows: dict[int, dict[str, float | int | None]] = {}
+        rows: dict[int, dict[str, Any]] = {}
         if self.start is not None:
             rows[0] = {"step": 0, "train": None, "valid": self.start}
         for line in read_log(self.folder) if (self.folder / LOG).is_file() else ():
