@@ -106,8 +106,22 @@ def test_a_step_size_is_found_from_almost_nothing(config):
 
 
 def test_building_one_says_nothing(capsys):
-    build_optimizer({"lm": model()}, DAdaptConfig())
+    for config in ALL:
+        build_optimizer({"lm": model()}, config)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("config", [DAdaptConfig(), ProdigyConfig()], ids=lambda config: config.kind)
+def test_decay_of_a_found_step_size_is_decoupled(config):
+    """Without a gradient in any direction but decay's, a weight shrinks by `1 - decay * rate * step size`."""
+    layer = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.ones_(layer.weight)
+    optimizer = build_optimizer({"lm": layer}, config.model_copy(update={"weight_decay": 0.5, "first_estimate": 0.1}))
+    (group,) = optimizer.param_groups
+    group["lr"] = 0.5
+    layer.weight.grad = torch.full((1, 1), 1e-30)  # the smallest that counts as one
+    optimizer.step()
+    assert float(layer.weight.detach()) == pytest.approx(1 - 0.5 * 0.5 * 0.1, abs=1e-6)
 
 
 def test_a_missing_library_is_named_with_its_extra(monkeypatch):

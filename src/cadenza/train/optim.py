@@ -150,30 +150,28 @@ def _muon(modules: Mapping[str, nn.Module], config: MuonConfig) -> JointOptimize
 def _adaptive(modules: Mapping[str, nn.Module], config: DAdaptConfig) -> torch.optim.Optimizer:
     """One group: the step size is one number for all parameters."""
     parameters = [p for part in modules.values() for p in part.parameters() if p.requires_grad]
+    # Decoupled decay is set on the group: as an argument both would print a line.
+    groups = [{"params": parameters, "decouple": True, "weight_decay": config.weight_decay}]
     options: dict[str, Any] = {
         "lr": config.learning_rate,
         "betas": config.betas,
-        "weight_decay": config.weight_decay,
         "d0": config.first_estimate,
         "growth_rate": config.growth_rate or math.inf,
     }
+    optimizer: torch.optim.Optimizer
     try:
         if isinstance(config, ProdigyConfig):
             from prodigyopt import Prodigy
 
-            prodigy: torch.optim.Optimizer = Prodigy(
-                parameters,
-                decouple=True,
-                d_coef=config.coefficient,
-                safeguard_warmup=config.safeguard_warmup,
-                **options,
+            optimizer = Prodigy(
+                groups, d_coef=config.coefficient, safeguard_warmup=config.safeguard_warmup, **options
             )
-            return prodigy
-        from dadaptation import DAdaptAdam
+        else:
+            from dadaptation import DAdaptAdam
+
+            optimizer = DAdaptAdam(groups, **options)
     except ImportError as error:
         raise UserError(
             f"the optimiser {config.kind} is not installed ({error}): pip install cadenza[train]"
         ) from error
-    # Decoupled decay is set on the group: as an argument it would print a line.
-    optimizer: torch.optim.Optimizer = DAdaptAdam([{"params": parameters, "decouple": True}], **options)
     return optimizer
