@@ -12,7 +12,8 @@ import torch
 from cadenza.audio import Audio
 from cadenza.checkpoint import read_json, write_json
 from cadenza.codec.encodec import EnCodec
-from cadenza.data import shards
+from cadenza.conditioning.chroma import ChromaConfig
+from cadenza.data import shards, workers
 from cadenza.data.coding import TokenConfig
 from cadenza.data.manifest import Entry, read_manifest
 from cadenza.data.tokens import TokenCache, encoder_hash
@@ -153,6 +154,59 @@ def test_what_cannot_be_used_is_listed_and_stays_listed(codec: EnCodec, entries:
     (folder / "skipped.jsonl").unlink()
     assert write_tokens(codec, [bad[0], *entries, *bad[1:]], folder, PAIRS) == written
     assert files(folder) == before
+
+
+def test_what_has_come_back_or_changed_is_coded(codec: EnCodec, entries: list[Entry], tmp_path: Path) -> None:
+    folder, away = tmp_path / "tokens", Path(entries[2].path)
+    content = away.read_bytes()
+    away.write_bytes(b"RIFF")
+    assert list(write_tokens(codec, entries, folder, PAIRS).skipped) == ["tone2"]
+    first, second = folder / "codes_00000.safetensors", folder / "codes_00001.safetensors"
+    written = first.stat().st_mtime_ns, second.stat().st_mtime_ns
+    assert list(write_tokens(codec, entries, folder, PAIRS).skipped) == ["tone2"]
+    assert (first.stat().st_mtime_ns, second.stat().st_mtime_ns) == written
+    away.write_bytes(content)
+    assert write_tokens(codec, entries, folder, PAIRS).skipped == {}
+    write_tokens(codec, entries, tmp_path / "fresh", PAIRS)
+    assert files(folder) == files(tmp_path / "fresh")
+    assert first.stat().st_mtime_ns == written[0]
+    # The same name and length, another sound: scanning tells it by its hash.
+    rescanned = [Entry.model_validate(entry.model_dump() | {"sound": f"of {entry.id}"}) for entry in entries]
+    write_tokens(codec, rescanned, folder, PAIRS)
+    before = [item.codes.clone() for item in TokenCache(folder).items]
+    soundfile.write(away, 0.5 * np.random.default_rng(0).standard_normal(RATE // 2), RATE, subtype="FLOAT")
+    rescanned[2] = Entry.model_validate(rescanned[2].model_dump() | {"sound": "noise"})
+    write_tokens(codec, rescanned, folder, PAIRS)
+    same = [torch.equal(item.codes, codes) for item, codes in zip(TokenCache(folder).items, before, strict=True)]
+    assert same == [True, True, False, True]
+
+
+def test_a_layer_outlives_an_interruption_of_what_does_not_ask_for_it(
+    codec: EnCodec,
+    entries: list[Entry],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = tmp_path / "tokens"
+    chroma = ChromaConfig(stems="none")
+    write_tokens(codec, entries, folder, PAIRS, melody=chroma)
+    before = files(folder)
+    (folder / "codes_00001.safetensors").unlink()
+
+    def interrupted(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workers, "encode_recordings", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write_tokens(codec, entries, folder, PAIRS)
+    write_tokens(codec, entries, folder, PAIRS)
+    assert files(folder) == before
+    assert not caplog.records
+    write_tokens(codec, entries[:3], folder, PAIRS)
+    assert "its melody layer does not fit this manifest" in caplog.text
+    assert not list(folder.glob("melody*"))
 
 
 def test_a_manifest_of_nothing_usable_is_refused(codec: EnCodec, entries: list[Entry], tmp_path: Path) -> None:

@@ -98,10 +98,10 @@ def _read_ahead(
 
 
 def _read_batch(batch: Sequence[Entry], sample_rate: int, channels: int, config: TokenConfig) -> list[np.ndarray | str]:
-    return [_read(entry, sample_rate, channels, config) for entry in batch]
+    return [read_sound(entry, sample_rate, channels, config) for entry in batch]
 
 
-def _read(entry: Entry, sample_rate: int, channels: int, config: TokenConfig) -> np.ndarray | str:
+def read_sound(entry: Entry, sample_rate: int, channels: int, config: TokenConfig) -> np.ndarray | str:
     """Samples `[C, N]`, or why there are none."""
     try:
         audio = read_recording(entry, config.first_seconds)

@@ -53,8 +53,14 @@ def shard_path(folder: str | Path, layer: str, number: int) -> Path:
 
 
 def made_of(settings: Mapping[str, Any], part: Part, with_captions: bool = False) -> str:
-    """SHA-256 of all that decides a shard's tensors, but for the sound: where the files lie does not matter."""
-    rows: list[list[object]] = [[entry.id, entry.duration, entry.sample_rate] for entry in part.entries]
+    """SHA-256 of all that decides a shard's tensors; where the files lie does not matter.
+
+    The sound is known by the hash that scanning writes into the manifest, where it did, and else by its length alone.
+    """
+    rows: list[list[object]] = [
+        [entry.id, entry.duration, entry.sample_rate, *([entry.tags["sound"]] if "sound" in entry.tags else [])]
+        for entry in part.entries
+    ]
     if with_captions:
         rows = [[entry.id, *entry.captions] for entry in part.entries]
     return hashlib.sha256(json.dumps([settings, rows], sort_keys=True).encode()).hexdigest()

@@ -141,6 +141,7 @@ def make_in_pool(plan: Plan, parts: Sequence[Part], workers: int, on_done: OnDon
     context = multiprocessing.get_context("spawn")
     done = context.Value("q", 0)
     told = 0
+    others = multiprocessing.active_children()
     pool = ProcessPoolExecutor(min(workers, len(parts)), context, _begin, (plan, done))
     waiting: set[Future[Made]] = {pool.submit(_make, part) for part in parts}
     try:
@@ -159,7 +160,7 @@ def make_in_pool(plan: Plan, parts: Sequence[Part], workers: int, on_done: OnDon
     finally:
         pool.shutdown(wait=not waiting, cancel_futures=True)
         if waiting:
-            for process in multiprocessing.active_children():
+            for process in set(multiprocessing.active_children()).difference(others):
                 process.terminate()
 
 

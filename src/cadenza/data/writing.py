@@ -6,6 +6,7 @@ at any moment, the same call goes on from the shards that are whole.
 """
 
 import json
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from cadenza.codec.encodec import EnCodec
 from cadenza.codec.stereo import StereoCodec
 from cadenza.conditioning.chroma import ChromaConfig
 from cadenza.data.coding import LAYER as CODES
-from cadenza.data.coding import TokenConfig
+from cadenza.data.coding import TokenConfig, read_sound
 from cadenza.data.manifest import Entry
 from cadenza.data.melodies import INDEX as MELODY_INDEX
 from cadenza.data.melodies import LAYER as MELODY
@@ -31,6 +32,7 @@ from cadenza.data.workers import Made, OnDone, PartMaker, Plan, found, make_here
 from cadenza.errors import UserError
 from cadenza.files import atomic_file
 
+_logger = logging.getLogger(__name__)
 SKIPPED = "skipped.jsonl"
 _MODELS = ".models"
 """Where workers find the codec and the text encoder while a cache is written."""
@@ -71,9 +73,13 @@ def write_tokens(
     folder.mkdir(parents=True, exist_ok=True)
     parts = cut(entries, config.shard_items)
     before = _checked_index(folder, identity)
-    settings |= _kept_layers(folder, before, settings, parts)
+    _forget_what_came_back(folder, settings, codec, config, parts)
+    kept = _kept_layers(folder, before, settings, parts)
+    settings |= {name: before["layers"][name]["settings"] for name in kept}
     _clean(folder)
-    write_json(folder / INDEX, identity | {"complete": False, "items": []})
+    # With the layers: those not asked for must be known to the call that goes on, too.
+    layers = {name: {"settings": values} for name, values in settings.items()}
+    write_json(folder / INDEX, identity | {"complete": False, "layers": layers, "items": []})
 
     made: dict[int, Made] = {}
     done = 0
@@ -93,7 +99,8 @@ def write_tokens(
     if missing:
         plan = _plan(folder, config, settings, codec, melody, texts)
         for result in _compute(plan, codec, texts, missing, workers, cluster, count):
-            made[result.number] = result
+            same = {name: checksums[result.number] for name, checksums in kept.items()}
+            made[result.number] = result._replace(checksums=result.checksums | same)
     shutil.rmtree(folder / _MODELS, ignore_errors=True)
     return _finish(folder, identity, settings, parts, made, melody)
 
@@ -148,15 +155,37 @@ def _checked_index(folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
     return before
 
 
+def _forget_what_came_back(
+    folder: Path, settings: dict[str, dict[str, Any]], codec: Codec, config: TokenConfig, parts: Sequence[Part]
+) -> None:
+    """Take away shards that lack a recording which can be read by now: a disk was away, a file was repaired."""
+    for part in parts:
+        there = found(folder, {CODES: settings[CODES]}, part)
+        left_out = [] if there is None else [entry for entry in part.entries if entry.id in there.skipped]
+        sounds = (read_sound(entry, codec.sample_rate, codec.channels, config) for entry in left_out)
+        if any(not isinstance(sound, str) for sound in sounds):
+            shard_path(folder, CODES, part.number).unlink()
+            shard_path(folder, MELODY, part.number).unlink(missing_ok=True)
+
+
 def _kept_layers(
-    folder: Path, before: dict[str, Any], settings: dict[str, Any], parts: Sequence[Part]
-) -> dict[str, dict[str, Any]]:
-    """Layers that are there, not asked for this time, and still fit every entry."""
-    kept: dict[str, dict[str, Any]] = {}
+    folder: Path, before: dict[str, Any], settings: dict[str, dict[str, Any]], parts: Sequence[Part]
+) -> dict[str, dict[int, str]]:
+    """Layers that are there, not asked for this time, and still fit every entry: checksums by part."""
+    kept: dict[str, dict[int, str]] = {}
     for name, layer in before.get("layers", {}).items():
-        one = {name: layer["settings"]}
-        if name not in settings and all(found(folder, one, part) is not None for part in parts):
-            kept |= one
+        if name in settings:
+            continue
+        there = [found(folder, {name: layer["settings"]}, part) for part in parts]
+        checksums = {made.number: made.checksums[name] for made in there if made is not None}
+        if len(checksums) == len(parts):
+            kept[name] = checksums
+        else:
+            _logger.warning(
+                "%s: its %s layer does not fit this manifest, or is damaged: taken out, as it was not asked for",
+                folder,
+                name,
+            )
     return kept
 
 
