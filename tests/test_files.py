@@ -23,6 +23,14 @@ def test_an_atomic_file_keeps_the_old_one_when_the_writer_fails(tmp_path: Path) 
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_others_may_read_what_its_writer_kept_for_itself(tmp_path: Path) -> None:
+    (tmp_path / "usual").touch()
+    with atomic_file(tmp_path / "file") as temporary:
+        temporary.write_text("new")
+        temporary.chmod(0o600)  # as safetensors does
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
 def test_an_atomic_directory_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "a" / "model"
     with pytest.raises(RuntimeError), atomic_directory(target) as temporary:  # noqa: PT012

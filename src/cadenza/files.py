@@ -23,7 +23,10 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     temporary = _sibling(path)
     try:
+        temporary.touch()
+        rights = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(rights)  # safetensors makes files that only their owner can read
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
