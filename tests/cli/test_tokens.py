@@ -6,6 +6,7 @@ import pytest
 
 from cadenza.cli import run
 from cadenza.conditioning.chroma import ChromaConfig
+from cadenza.data import writing
 from cadenza.data.melodies import read_melodies
 from cadenza.data.tokens import TokenCache
 from cadenza.testing import tiny_musicgen
@@ -56,6 +57,8 @@ def test_states_come_from_a_model(folder: Path, capsys: pytest.CaptureFixture[st
     first = cache.items[0].text
     assert first is not None
     assert first[0].shape[1] == cache.text_settings["dim"]
+    assert call(folder, "--codec", str(folder / "model"), *words, "--max-tokens", "0") == 2
+    assert "max_tokens" in capsys.readouterr().err
     assert call(folder, *words) == 2
     assert "holds no text encoder: name one, or a model, with --text-encoder" in capsys.readouterr().err
 
@@ -65,8 +68,22 @@ def test_mistakes_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str])
         (["--first-seconds", "0"], "first_seconds"),
         (["--workers", "0"], "0 workers: choose 1 to 1024"),
         (["--verify"], "no token cache in"),
+        (["--word-dropout", "0.2"], "need --text"),
+        (["--max-tokens", "0"], "need --text"),
+        (["--own-tuning"], "need --melody"),
     ):
         assert call(folder, *options) == 2
         said = capsys.readouterr().err
         assert words in said
         assert said.count("\n") == 1
+    assert run(["data", "tokens", str(folder / "audio"), str(folder / "audio"), "--codec", str(folder / "codec")]) == 2
+    assert "holds the manifest" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_how_to_go_on(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    def interrupted(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writing, "write_tokens", interrupted)
+    assert call(folder) == 130
+    assert "give the same command to go on" in capsys.readouterr().err

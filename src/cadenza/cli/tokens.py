@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cadenza.cli.progress import counter
+from cadenza.cli.progress import counter, resumable
 from cadenza.cli.values import Device, number, show_notices, whole_number
 from cadenza.errors import CheckpointError, UserError
 
@@ -71,11 +71,16 @@ def tokens(
     if verify:
         _verify(out)
         return
+    about_text = text_encoder, max_tokens, word_dropout or None, normalize or None
+    if text is None and any(option is not None for option in about_text):
+        raise UserError("--text-encoder, --word-dropout, --max-tokens and --normalize-text need --text states or ids")
+    if not melody and (quiet_db is not None or own_tuning):
+        raise UserError("--quiet-db and --own-tuning need --melody")
     from cadenza.checkpoint import parse_config
     from cadenza.codec.stereo import StereoCodec
     from cadenza.conditioning.chroma import ChromaConfig
     from cadenza.data.coding import TokenConfig
-    from cadenza.data.manifest import read_manifest
+    from cadenza.data.manifest import manifest_path, read_manifest
     from cadenza.data.tokens import TokenCache
     from cadenza.data.writing import SKIPPED, write_tokens
     from cadenza.engine.cores import usable_cores
@@ -90,6 +95,8 @@ def tokens(
         "shard_items": shard_items,
     }
     config = parse_config(TokenConfig, settings, "cadenza data tokens")
+    if manifest_path(data).parent.absolute() == out.absolute():
+        raise UserError(f"{out} holds the manifest: give the token cache a folder of its own")
     entries = read_manifest(data)
     coder = load_codec(codec, device)
     if stereo and coder.channels == 1:
@@ -103,17 +110,18 @@ def tokens(
     tuning = "recording" if own_tuning else "a440"
     chroma = ChromaConfig(quiet_db=quiet_db, tuning=tuning, stems="none") if melody else None
     number_of_workers = workers or (usable_cores() if place.type == "cpu" else 1)
-    written = write_tokens(
-        coder,
-        entries,
-        out,
-        config,
-        melody=chroma,
-        texts=texts,
-        workers=number_of_workers,
-        cluster=cluster,
-        on_progress=counter("recordings"),
-    )
+    with resumable():
+        written = write_tokens(
+            coder,
+            entries,
+            out,
+            config,
+            melody=chroma,
+            texts=texts,
+            workers=number_of_workers,
+            cluster=cluster,
+            on_progress=counter("recordings"),
+        )
     cache = TokenCache(out)
     hours = sum(item.codes.shape[1] for item in cache.items) / cache.frame_rate / 3600
     print(f"{out}: {written.recordings} recordings, {hours:.2f} h, {cache.num_codebooks} codebooks", end="")
@@ -124,7 +132,7 @@ def _verify(out: Path) -> None:
     from cadenza.data.tokens import read_index
     from cadenza.data.verify import verify_tokens
 
-    damaged = verify_tokens(out)
+    damaged = verify_tokens(out, counter("files"))
     if damaged:
         print("\n".join(damaged))
         raise UserError(f"{len(damaged)} damaged: the command that made {out} makes them anew, and only them")
@@ -140,7 +148,7 @@ def _texts(
     encoder, limit, normalized = _text_encoder(source, device)
     settings = {
         "form": form,
-        "max_tokens": max_tokens or limit,
+        "max_tokens": limit if max_tokens is None else max_tokens,
         "normalize": normalize or normalized,
         "word_dropout": word_dropout,
         "seed": seed,

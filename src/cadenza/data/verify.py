@@ -3,6 +3,7 @@
 In: the folder of a finished cache. Out: what is wrong, shard by shard; nothing if all is well.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from cadenza.data.texts import text_name
 from cadenza.data.tokens import read_index
 
 
-def verify_tokens(folder: str | Path) -> list[str]:
+def verify_tokens(folder: str | Path, on_progress: Callable[[int, int], None] | None = None) -> list[str]:
     """A line for each damaged shard: its name, and what is wrong. Raises UserError if there is no finished cache."""
     folder = Path(folder)
     index = read_index(folder)
@@ -26,15 +27,19 @@ def verify_tokens(folder: str | Path) -> list[str]:
     for item in index["items"]:
         by_shard.setdefault(item["shard"], []).append(item)
     layers = index.get("layers", {CODES: {}})  # older caches have no checksums
-    lines = []
+    shards = []
     for layer, facts in layers.items():
         checksums = facts.get("checksums")
-        for number in sorted(by_shard) if checksums is None else range(len(checksums)):
-            path = shard_path(folder, layer, number)
-            recorded = None if checksums is None else checksums[number]
-            wrong = _wrong(path, layer, recorded, by_shard.get(number, []), index)
-            if wrong is not None:
-                lines.append(f"{path.name}: {wrong}")
+        numbers = sorted(by_shard) if checksums is None else range(len(checksums))
+        shards += [(layer, number, None if checksums is None else checksums[number]) for number in numbers]
+    lines = []
+    for done, (layer, number, recorded) in enumerate(shards):
+        if on_progress is not None:
+            on_progress(done, len(shards))
+        path = shard_path(folder, layer, number)
+        wrong = _wrong(path, layer, recorded, by_shard.get(number, []), index)
+        if wrong is not None:
+            lines.append(f"{path.name}: {wrong}")
     return lines
 
 
