@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cadenza.errors import UserError
+from cadenza.lm.adapter import AdapterConfig, attach
 from cadenza.lm.model import LM, LMConfig
 from cadenza.train.optim import (
     AdamWConfig,
@@ -55,6 +56,14 @@ def test_muon_has_the_matrices_of_the_layers_only():
     muon = {id(p) for group in joint.parts[0].param_groups for p in group["params"]}
     expected = {id(p) for name, p in lm.named_parameters() if name.startswith("layers.") and p.dim() == 2}
     assert muon == expected
+
+
+def test_muon_has_the_branches_of_an_adapter():
+    branches = attach(model(), AdapterConfig(rank=2), torch.Generator().manual_seed(0))
+    joint = build_optimizer({"adapter": branches}, MuonConfig())
+    assert [len(group["params"]) for group in joint.param_groups] == [len(list(branches.parameters()))]
+    with pytest.raises(UserError, match="there are none to train: use adamw"):
+        build_optimizer({"codec": torch.nn.Conv1d(2, 2, 3)}, MuonConfig())
 
 
 def test_a_rate_set_on_the_groups_reaches_the_step():

@@ -132,19 +132,22 @@ def _muon(modules: Mapping[str, nn.Module], config: MuonConfig) -> JointOptimize
             if not parameter.requires_grad:
                 continue
             # Tables and heads map codes and spectra, for which Muon is not meant.
-            if parameter.dim() == 2 and HIDDEN_PARTS.intersection(name.split(".")):
+            # Beside an adapter's layers stand the names that its file has, with slashes.
+            if parameter.dim() == 2 and HIDDEN_PARTS.intersection(name.replace("/", ".").split(".")):
                 hidden.append(parameter)
             else:
                 (tables if parameter.dim() >= 2 else vectors).append(parameter)
+    if not hidden:
+        raise UserError("muon is for matrices of transformer layers, and there are none to train: use adamw")
     muon = torch.optim.Muon(
         hidden, config.learning_rate, config.weight_decay, config.momentum, adjust_lr_fn="match_rms_adamw"
     )
-    groups = [
-        {"params": tables, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    adamw = torch.optim.AdamW(groups, config.learning_rate, config.betas, fused=True)
-    return JointOptimizer([muon, adamw])
+    decays = ((tables, config.weight_decay), (vectors, 0.0))
+    groups = [{"params": chosen, "weight_decay": decay} for chosen, decay in decays if chosen]
+    parts: list[torch.optim.Optimizer] = [muon]
+    if groups:
+        parts.append(torch.optim.AdamW(groups, config.learning_rate, config.betas, fused=True))
+    return JointOptimizer(parts)
 
 
 def _adaptive(modules: Mapping[str, nn.Module], config: DAdaptConfig) -> torch.optim.Optimizer:
@@ -163,9 +166,7 @@ def _adaptive(modules: Mapping[str, nn.Module], config: DAdaptConfig) -> torch.o
         if isinstance(config, ProdigyConfig):
             from prodigyopt import Prodigy
 
-            optimizer = Prodigy(
-                groups, d_coef=config.coefficient, safeguard_warmup=config.safeguard_warmup, **options
-            )
+            optimizer = Prodigy(groups, d_coef=config.coefficient, safeguard_warmup=config.safeguard_warmup, **options)
         else:
             from dadaptation import DAdaptAdam
 
