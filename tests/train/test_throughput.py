@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cadenza.conditioning.fuser import FusedConditions
 from cadenza.lm.model import LM, LMConfig
-from cadenza.train.throughput import PEAKS, lm_work, peak
+from cadenza.train.throughput import lm_work, peak
 
 SHAPE = LMConfig(num_codebooks=2, codebook_size=32, dim=16, num_layers=2, num_heads=2, feed_forward_dim=48)
 
@@ -50,8 +50,23 @@ def test_a_device_that_is_not_known_is_measured(monkeypatch: pytest.MonkeyPatch)
     assert found.source == f"matrix products in fp32, measured ({torch.get_num_threads()} threads)"
 
 
-@pytest.mark.parametrize(("name", "expected"), [("NVIDIA H100 80GB HBM3", 989e12), ("NVIDIA H100 PCIe", 756e12)])
-def test_a_gpu_that_is_known_has_the_figure_of_its_data_sheet(name: str, expected: float, monkeypatch):
+GPUS = {
+    "NVIDIA H100 80GB HBM3": 989e12,
+    "NVIDIA H100 PCIe": 756e12,
+    "NVIDIA A100-SXM4-80GB": 312e12,
+    "NVIDIA L4": 121e12,
+    "NVIDIA L40S": 362e12,
+}
+
+
+@pytest.mark.parametrize("name", GPUS)
+def test_a_gpu_that_is_known_has_the_figure_of_its_data_sheet(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)
-    assert peak(torch.device("cuda"), "bf16") == (expected, f"{name}'s data sheet")
-    assert list(PEAKS).index("L40S") < list(PEAKS).index("L4"), "the first that fits"
+    assert peak(torch.device("cuda"), "bf16") == (GPUS[name], f"{name}'s data sheet")
+
+
+@pytest.mark.parametrize("name", ["NVIDIA L40", "NVIDIA T400 4GB"])
+def test_a_gpu_of_a_similar_name_is_measured(name: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: name)
+    monkeypatch.setattr("cadenza.train.throughput._measured", lambda *_: 1.0)
+    assert peak(torch.device("cuda"), "bf16") == (1.0, "matrix products in bf16, measured (cuda)")

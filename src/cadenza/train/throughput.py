@@ -15,6 +15,7 @@ and codec are not counted.
 """
 
 import functools
+import re
 import time
 from typing import NamedTuple
 
@@ -25,7 +26,9 @@ from cadenza.lm.model import LMConfig
 PEAKS = {
     # Dense operations per second in bf16 and fp16 with sums in fp32, as NVIDIA's data sheets give them; where a sheet
     # counts zeros that are skipped ("with sparsity"), half.
+    "GB200": 2500e12,
     "B200": 2250e12,
+    "GH200": 989e12,
     "H200": 989e12,
     "H100 PCIe": 756e12,
     "H100 NVL": 835e12,
@@ -39,7 +42,7 @@ PEAKS = {
     "V100": 125e12,
     "T4": 65e12,
 }
-"""By a part of the GPU's name; the first that fits."""
+"""By whole words of the GPU's name (an L40 is no L4); the first that fits."""
 _SIZE = 1024
 _SECONDS = 0.3
 
@@ -85,7 +88,7 @@ def peak(device: torch.device, precision: str) -> Peak:
     if device.type == "cuda" and precision in ("bf16", "fp16"):
         name = torch.cuda.get_device_name(device)
         for part, operations in PEAKS.items():
-            if part in name:
+            if re.search(rf"\b{part}\b", name):
                 return Peak(operations, f"{name}'s data sheet")
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
     measured = _measured(device, dtype, torch.get_num_threads())
