@@ -90,8 +90,19 @@ def test_a_folder_of_audio_with_a_table(name: str, content: str, tmp_path: Path)
     (entry,) = import_hub(tmp_path / "folder", tmp_path / "out").entries
     assert entry.captions == ("A tune",)
     (tmp_path / "folder" / name).unlink()
-    with pytest.raises(UserError, match="cadenza data scan"):
+    with pytest.raises(UserError, match=r"^\S*folder: neither .* use `cadenza data scan`$"):
         import_hub(tmp_path / "folder", tmp_path / "out")
+
+
+def test_two_sources_never_mix(stored: Path, tmp_path: Path):
+    import_hub(stored, tmp_path / "out", limit=1)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "metadata.jsonl").write_text('{"file_name": "a.wav", "caption": "Another"}')
+    with pytest.raises(UserError, match=r"holds recordings of .*stored"):
+        import_hub(tmp_path / "folder", tmp_path / "out")
+    with pytest.raises(UserError, match="or of another column"):
+        import_hub(stored, tmp_path / "out", "caption")
+    assert [entry.captions for entry in import_hub(stored, tmp_path / "out").entries][:2] == [("Tune 0",), ("Tune 1",)]
 
 
 def test_mistakes(stored: Path, tmp_path: Path):

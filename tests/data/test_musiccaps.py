@@ -101,7 +101,11 @@ def test_an_interruption_keeps_what_is_known(tmp_path: Path, ytdlp: Path):
     names = [NAMES[2], NAMES[0], NAMES[1]]
     with pytest.raises(KeyboardInterrupt):
         import_musiccaps(table(tmp_path, names), tmp_path / "out", ytdlp=str(ytdlp), jobs=1, on_progress=interrupt)
-    assert json.loads((tmp_path / "out" / MISSING).read_text())["ytid"] == NAMES[2]
+    listed = tmp_path / "out" / MISSING
+    assert json.loads(listed.read_text())["ytid"] == NAMES[2]
+    listed.write_text(f'{listed.read_text()}{{"ytid": 1}}\nedited by hand\n')
+    import_musiccaps(table(tmp_path, names), tmp_path / "out", fetch=False)
+    assert NAMES[2] in listed.read_text() and "by hand" not in listed.read_text()
     assert (tmp_path / "out" / "audio" / f"{NAMES[0]}.flac").exists()
 
 

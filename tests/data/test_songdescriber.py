@@ -43,6 +43,14 @@ def test_only_captions_that_were_checked(audio: Path):
     assert read_manifest(out) == [entry]
 
 
+def test_a_row_without_a_path_is_found_by_its_number(audio: Path):
+    (audio.parent / "few.csv").write_text("track_id,caption,path\n1004034,Calm,\n5,Lost,\n")
+    (audio / "34" / "1004034.2min.mp3").rename(audio / "1004034.2min.mp3")
+    report = import_songdescriber(audio.parent / "few.csv", audio)
+    assert [entry.id for entry in report.entries] == ["1004034"]
+    assert len(report.skipped) == 1
+
+
 def test_mistakes(audio: Path):
     table = audio.parent / "song_describer.csv"
     with pytest.raises(UserError, match="no such folder"):

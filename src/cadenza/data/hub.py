@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cadenza.audio import Audio
+from cadenza.checkpoint import read_json, write_json
 from cadenza.data.captions import MERGED_FIELDS, Info
 from cadenza.data.measure import measure_all
 from cadenza.data.scan import MANIFEST, Recording, Report, Skipped, journal_of, write_report
@@ -26,6 +27,8 @@ from cadenza.files import atomic_file
 CAPTION_COLUMNS = ("caption", "captions", "text", "description", "prompt", "main_caption", "transcription")
 INFO_COLUMNS = ("title", "artist", "name", *MERGED_FIELDS)
 SPLITS = {"validation": "valid", "valid": "valid", "val": "valid", "dev": "valid", "test": "test", "train": "train"}
+SOURCE = ".source.json"
+"""Where the recordings of a folder come from."""
 EXTENSIONS = {"WAV": ".wav", "WAVEX": ".wav", "FLAC": ".flac", "OGG": ".ogg", "MP3": ".mp3", "AIFF": ".aiff"}
 
 
@@ -61,9 +64,12 @@ def import_hub(
     written: list[tuple[Path, Mapping[str, Any], str, Mapping[str, Any], str | None]] = []
     total = sum(len(part) if limit is None else min(limit, len(part)) for part in parts.values())
     done = 0
+    columns = {
+        name: (_audio_column(part, audio_column), _caption_column(part, caption_column)) for name, part in parts.items()
+    }
+    _claim(out / "audio" / SOURCE, source, {name: sound for name, (sound, _) in columns.items()})
     for name, part in parts.items():
-        sound = _audio_column(part, audio_column)
-        words = _caption_column(part, caption_column)
+        sound, words = columns[name]
         part = _undecoded(part, sound)
         others = part.remove_columns([sound])
         for row in range(len(part) if limit is None else min(limit, len(part))):
@@ -103,6 +109,8 @@ def _open(source: str | Path, split: str | None) -> dict[str, Any]:
             found = datasets.Dataset.from_list(_folder_rows(folder))
         else:
             found = datasets.load_dataset(str(source))
+    except UserError:
+        raise
     except ImportError as error:
         raise UserError(f"{source}: {(str(error).splitlines() or ['a package is missing'])[0]}") from error
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
@@ -171,6 +179,17 @@ def _undecoded(part: Any, column: str) -> Any:
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------------
+
+
+def _claim(path: Path, source: str | Path, columns: Mapping[str, str]) -> None:
+    """Note whose recordings lie in a folder. They are named by row: those of another source must not pass for them."""
+    name = str(Path(source).absolute()) if Path(source).is_dir() else str(source)
+    before = read_json(path) if path.exists() else {"source": name, "columns": {}}
+    if before["source"] != name or any(before["columns"].get(part, sound) != sound for part, sound in columns.items()):
+        raise UserError(
+            f"{path.parent} holds recordings of {before['source']}, or of another column: choose another --out"
+        )
+    write_json(path, {"source": name, "columns": before["columns"] | columns})
 
 
 def _existing(stem: Path) -> Path | None:

@@ -289,9 +289,15 @@ def _target(out: Path, ytid: str) -> Path:
 
 
 def _read_missing(path: Path) -> list[Missing]:
-    if not path.exists():
-        return []
-    return [Missing(**json.loads(line)) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    """What an earlier call found out; lines that make no sense (somebody edited the list) only cost another try."""
+    known = []
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else ():
+        try:
+            row = json.loads(line)
+            known.append(Missing(str(row["ytid"]), str(row["reason"]), bool(row["final"])))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return known
 
 
 def _write_missing(path: Path, missing: Sequence[Missing]) -> None:

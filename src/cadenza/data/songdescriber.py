@@ -93,7 +93,7 @@ def read_rows(table: str | Path) -> Iterator[dict[str, str]]:
 
 def _find(folder: Path, track: str, path: str) -> Path | None:
     """A track's file, wherever the archive was unpacked: with or without its folders, cut to two minutes or not."""
-    told = Path(path)
+    told = Path(path or f"{track}.mp3")
     names = [told.with_suffix(f".2min{told.suffix}"), told]
     names += [Path(name.name) for name in names] + [Path(f"{track}.2min.mp3"), Path(f"{track}.mp3")]
     for root in (folder, folder / "audio"):
