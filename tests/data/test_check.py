@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cadenza.data import check as checking
 from cadenza.data.check import check_manifest, drop_wrong
 from cadenza.data.manifest import Entry, read_manifest, write_manifest
 from cadenza.errors import UserError
@@ -37,7 +38,9 @@ def test_findings(tmp_path: Path):
     assert check_manifest(tmp_path).wrong == {}
 
 
-def test_damage_within_a_file_is_found_by_decoding(tmp_path: Path):
+@pytest.mark.parametrize("block", [300, 1])
+def test_damage_within_a_file_is_found_by_decoding(block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(checking, "BLOCK_SECONDS", block)
     path = save(tune(0, 2.0), tmp_path / "a.flac")
     write_manifest(tmp_path / "manifest.jsonl", [Entry(path=str(path), duration=2.0, sample_rate=16000)])
     content = bytearray(path.read_bytes())

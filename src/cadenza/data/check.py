@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cadenza.audio import Audio
 from cadenza.data.manifest import Entry, manifest_path, read_manifest, write_manifest
+from cadenza.data.measure import BLOCK_SECONDS
 from cadenza.data.splits import SPLITS, leaks
 from cadenza.errors import UserError
 
@@ -87,16 +88,17 @@ def _fault(entry: Entry, decode: bool) -> str | None:
     if not path.is_file():
         return "is not there"
     try:
-        if decode:
-            Audio.read(path)
         with soundfile.SoundFile(path) as file:
-            rate, seconds = file.samplerate, file.frames / file.samplerate
+            rate, frames = file.samplerate, file.frames
+        for start in range(0, frames if decode else 0, BLOCK_SECONDS * rate):  # a recording of any length
+            Audio.read(path, start / rate, BLOCK_SECONDS)
     except UserError as error:
         return str(error).removeprefix(f"{path}: ").split("; ")[0]
-    except (soundfile.SoundFileError, OSError):
+    except (soundfile.SoundFileError, TypeError, OSError):  # TypeError: a raw format
         return "cannot be read"
     if rate != entry.sample_rate:
         return f"has {rate} Hz, not {entry.sample_rate}"
+    seconds = frames / rate
     if abs(seconds - entry.duration) > TOLERANCE_SECONDS:
         return f"lasts {seconds:.3f} s, not {entry.duration:.3f}"
     return None
