@@ -2,9 +2,13 @@
 
 import io
 import json
+import math
 from pathlib import Path
 
-from cadenza.train.log import RunLog
+import pytest
+
+from cadenza.errors import UserError
+from cadenza.train.log import RunLog, read_rows
 
 
 def test_lines_are_plain_and_the_file_is_json(tmp_path: Path):
@@ -31,6 +35,23 @@ def test_a_resumed_run_drops_lines_that_it_will_make_again(tmp_path: Path):
     log.close()
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [(row["step"], row["loss"]) for row in rows] == [(10, 1.0), (20, 1.0), (30, 2.0)]
+
+
+def test_what_is_not_finite_is_null(tmp_path: Path):
+    log = RunLog(tmp_path, 100, 0, tensorboard=False, stream=io.StringIO())
+    log.metrics("train", 10, {"loss": 1.0, "gradient_norm/lm": math.inf, "ce": math.nan})
+    log.close()
+    text = (tmp_path / "log.jsonl").read_text()
+    assert "Infinity" not in text
+    assert "NaN" not in text
+    (row,) = read_rows(tmp_path / "log.jsonl")
+    assert (row["loss"], row["gradient_norm/lm"], row["ce"]) == (1.0, None, None)
+
+
+def test_a_line_of_something_else_is_named(tmp_path: Path):
+    (tmp_path / "log.jsonl").write_text('{"step": 1, "kind": "train"}\n\0\0\0\n')
+    with pytest.raises(UserError, match=r"log\.jsonl line 2 is no line of a log"):
+        RunLog(tmp_path, 100, 1, tensorboard=False, stream=io.StringIO())
 
 
 def test_a_terminal_gets_a_bar(tmp_path: Path):

@@ -4,7 +4,6 @@ In: `log.jsonl` of a run's folder. Out: `curves.png` beside it: what training an
 each, then values per codebook, then learning rates and gradient norms.
 """
 
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 
 from cadenza.errors import UserError
 from cadenza.files import atomic_file
+from cadenza.train.log import LOG, read_rows
 
-LOG, PICTURE = "log.jsonl", "curves.png"
+PICTURE = "curves.png"
 _CODEBOOK = re.compile(r"(.+)_q(\d+)$")
 _NO_CURVES = re.compile(r"step|kind|.*seconds|.*_per_second|ppl.*|mfu|data_wait")
 _COLUMNS = 3
@@ -83,11 +83,11 @@ def _place(kind: str, name: str, known: set[str]) -> tuple[str, str]:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log; a last one that was cut is left out."""
+    """The rows of a run's log. UserError where there are none."""
     path = folder / LOG
     if not path.is_file():
         raise UserError(f"no {LOG} in {folder}: give the folder of a training run")
-    whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-    if not whole:
+    rows = read_rows(path)
+    if not rows:
         raise UserError(f"{path} has no lines yet: wait for the first")
-    return [json.loads(line) for line in whole]
+    return rows

@@ -24,7 +24,7 @@ from cadenza.lm.adapter import AdapterRecord, adapter_of, attach
 from cadenza.nn.linear import num_weights
 from cadenza.pipelines.musicgen import MusicGen
 from cadenza.train.config import TrainConfig
-from cadenza.train.curves import LOG, read_log
+from cadenza.train.log import LOG, read_rows
 from cadenza.train.finetune_config import FinetuneConfig, Plan, usual_precision
 from cadenza.train.finetune_measure import Listener, TrackLoss, measure_memorization, track_losses
 from cadenza.train.finetune_tracks import Tracks
@@ -90,7 +90,7 @@ class FinetuneTrainer(Trainer):
         rows: dict[int, dict[str, Any]] = {}
         if self.start is not None:
             rows[0] = {"step": 0, "train": None, "valid": self.start}
-        for line in read_log(self.folder) if (self.folder / LOG).is_file() else ():
+        for line in read_rows(self.folder / LOG):
             row = rows.setdefault(line["step"], {"step": line["step"], "train": None, "valid": None})
             row[line["kind"]] = line["ce"]
         return [rows[step] for step in sorted(rows)]

@@ -1,14 +1,21 @@
-"""What a run says: a JSON line per logged step, TensorBoard if it is installed, a line for the person watching."""
+"""What a run says: a JSON line per logged step, TensorBoard if it is installed, a line for the person watching.
+
+What is not finite (the gradient norm of an update that fp16 skipped) is `null` in the file: JSON has no other word.
+"""
 
 import io
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
+from cadenza.errors import UserError
 from cadenza.files import atomic_file
+
+LOG = "log.jsonl"
 
 
 class RunLog:
@@ -25,10 +32,10 @@ class RunLog:
         self.steps, self.first_step = steps, first_step
         self._stream = cast(IO[str], stream or sys.stderr)
         self._started = time.monotonic()
-        path = folder / "log.jsonl"
-        kept = [line for line in _lines(path) if json.loads(line)["step"] <= first_step]
+        path = folder / LOG
+        kept = [row for row in read_rows(path) if row["step"] <= first_step]
         with atomic_file(path) as temporary:
-            temporary.write_text("".join(kept), encoding="utf-8")
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
         self._writer = _tensorboard(folder / "tensorboard", first_step) if tensorboard else None
         self._bar = self._task = None
@@ -71,14 +78,28 @@ class RunLog:
         return (time.monotonic() - self._started) / done * (self.steps - step)
 
 
-def _lines(path: Path) -> list[str]:
-    """Whole lines: a crash may have cut the last one."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a log, none where there is no file. A last line that was cut, as by a crash, is left out.
+
+    Raises UserError for another line that is none of ours.
+    """
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    rows = []
+    for number, line in enumerate(text.splitlines(keepends=True), start=1):
+        if not line.endswith("\n"):
+            break
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict) or not isinstance(row.get("step"), int) or "kind" not in row:
+            raise UserError(f"{path} line {number} is no line of a log ({line[:40]!r}): delete it")
+        rows.append(row)
+    return rows
 
 
-def _rounded(value: float) -> float:
-    return float(f"{value:.9g}")
+def _rounded(value: float) -> float | None:
+    return float(f"{value:.9g}") if math.isfinite(value) else None
 
 
 def _clock(seconds: float) -> str:
