@@ -19,8 +19,7 @@ from cadenza.audio import Audio
 from cadenza.codec.base import Codec
 from cadenza.codec.encodec import EnCodec
 from cadenza.files import atomic_directory
-
-ADAPTER_FILE = "adapter.safetensors"
+from cadenza.train.objectives.lm import ADAPTER_FILE
 
 
 @runtime_checkable
