@@ -49,6 +49,15 @@ def test_half_a_line_at_the_end_is_forgotten_and_the_file_goes_on(tmp_path: Path
     assert [third[tmp_path / name] for name in ("a.wav", "b.wav", "c.wav")] == ["keep", None, "drop"]
 
 
+def test_a_last_line_without_its_end_counts(tmp_path: Path) -> None:
+    path = tmp_path / "review.jsonl"
+    path.write_text('{"path": "a.wav", "decision": "keep"}\n{"path": "b.wav", "decision": "drop"}')
+    made = Decisions(path)
+    made.record(tmp_path / "c.wav", "keep")
+    for decisions in (made, Decisions(path)):
+        assert [decisions[tmp_path / name] for name in ("a.wav", "b.wav", "c.wav")] == ["keep", "drop", "keep"]
+
+
 def test_a_line_that_is_no_decision_is_refused(tmp_path: Path) -> None:
     (tmp_path / "review.jsonl").write_text(
         '{"path": "a.wav", "decision": "keep"}\n{"path": "b.wav", "decision": "?"}\n'

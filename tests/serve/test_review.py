@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 import shutil
 import socket
@@ -157,6 +158,22 @@ def test_what_is_no_decision_is_refused(page: TestClient, folder: Path, body: ob
     )
     assert plain.status_code == 422
     assert not (folder / "review.jsonl").exists()
+
+
+def test_a_full_disk_and_a_recording_that_is_gone_are_said(
+    page: TestClient, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", full)
+        answer = page.post("/api/decisions", json={"index": 0, "decision": "keep"})
+    assert (answer.status_code, "No space left" in answer.json()["detail"]) == (507, True)
+    assert page.get("/api/recordings").json()["recordings"][0]["decision"] is None
+    (folder / "audio" / "a.wav").unlink()
+    gone = page.get("/api/audio/0")
+    assert (gone.status_code, gone.json()["detail"]) == (404, f"{folder / 'audio' / 'a.wav'} is gone")
 
 
 def test_a_manifest_without_recordings_is_refused(folder: Path) -> None:

@@ -31,6 +31,9 @@ class Decisions:
         for number, line in enumerate(lines, start=1):
             if line.strip() and not self._read(line):
                 raise UserError(f"{self.path} line {number} is no decision ({line[:40]!r}): correct or delete it")
+        self._gap = b""
+        if self._read(self._rest):  # whole but for its end, as some editors leave it
+            self._rest, self._gap = b"", b"\n"
 
     def __getitem__(self, recording: str | Path) -> Decision | None:
         return self._made.get(self._key(recording))
@@ -55,9 +58,10 @@ class Decisions:
                 start -= len(self._rest)
                 self._rest = b""
             try:
-                if file.write(line) != len(line):
+                if file.write(self._gap + line) != len(self._gap + line):
                     raise OSError("No space left on device")
                 os.fsync(file.fileno())
+                self._gap = b""
             except OSError:
                 file.truncate(start)
                 raise

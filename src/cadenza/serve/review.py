@@ -23,7 +23,7 @@ import pydantic
 from cadenza.audio import Audio
 from cadenza.data.filter import FIELD, TAGS, content_of
 from cadenza.data.manifest import Entry, manifest_path, read_manifest, write_manifest
-from cadenza.errors import UserError
+from cadenza.errors import CadenzaError, UserError
 from cadenza.serve.decisions import Decisions
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; connect-src 'self'; media-src 'self'; img-src data:; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
@@ -149,6 +150,11 @@ def create_app(review: Review) -> "FastAPI":
             raise HTTPException(404, f"there are {len(review.entries)} recordings")
         return review.entries[index]
 
+    @app.exception_handler(CadenzaError)
+    async def explain(request: Request, error: CadenzaError) -> JSONResponse:
+        """In the page's own words: what cannot be read or done, and what the disk refuses."""
+        return JSONResponse({"detail": str(error)}, 422 if isinstance(error, UserError) else 507)
+
     @app.middleware("http")
     async def guard(request: Request, call_next: Callable[[Request], Any]) -> Response:
         # A page of the web may send us a form, and its browser says where it came from.
@@ -173,15 +179,14 @@ def create_app(review: Review) -> "FastAPI":
     @app.get("/api/audio/{index}")
     def audio(index: int) -> FileResponse:
         path = Path(entry_of(index).path)
+        if not path.is_file():
+            raise HTTPException(404, f"{path} is gone")
         kind = TYPES.get(path.suffix.lower(), "application/octet-stream")
         return FileResponse(path, media_type=kind)  # answers requests for a range, so that one can seek
 
     @app.get("/api/picture/{index}")
     def picture(index: int) -> JSONResponse:
-        try:
-            return JSONResponse(draw(Audio.read(entry_of(index).path)))
-        except UserError as error:
-            raise HTTPException(422, str(error)) from None
+        return JSONResponse(draw(Audio.read(entry_of(index).path)))
 
     @app.post("/api/decisions")
     def decide(verdict: Verdict) -> JSONResponse:
@@ -190,10 +195,7 @@ def create_app(review: Review) -> "FastAPI":
 
     @app.post("/api/apply")
     def apply() -> JSONResponse:
-        try:
-            return JSONResponse({"path": str(review.apply()), **review.counts()})
-        except UserError as error:
-            raise HTTPException(422, str(error)) from None
+        return JSONResponse({"path": str(review.apply()), **review.counts()})
 
     return app
 
