@@ -24,10 +24,10 @@ from cadenza.lm.adapter import AdapterRecord, adapter_of, attach
 from cadenza.nn.linear import num_weights
 from cadenza.pipelines.musicgen import MusicGen
 from cadenza.train.config import TrainConfig
-from cadenza.train.log import LOG, read_rows
 from cadenza.train.finetune_config import FinetuneConfig, Plan, usual_precision
 from cadenza.train.finetune_measure import Listener, TrackLoss, measure_memorization, track_losses
 from cadenza.train.finetune_tracks import Tracks
+from cadenza.train.log import LOG, read_rows
 from cadenza.train.objectives.hearing import Hearing
 from cadenza.train.objectives.lm import LMObjective, Parts
 from cadenza.train.objectives.lm_config import LMObjectiveConfig
