@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cadenza.conditioning.clap import ClapConfig
 from cadenza.conditioning.text import TextConfig
 from cadenza.data.captions import CaptionConfig
 from cadenza.train.objective import Turn
@@ -93,3 +94,14 @@ def test_states_of_a_cache_stand_for_the_text_unless_the_encoder_is_trained(trai
         features = hearing.prepare({"description": values})["description"]
         assert features[1] is None, "no states: nothing was said"
         torch.testing.assert_close(features[0], states[0], rtol=1e-3, atol=1e-3)  # 16 bits
+
+
+def test_clap_hears_the_caption_also_beside_states_of_the_cache(tmp_path: Path):
+    """`sound_text` 1: always the words; where captions are encoded already, those words and not nothing."""
+    frozen = {"train_text_encoder": False, "captions": AS_THEY_ARE}
+    hearing = make(tmp_path, condition_dropout=0.0, sound_text=1.0, **frozen).hearing
+    hearing.kinds["sound"] = ClapConfig(dim=4)
+    states = {"text": torch.ones(2, 3, 8), "text_length": torch.tensor([3, 2]), "sound": torch.ones(2, 4)}
+    values = hearing.drawn(batch() | states, turn())
+    assert values["sound"] == ["slow tone", "fast tone"]
+    assert [tuple(rows.shape) for rows in values["description"]] == [(3, 8), (2, 8)]

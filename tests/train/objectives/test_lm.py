@@ -158,6 +158,18 @@ def melody_batch() -> dict:
     }
 
 
+def test_a_start_without_its_text_encoder_takes_the_one_that_is_named(tmp_path: Path):
+    first = build(lm_run(tmp_path, steps=1), tmp_path / "run")
+    first.run()
+    model = first.snapshots / "step_00000001" / "model"
+    encoder = (model / "conditioning" / "text_encoder").rename(tmp_path / "encoder")
+    named = make(tmp_path, start_from=str(model), text_encoder=str(encoder))
+    before, after = (part.text_encoder.model.state_dict() for part in (first.objective, named))
+    assert before.keys() == after.keys()
+    with pytest.raises(UserError, match=r"name one in objective\.text_encoder"):
+        make(tmp_path, start_from=str(model), text_encoder=None)
+
+
 def test_it_learns_to_follow_a_melody(tmp_path: Path):
     part = with_melody(tmp_path, condition_dropout=0.1, melody_dropout=0.2, captions=AS_THEY_ARE)
     data = melody_batch()

@@ -52,13 +52,14 @@ class Hearing:
             if isinstance(child, StyleConditioner | ClapConditioner):
                 child.generator = turn.generator  # the same in every process
         values = self.whole(batch)
-        infos, cached = _infos(batch), self._states(batch) is not None
+        captions, infos, cached = _captions(batch), _infos(batch), self._states(batch) is not None
         for item, row in enumerate(turn.rows):
             draw = turn.draw(row)
             nothing = draw.random() < config.condition_dropout
             dropped = {kind: draw.random() < getattr(config, chance) for kind, chance in _DROPOUT.items()}
             words_for_sound = draw.random() < config.sound_text
-            caption = None if cached else training_caption(infos[item], config.captions, draw)
+            # Beside states of the cache nothing is drawn: CLAP then hears the caption that they were made of.
+            caption = captions[item] if cached else training_caption(infos[item], config.captions, draw)
             for name, part in self.kinds.items():
                 if (isinstance(part, TextConfig) and not cached) or (isinstance(part, ClapConfig) and words_for_sound):
                     values[name][item] = caption

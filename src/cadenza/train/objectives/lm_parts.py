@@ -34,7 +34,8 @@ def build_parts(config: LMObjectiveConfig, captions: Sequence[str], seed: int) -
         start = Path(config.start_from)
         conditioning = _continued(config.conditioning, start / "conditioning")
         folder = start / "conditioning" / "text_encoder"
-        encoder = TextEncoder.from_pretrained(folder) if folder.is_dir() else None
+        # A model from elsewhere may have come without its encoder.
+        encoder = TextEncoder.from_pretrained(folder) if folder.is_dir() else _text_encoder(config, captions, generator)
         lm = LM.from_pretrained(start / "lm", dtype=torch.float32)
     else:
         lm = LM(config.lm)
