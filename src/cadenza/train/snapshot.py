@@ -21,12 +21,14 @@ A snapshot appears under its name only when it is whole. What a killed process l
 dot in front, and is removed when the run goes on.
 """
 
+import errno
+import math
 import os
 import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,7 @@ import torch
 from torch import Tensor, nn
 
 from cadenza.checkpoint import read_json, read_weights, write_json, write_pickle, write_weights
-from cadenza.errors import CheckpointError
+from cadenza.errors import CheckpointError, UserError
 from cadenza.files import atomic_directory, atomic_file, refusal
 from cadenza.train.distributed import is_main, together
 from cadenza.train.ema import EMA
@@ -84,8 +86,7 @@ def save_snapshot(
                 pass
     with together():
         if is_main():
-            _point(folder / "last", path)
-            _point(folder / "best", best_snapshot(folder))
+            point(folder)
     return path
 
 
@@ -152,16 +153,25 @@ def last_snapshot(folder: Path) -> Path | None:
 
 def best_snapshot(folder: Path) -> Path | None:
     """The snapshot with the lowest validation metric, or None if none was validated."""
-    rated = [(metric, path) for path in _snapshots(folder) if (metric := _metric(path)) is not None]
+    # The metric of a model that diverged may be no number, which compares with nothing.
+    rated = [(metric, path) for path in _snapshots(folder) if math.isfinite(metric := _metric(path))]
     return min(rated)[1] if rated else None
 
 
+def point(folder: Path) -> None:
+    """Let `last` and `best` lead to the snapshots that are so now."""
+    _point(folder / "last", last_snapshot(folder))
+    _point(folder / "best", best_snapshot(folder))
+
+
 def prune_snapshots(folder: Path, keep: int) -> None:
-    """Delete all but the newest `keep` snapshots and the best one."""
+    """Delete all but the newest `keep` snapshots and the best one, as far as the disk lets us: NFS keeps files that
+    somebody has open. What stays goes when the run goes on."""
     spared = {*_snapshots(folder)[-keep:], best_snapshot(folder)}
     for path in _snapshots(folder):
         if path not in spared:
-            shutil.rmtree(path.rename(_hidden(path)))
+            with suppress(OSError):
+                shutil.rmtree(path.rename(_hidden(path)), ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -179,10 +189,13 @@ def _snapshots(folder: Path) -> list[Path]:
     return sorted(folder.glob("step_" + "[0-9]" * 8))
 
 
-def _metric(path: Path) -> float | None:
-    return read_json(path / "training" / "state.json").get("metric")
+def _metric(path: Path) -> float:
+    metric = read_json(path / "training" / "state.json").get("metric")
+    return math.nan if metric is None else float(metric)
 
 
+_NO_LINKS = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
+"""What file systems without links answer, each in its own way."""
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{12}(\.old)?")
 
 
@@ -195,15 +208,16 @@ def _point(link: Path, target: Path | None) -> None:
     """Make `link` lead to a snapshot beside it, atomically; file systems without links do without."""
     if target is None:
         return
+    if link.is_dir() and not link.is_symlink():
+        raise UserError(f"{link} is a folder, and should be a link: it was copied with what it led to, delete it")
     temporary = _hidden(link)
     try:
         temporary.symlink_to(target.name, target_is_directory=True)
         os.replace(temporary, link)
-    except PermissionError:
-        return
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise refusal(link, error) from error
+        if error.errno not in _NO_LINKS:
+            raise refusal(link, error) from error
 
 
 def _joined(modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:

@@ -43,6 +43,7 @@ from cadenza.train.snapshot import (
     Progress,
     last_snapshot,
     load_snapshot,
+    point,
     prune_snapshots,
     remove_leftovers,
     save_snapshot,
@@ -282,8 +283,9 @@ class Trainer:
     def _open_folder(self) -> None:
         if self.step == 0 and last_snapshot(self.snapshots) is not None:
             raise UserError(f"{self.folder} holds a run already: resume it or choose another folder")
-        for folder in (self.folder, self.snapshots):
+        for folder in (self.folder, self.snapshots, self.folder / "samples"):
             remove_leftovers(folder)
+        point(self.snapshots)  # a run may have been killed between a snapshot and its pointers
         write_json(self.folder / "config.json", self.config.model_dump(mode="json"))
         self._log = RunLog(self.folder, self.config.steps, self.step, self.config.tensorboard)
 
