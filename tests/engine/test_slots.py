@@ -1,5 +1,6 @@
 """The engine: sequences alone and in company, ragged and on a grid, recorded and not."""
 
+import gc
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -273,6 +274,15 @@ def test_adapters_on_a_grid(lm: LM, mounted: list[Mounted]) -> None:
     assert recorder.records > 0
     assert slots.grid is not None
     assert slots.grid.mounted == ()
+
+
+def test_a_grid_forgets_adapters_that_are_gone(lm: LM) -> None:
+    slots = grid(lm, 1)
+    for seed in range(3):
+        finish(slots, [ADAPTED[0]._replace(gains=((mount(lm, tiny_adapter(lm, seed)), 1.0),))])
+    gc.collect()
+    assert slots.grid is not None
+    assert len(slots.grid._gains) == 0
 
 
 def test_a_kind_of_step_is_recorded_at_its_second_time() -> None:

@@ -5,6 +5,8 @@ any content, as a CUDA graph demands: positions and biases are tensors, what a r
 without a sequence computes on what is left there and writes into a last step that no sequence uses.
 """
 
+from weakref import WeakKeyDictionary
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -40,8 +42,8 @@ class Grid:
         self.source_bias: Float[Tensor, "R 1 1 L"] | None = None
         self.context = cache.max_steps
         self.beside: Beside | None = None
-        self._gains: dict[int, Float[Tensor, "R 1 1"]] = {}
-        """By an adapter's serial number, kept at one address for the recordings that read it."""
+        self._gains: WeakKeyDictionary[Mounted, Float[Tensor, "R 1 1"]] = WeakKeyDictionary()
+        """Kept at one address for the recordings that read it, as long as there is the adapter."""
         self._users: dict[int, tuple[slice, Gains]] = {}
         """By first row: who is there."""
         self.changed = False
@@ -114,9 +116,9 @@ class Grid:
             held.zero_()
         for rows, gains in self._users.values():
             for mounted, gain in gains:
-                if mounted.serial not in self._gains:
-                    self._gains[mounted.serial] = torch.zeros(len(self.positions), 1, 1, device=self.device)
-                used[mounted] = self._gains[mounted.serial]
+                if mounted not in self._gains:
+                    self._gains[mounted] = torch.zeros(len(self.positions), 1, 1, device=self.device)
+                used[mounted] = self._gains[mounted]
                 used[mounted][rows] = gain
         self.beside = Beside([Share(mounted, None, gain) for mounted, gain in used.items()]) if used else None
 
