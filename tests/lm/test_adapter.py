@@ -7,7 +7,18 @@ import torch
 
 from cadenza.checkpoint import read_metadata, write_weights
 from cadenza.errors import CheckpointError, UserError
-from cadenza.lm.adapter import Adapter, AdapterConfig, AdapterRecord, adapter_of, attach, detach, read_adapter, sites
+from cadenza.lm.adapter import (
+    Adapter,
+    AdapterConfig,
+    AdapterRecord,
+    LowRank,
+    adapter_of,
+    attach,
+    detach,
+    mount,
+    read_adapter,
+    sites,
+)
 from cadenza.lm.model import LM
 from cadenza.nn.linear import quantize_linears
 from cadenza.nn.quantize import Kind
@@ -127,6 +138,18 @@ def test_saved_and_read(tmp_path: Path) -> None:
     assert made._replace(weights=changed).hash != made.hash
 
 
+def test_the_hash_tells_where_numbers_end() -> None:
+    """A B whose last numbers spell out another branch is not the two branches."""
+    numbers = torch.arange(16.0).view(8, 2)
+    name, config = "y" * 12, AdapterConfig(rank=2)
+    line = f"{name} (2, 2) {config.scale!r}\n".encode()
+    assert len(line) % 8 == 0, "whole rows of B"
+    spelt = torch.frombuffer(bytearray(line), dtype=torch.float32).view(-1, 2)
+    two = {"x": LowRank(numbers[:2], numbers[2:4]), name: LowRank(numbers[4:6], numbers[6:])}
+    one = {"x": LowRank(numbers[:2], torch.cat([numbers[2:4], spelt, numbers[4:]]))}
+    assert Adapter(config, one).hash != Adapter(config, two).hash
+
+
 def test_training_goes_on(tmp_path: Path) -> None:
     lm = tiny_lm()
     start = random_adapter(lm, alpha=8.0)
@@ -154,12 +177,28 @@ def test_what_is_no_adapter_is_said_in_one_line(tmp_path: Path) -> None:
         ('"peft_type": "IA3"', "kind 'IA3'"),
         ('"peft_type": "LORA", "use_dora": true', "use_dora"),
         ('"peft_type": "LORA", "bias": "all"', "biases"),
+        ('"peft_type": "LORA", "init_lora_weights": "pissa_niter_4"', "changes the model itself"),
     ):
         settings = header["adapter_config"].replace('"peft_type": "LORA"', change, 1)
         settings = settings.replace('"bias": "none", ', "") if "biases" in message else settings
+        settings = settings.replace('"init_lora_weights": true, ', "") if "itself" in message else settings
         write_weights(file, {"x": torch.zeros(2)}, metadata={"adapter_config": settings})
         with pytest.raises(UserError, match=message):
             read_adapter(file)
+    made.save(tmp_path / "folder")
+    settings = (tmp_path / "folder" / "adapter_config.json").read_text()
+    for pattern in ('["fc1"]', '{"(": 2}', '{"fc1": "much"}', '{"fc1": NaN}', f'{{"fc1": {10**400}}}'):
+        changed = settings.replace('"alpha_pattern": {}', f'"alpha_pattern": {pattern}')
+        (tmp_path / "folder" / "adapter_config.json").write_text(changed)
+        with pytest.raises(CheckpointError, match="alpha_pattern"):
+            read_adapter(tmp_path / "folder")
     write_weights(file, {"base_model.model.enc_to_dec_proj.lora_A.weight": torch.zeros(2, 3)}, metadata=header)
     with pytest.raises(CheckpointError, match="do not fit each other"):
         read_adapter(file)
+
+
+def test_numbers_beyond_reason_are_not_played() -> None:
+    """They would be infinite in another precision, and on a grid NaN in everybody's music."""
+    lm = tiny_lm()
+    with pytest.raises(UserError, match=r"loud has numbers beyond 10000"):
+        mount(lm, random_adapter(lm, alpha=1e6), "loud")

@@ -122,7 +122,24 @@ def test_read_once_and_only_so_many_kept(music: MusicGen, files: list[Path], mon
     music.generate("x", 0.1, 0, adapters=[files[1]])
     music.generate("x", 0.1, 0, adapters=[files[0]])
     assert len(read) == 3
+    assert len(music.desk.wardrobe._files) == 1
     music.forget()
+
+
+def test_changed_settings_are_another_adapter(music: MusicGen, tmp_path: Path) -> None:
+    """A directory of peft's holds them beside the weights."""
+    tiny_adapter(music.lm, 0).save(tmp_path / "a")
+    ((before,),) = music.desk.wardrobe.choose([tmp_path / "a"], 1)
+    file = tmp_path / "a" / "adapter_config.json"
+    file.write_text(file.read_text().replace('"lora_alpha": 4.0', '"lora_alpha": 8.0'))
+    ((after,),) = music.desk.wardrobe.choose([tmp_path / "a"], 1)
+    assert after.hash != before.hash
+    assert after.hash == tiny_adapter(music.lm, 0, alpha=8.0).hash
+
+
+def test_gains_of_numpy(music: MusicGen, files: list[Path]) -> None:
+    ((worn,),) = music.desk.wardrobe.choose([(files[0], np.float32(0.5))], 1)
+    assert worn.gain == 0.5
 
 
 @pytest.mark.parametrize(
@@ -133,6 +150,7 @@ def test_read_once_and_only_so_many_kept(music: MusicGen, files: list[Path], mon
         ([("a.safetensors", "much")], "counts 'much'"),
         ([("a.safetensors", float("nan"))], "counts nan"),
         ([("a.safetensors", True)], "counts True"),
+        ([("a.safetensors", 10**400)], "counts 1000"),
         ([3], "3 is no adapter"),
         ([[], []], "2 lists of adapters for 1 prompts"),
         ([["a.safetensors"], "b.safetensors"], "2 lists of adapters for 1 prompts"),

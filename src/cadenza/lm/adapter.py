@@ -49,6 +49,10 @@ __all__ = [
 ]
 
 
+LARGEST = 1e4
+"""Beyond every number of an adapter. Where all rows of a batch are computed, those of others count it zero times, and
+infinity times zero would be heard in their music."""
+
 Source = str | Path | Adapter
 """A file, a directory of peft's, or what was read of one."""
 
@@ -200,11 +204,13 @@ def adapter_of(branches: Branches, config: AdapterConfig, record: AdapterRecord 
 def mount(lm: LM, adapter: Adapter, name: str = "the adapter") -> Mounted:
     """The adapter as the engine uses it beside this model, which stays as it is: any number can be mounted.
 
-    Raises UserError, which speaks of `name`, for an adapter of another shape.
+    Raises UserError, which speaks of `name`, for an adapter of another shape, or whose numbers are beyond reason.
     """
     check_fit(lm, adapter, name)
     places = sites(lm)
-    dtype = torch.float32 if lm.device.type == "cpu" else lm.compute_dtype
+    # float16 would overflow in sums of what fits into it.
+    is_wide = lm.device.type == "cpu" or lm.compute_dtype == torch.float16
+    dtype = torch.float32 if is_wide else lm.compute_dtype
     pieces: dict[tuple[Linear, int], list[tuple[slice, LowRank]]] = {}
     for at, pair in sorted(adapter.weights.items()):
         layer, rows, _ = places[at]
@@ -221,6 +227,8 @@ def mount(lm: LM, adapter: Adapter, name: str = "the adapter") -> Mounted:
         for rows, pair in pairs:
             up[rows, first : first + len(pair.down)] = adapter.config.scale * pair.up
             first += len(pair.down)
+        if not down.abs().max() + up.abs().max() < LARGEST:  # nor NaN
+            raise UserError(f"{name} has numbers beyond {LARGEST:g}: its training went wrong, or its alpha is")
         products[(layer, part)] = SideProduct.of(down.to(lm.device, dtype), up.to(lm.device, dtype))
     return Mounted(adapter.hash, products)
 

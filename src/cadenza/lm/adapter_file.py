@@ -47,6 +47,8 @@ _PREFIX = "base_model.model."
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
 _SETTINGS, _RECORD = "adapter_config", "cadenza"
 """Entries of a file's header."""
+_HARMLESS_STARTS: tuple[object, ...] = (True, False, None, "gaussian", "eva", "orthogonal", "mica")
+"""peft's `init_lora_weights` that leave the model's own weights as they are."""
 
 
 class AdapterConfig(Config):
@@ -100,7 +102,8 @@ class Adapter(NamedTuple):
         """SHA-256 of what it does: the same in every form of file."""
         total = hashlib.sha256()
         for name, pair in sorted(self.weights.items()):
-            total.update(f"{name} {tuple(pair.down.shape)} {self.config.scale!r}\n".encode())
+            shapes = f"{tuple(pair.down.shape)} {tuple(pair.up.shape)}"  # tell where each one's numbers end
+            total.update(f"{name} {shapes} {self.config.scale!r}\n".encode())
             for tensor in pair:
                 total.update(tensor.contiguous().numpy().tobytes())
         return total.hexdigest()
@@ -169,7 +172,7 @@ def read_adapter(path: str | Path) -> Adapter:
     record = parse_config(AdapterRecord, _json(header, _RECORD, path) or _foreign_record(settings), path)
     pairs = _pairs(read_weights(file), path)
     config = _config(settings, pairs, path)
-    return Adapter(config, _evened(pairs, settings, config), record)
+    return Adapter(config, _evened(pairs, settings, config, path), record)
 
 
 def is_adapter(path: str | Path) -> bool:
@@ -209,6 +212,12 @@ def _refuse(settings: Mapping[str, Any], source: Path) -> None:
                  "kasa_config", "monteclora_config", "velora_config"):  # fmt: skip
         if settings.get(name):
             raise UserError(f"{source} uses peft's {name}, which is not supported: train it without")
+    start = settings.get("init_lora_weights")
+    if start not in _HARMLESS_STARTS:
+        raise UserError(
+            f"{source} was begun with peft's init_lora_weights={start!r:.20}, which changes the model itself: save it "
+            "with path_initial_model_for_weight_conversion"
+        )
 
 
 def _pairs(tensors: Mapping[str, Tensor], source: Path) -> dict[str, LowRank]:
@@ -252,11 +261,14 @@ def _target(name: str, source: Path) -> Target:
     raise UserError(f"{source} changes {name}: only linear layers of MusicGen's decoder can have branches here")
 
 
-def _evened(pairs: Mapping[str, LowRank], settings: Mapping[str, Any], config: AdapterConfig) -> dict[str, LowRank]:
+def _evened(
+    pairs: Mapping[str, LowRank], settings: Mapping[str, Any], config: AdapterConfig, source: Path
+) -> dict[str, LowRank]:
     """All of them counting the same: where peft's patterns give a module its own rank or alpha, B takes it up."""
+    alphas = _alpha_pattern(settings.get("alpha_pattern"), source)
     evened = {}
     for name, pair in pairs.items():
-        alpha = float(_pattern(settings.get("alpha_pattern"), name, config.alpha))
+        alpha = next((value for pattern, value in alphas.items() if pattern.match(name)), config.alpha)
         rank = len(pair.down)
         scale = alpha / (math.sqrt(rank) if config.rank_stabilized else rank)
         ratio = scale / config.scale
@@ -264,7 +276,16 @@ def _evened(pairs: Mapping[str, LowRank], settings: Mapping[str, Any], config: A
     return evened
 
 
-def _pattern(patterns: Mapping[str, Any] | None, name: str, otherwise: float) -> float:
+def _alpha_pattern(patterns: object, source: Path) -> dict[re.Pattern[str], float]:
     """Patterns are ends of module names, as regular expressions; the first that fits counts."""
-    fitting = (value for key, value in (patterns or {}).items() if re.match(rf"(.*\.)?({key})$", name))
-    return next(fitting, otherwise)
+    if not isinstance(patterns or {}, dict):
+        raise CheckpointError(f"{source}: its alpha_pattern is no object: fetch it again")
+    alphas = {}
+    for key, value in cast("dict[str, object]", patterns or {}).items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
+            raise CheckpointError(f"{source}: its alpha_pattern gives {key:.60} {value!r:.20}: fetch it again")
+        try:
+            alphas[re.compile(rf"(.*\.)?({key})$")] = float(value)
+        except (re.error, OverflowError) as error:
+            raise CheckpointError(f"{source}: its alpha_pattern has {key!r:.60} ({error}): fetch it again") from error
+    return alphas

@@ -4,16 +4,17 @@ In: `generate(..., adapters=[("a.safetensors", 0.7)])`. Out: for every item, the
 each counts. They are known by their content: a file that is copied, or is given as a directory of peft's, is the same.
 """
 
-import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import NamedTuple
 
 from cadenza.engine.memory import require
 from cadenza.errors import UserError
 from cadenza.lm.adapter import Adapter, Source, mount, notice_other_base, read_adapter, title
+from cadenza.lm.adapter_file import PEFT_CONFIG, PEFT_WEIGHTS
 from cadenza.lm.model import LM
 from cadenza.nn.beside import Gains, Mounted
 
@@ -22,6 +23,10 @@ Adapters = Sequence[Chosen] | Sequence[Sequence[Chosen]]
 """Adapters, each alone (counting 1) or with what it counts: `["a.safetensors", ("b.safetensors", 0.3)]`. For a batch
 either these for all items, or a list of such lists."""
 
+Identity = tuple[str | tuple[int, int, int] | None, ...]
+"""A file and what it was like when it was read."""
+
+LARGEST_GAIN = 1e4
 MOST_KEPT = 16
 """Adapters that stay in memory when nothing plays them."""
 
@@ -52,8 +57,8 @@ class Wardrobe:
         self._weights = weights
         self._kept: OrderedDict[str, Mounted] = OrderedDict()
         """By content, the one used last at the end."""
-        self._files: dict[tuple[str, int, int], str] = {}
-        """Path, time and size -> content."""
+        self._files: dict[Identity, str] = {}
+        """File -> content, of those that are kept."""
         self._lock = threading.Lock()
 
     def choose(self, adapters: object, count: int) -> list[tuple[Worn, ...]]:
@@ -77,7 +82,7 @@ class Wardrobe:
 
         Raises UserError for one that is neither, and for one too many.
         """
-        found = {one.hash: one for one in self.choose(list(given), 1)[0]}
+        found = {one.hash: one for one in self.choose(given, 1)[0]}
         for content in found.keys() - {content for _, content, _ in wanted}:
             raise UserError(f"the take was made without the adapter {found[content].name}: leave it out")
         worn = []
@@ -107,11 +112,11 @@ class Wardrobe:
                 return Worn(name, self._kept[content], gain)
         adapter = source if isinstance(source, Adapter) else read_adapter(source)
         content = adapter.hash
-        if key is not None:
-            self._files[key] = content
         if content not in self._kept:
             self._mount(adapter, str(source) if key is not None else "the adapter")
         self._kept.move_to_end(content)
+        if key is not None:
+            self._files[key] = content
         return Worn(name, self._kept[content], gain)
 
     def _mount(self, adapter: Adapter, name: str) -> None:
@@ -120,7 +125,8 @@ class Wardrobe:
         notice_other_base(adapter, name, self._weights)
         self._kept[mounted.key] = mounted
         while len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
+            gone, _ = self._kept.popitem(last=False)
+            self._files = {file: content for file, content in self._files.items() if content != gone}
 
 
 def _per_item(adapters: object, count: int) -> list[list[tuple[Source, float]]]:
@@ -146,17 +152,21 @@ def _item(adapters: Sequence[object]) -> list[tuple[Source, float]]:
             source, gain = entry
         if not isinstance(source, str | Path | Adapter):
             raise UserError(f"{entry!r:.60} is no adapter: give a file, or a pair such as ('a.safetensors', 0.7)")
-        if isinstance(gain, bool) or not isinstance(gain, int | float) or not math.isfinite(gain):
+        if isinstance(gain, bool) or not isinstance(gain, Real) or not abs(gain) <= LARGEST_GAIN:
             raise UserError(f"the adapter {title(source)} counts {gain!r:.20}: give a number, 1 for all of it")
         chosen.append((source, float(gain)))
     return chosen
 
 
-def _identity(path: Path) -> tuple[str, int, int] | None:
-    """What changes when the file does; None for one that is not there."""
-    file = path / "adapter_model.safetensors" if path.is_dir() else path
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return str(file.resolve()), status.st_mtime_ns, status.st_size
+def _identity(path: Path) -> Identity | None:
+    """What changes when one of the files does that `read_adapter` looks at; None for an adapter that is not there."""
+    folder, file = (path, path / PEFT_WEIGHTS) if path.is_dir() else (path.parent, path)
+    states = []
+    for part in (file, folder / PEFT_CONFIG):
+        try:
+            status = part.stat()
+        except OSError:
+            states.append(None)
+        else:
+            states.append((status.st_ino, status.st_mtime_ns, status.st_size))
+    return None if states[0] is None else (str(file.resolve()), *states)
