@@ -35,7 +35,7 @@ def test_commands():
 
     names = [command.callback.__name__ for command in app.registered_commands if command.callback]
     groups = [group.name for group in app.registered_groups]
-    assert names == ["generate", "info", "convert", "train"]
+    assert names == ["generate", "info", "convert", "train", "finetune"]
     assert groups == ["codec", "corpus", "data"]
 
 
