@@ -172,6 +172,15 @@ def test_the_manifest_may_be_elsewhere(tmp_path: Path, tmp_path_factory: pytest.
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 
 
+def test_a_folder_that_is_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    save(tune(1, 1.0), tmp_path / "in" / "a.wav")
+    # In place of its rights, which do not stop the user under whom tests may run.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path / "in")
+    with pytest.raises(UserError, match=r"in cannot be written to: .* --out FILE"):
+        scan(tmp_path / "in")
+    assert len(scan(tmp_path / "in", tmp_path / "manifest.jsonl").entries) == 1
+
+
 def test_mistakes(tmp_path: Path):
     with pytest.raises(UserError, match="no such folder"):
         scan(tmp_path / "nowhere")

@@ -184,7 +184,7 @@ def _undecoded(part: Any, column: str) -> Any:
 def _claim(path: Path, source: str | Path, columns: Mapping[str, str]) -> None:
     """Note whose recordings lie in a folder. They are named by row: those of another source must not pass for them."""
     name = str(Path(source).absolute()) if Path(source).is_dir() else str(source)
-    before = read_json(path) if path.exists() else {"source": name, "columns": {}}
+    before: dict[str, Any] = read_json(path) if path.exists() else {"source": name, "columns": {}}
     if before["source"] != name or any(before["columns"].get(part, sound) != sound for part, sound in columns.items()):
         raise UserError(
             f"{path.parent} holds recordings of {before['source']}, or of another column: choose another --out"

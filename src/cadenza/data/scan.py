@@ -91,6 +91,8 @@ def scan(
         raise UserError(f"{manifest}: give the name of a file, such as {manifest / MANIFEST}")
     if manifest.name == SKIPPED:
         raise UserError(f"{manifest}: what is left out is listed there; give the manifest another name")
+    if manifest.parent.is_dir() and not os.access(manifest.parent, os.W_OK):
+        raise UserError(f"{manifest.parent} cannot be written to: give the manifest another place, with --out FILE")
     paths, skipped = find_recordings(folder)
     if not paths and not skipped:
         raise UserError(f"{folder}: no recordings in it; give a folder with WAV, FLAC, MP3, Ogg, Opus or AIFF files")
