@@ -232,6 +232,10 @@ def test_processes_find_what_one_finds(tmp_path: Path) -> None:
     many = filter_manifest(tmp_path, tmp_path / "many", workers=2)
     assert [content_of(e) for e in many.kept] == [content_of(e) for e in alone.kept]
     assert content_of(many.kept[1])["noise"] > 0.9
+    with pytest.raises(
+        UserError, match="no tagger /nowhere/at/all"
+    ):  # and does not wait for processes that never begin
+        filter_manifest(tmp_path, tmp_path / "none", tagger="/nowhere/at/all", workers=2)
 
 
 # ------------------------------------------------------------------------------------------------------ trained tagger

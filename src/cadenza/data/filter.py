@@ -11,9 +11,13 @@ judged again, so that another threshold costs nothing and an interrupted run goe
 
 import json
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +27,7 @@ from cadenza.audio import Audio
 from cadenza.data.filter_signal import SignalTagger
 from cadenza.data.manifest import Entry, manifest_path, read_manifest, write_manifest
 from cadenza.data.tags import AstTagger, Tagger
-from cadenza.errors import UserError
+from cadenza.errors import CadenzaError, UserError
 from cadenza.files import atomic_file
 
 FIELD = "content"
@@ -98,7 +102,8 @@ def filter_manifest(
         workers: processes; 1 works in this process.
         progress: told how many recordings are done, of how many.
 
-    Raises UserError for a tag or threshold that does not exist, a bad manifest, or a tagger that cannot be loaded.
+    Raises UserError for a tag or threshold that does not exist, a bad manifest, or a tagger that cannot be loaded;
+    CadenzaError if the system ends a worker.
     """
     wrong = [name for name in drop if name not in TAGS]
     if wrong:
@@ -141,8 +146,8 @@ def filter_manifest(
 Result = dict[str, float] | str
 """Probabilities, or why there are none."""
 
-_tagger: Tagger = SignalTagger()
-"""That of this process."""
+_tagger: Tagger | None = None
+"""That of a worker, once it has met its first recording."""
 
 
 def _judge(jobs: Sequence[Job], tagger: str | None, workers: int) -> Iterator[Result]:
@@ -150,29 +155,43 @@ def _judge(jobs: Sequence[Job], tagger: str | None, workers: int) -> Iterator[Re
     if not jobs:
         return
     if workers == 1 or len(jobs) == 1:
-        _prepare(tagger)
-        yield from map(_work, jobs)
+        here = _load(tagger)
+        yield from (_result(here, job) for job in jobs)
         return
-    with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs)), _prepare_worker, (tagger,)) as pool:
-        yield from pool.imap(_work, jobs, chunksize=4)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, _begin) as pool:
+        try:
+            yield from pool.map(partial(_work, tagger), jobs, chunksize=4)
+        except BrokenProcessPool as error:
+            raise CadenzaError(
+                "a worker was ended by the system, which mostly means that memory ran out: start the same command "
+                "with fewer --workers; it goes on from what is saved"
+            ) from error
 
 
-def _prepare(tagger: str | None) -> None:
+def _load(tagger: str | None) -> Tagger:
+    return SignalTagger() if tagger is None else AstTagger(tagger)
+
+
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+
+
+def _work(tagger: str | None, job: Job) -> Result:
+    """In a worker. A tagger that cannot be loaded is no fault of the recording, and reaches the parent."""
     global _tagger
-    _tagger = SignalTagger() if tagger is None else AstTagger(tagger)
+    if _tagger is None:
+        if tagger is not None:
+            import torch
+
+            torch.set_num_threads(1)  # the processes share the cores
+        _tagger = _load(tagger)
+    return _result(_tagger, job)
 
 
-def _prepare_worker(tagger: str | None) -> None:
-    if tagger is not None:
-        import torch
-
-        torch.set_num_threads(1)  # the processes share the cores
-    _prepare(tagger)
-
-
-def _work(job: Job) -> Result:
+def _result(tagger: Tagger, job: Job) -> Result:
     try:
-        return tag_recording(_tagger, *job)
+        return tag_recording(tagger, *job)
     except UserError as error:
         return str(error)
 
