@@ -120,7 +120,7 @@ def draw(audio: Audio) -> dict[str, Any]:
     return {
         "columns": COLUMNS,
         "rows": ROWS,
-        "peaks": np.round(peaks, 3).tolist(),
+        "peaks": np.round(peaks.astype(np.float64), 3).tolist(),
         "spectrum": base64.b64encode(shades.tobytes()).decode(),
     }
 
