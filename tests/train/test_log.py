@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,17 @@ def test_a_line_of_something_else_is_named(tmp_path: Path):
     (tmp_path / "log.jsonl").write_text('{"step": 1, "kind": "train"}\n\0\0\0\n')
     with pytest.raises(UserError, match=r"log\.jsonl line 2 is no line of a log"):
         RunLog(tmp_path, 100, 1, tensorboard=False, stream=io.StringIO())
+
+
+def test_nobody_needs_to_listen(tmp_path: Path):
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w", closefd=False) as stream:
+        log = RunLog(tmp_path, 100, 0, tensorboard=False, stream=stream)
+        log.metrics("train", 10, {"loss": 1.0})
+        log.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), write)  # where what is left over goes
+    assert len(read_rows(tmp_path / "log.jsonl")) == 1
 
 
 def test_a_terminal_gets_a_bar(tmp_path: Path):

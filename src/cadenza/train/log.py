@@ -9,6 +9,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -60,18 +61,26 @@ class RunLog:
             self._bar.update(self._task, completed=step)
 
     def say(self, line: str) -> None:
-        """One line for the person watching."""
-        if self._bar is not None:
-            self._bar.console.print(line, highlight=False, soft_wrap=True)
-        else:
-            print(line, file=self._stream, flush=True)
+        """One line for the person watching. A run goes on where nobody does any more: a pipe or terminal is closed.
+
+        Also called by a handler of signals, maybe in the midst of another line (RuntimeError).
+        """
+        with suppress(OSError, RuntimeError):
+            if self._bar is not None:
+                self._bar.console.print(line, highlight=False, soft_wrap=True)
+            else:
+                print(line, file=self._stream, flush=True)
 
     def close(self) -> None:
-        self._file.close()
+        """What a full disk refuses now it has refused before."""
+        with suppress(OSError):
+            self._file.close()
         if self._writer is not None:
-            self._writer.close()
+            with suppress(OSError):
+                self._writer.close()
         if self._bar is not None:
-            self._bar.stop()
+            with suppress(OSError):
+                self._bar.stop()
 
     def _seconds_left(self, step: int) -> float:
         done = max(1, step - self.first_step)
