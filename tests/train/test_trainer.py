@@ -12,6 +12,7 @@ from torch import nn
 
 from cadenza.errors import CadenzaError, UserError
 from cadenza.train.config import TrainConfig
+from cadenza.train.log import RunLog
 from cadenza.train.objective import Loss, Phase
 from cadenza.train.run import build
 from cadenza.train.snapshot import best_snapshot, last_snapshot
@@ -137,9 +138,35 @@ def test_a_signal_stops_after_the_update_with_a_snapshot(tmp_path: Path):
     before = signal.getsignal(signal.SIGTERM)
     trainer = Trainer(line_run(tmp_path), Line(stop_at=4), Numbers(2), tmp_path / "run")
     trainer.run()
-    assert trainer.step == 5
+    assert (trainer.step, trainer.stopped, trainer.signal) == (5, True, signal.SIGTERM)
     assert last_snapshot(tmp_path / "run" / "snapshots").name == "step_00000005"
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_while_it_validates_waits_for_no_other_update(tmp_path: Path):
+    objective = Line()
+    trainer = Trainer(line_run(tmp_path, validate_every=3), objective, Numbers(2), tmp_path / "run", Numbers(2))
+    evaluate = objective.evaluate
+
+    def told(batches):
+        os.kill(os.getpid(), signal.SIGINT)
+        return evaluate(batches)
+
+    objective.evaluate = told
+    trainer.run()
+    assert (trainer.step, trainer.signal) == (3, signal.SIGINT)
+    assert last_snapshot(tmp_path / "run" / "snapshots").name == "step_00000003"
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path):
+    first = Trainer(line_run(tmp_path), Line(), Numbers(2), tmp_path / "run")
+    first._record.open(0)
+    (tmp_path / "run" / ".config.json.0123456789ab").touch()  # what the first is just writing
+    with pytest.raises(UserError, match="run is where another process trains now: wait for it or choose another"):
+        Trainer(line_run(tmp_path), Line(), Numbers(2), tmp_path / "run").run()
+    assert (tmp_path / "run" / ".config.json.0123456789ab").exists()
+    first._record.close()
+    Trainer(line_run(tmp_path), Line(), Numbers(2), tmp_path / "run").run()
 
 
 def test_nan_stops_the_run_and_names_the_batches(tmp_path: Path):
@@ -197,6 +224,19 @@ def test_a_snapshot_that_fails_leaves_the_previous_one_whole(tmp_path: Path, mon
     assert Trainer(line_run(tmp_path), Line(), Numbers(2), tmp_path / "run").resume()
 
 
+def test_a_log_that_cannot_be_written_ends_the_run_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    opened = RunLog.__init__
+
+    def on_a_full_disk(log: RunLog, *args, **kwargs) -> None:
+        opened(log, *args, **kwargs)
+        log._file.close()
+        log._file = Path("/dev/full").open("w")  # noqa: SIM115
+
+    monkeypatch.setattr(RunLog, "__init__", on_a_full_disk)
+    with pytest.raises(CadenzaError, match=r"cannot write .*run: No space left on device; free space"):
+        Trainer(line_run(tmp_path, log_every=1), Line(), Numbers(2), tmp_path / "run").run()
+
+
 def test_curves_and_samples_are_written_while_it_runs_and_change_nothing(tmp_path: Path):
     plain = make("lm", tmp_path, steps=4, snapshot_every=2, validate_every=2, prefetch=0)
     watched = plain.model_copy(update={"curves": True, "sample_prompts": 1, "prefetch": 2})
@@ -231,7 +271,7 @@ def test_what_cannot_be_drawn_or_played_stops_no_run(tmp_path: Path, monkeypatch
         raise UserError("not today")
 
     for name in ("draw_curves", "write_samples"):
-        monkeypatch.setattr(f"cadenza.train.trainer.{name}", refuse)
+        monkeypatch.setattr(f"cadenza.train.record.{name}", refuse)
     config = make("lm", tmp_path, steps=2, validate_every=1, snapshot_every=1, curves=True, sample_prompts=1)
     build(config, tmp_path / "run").run()
     said = capsys.readouterr().err

@@ -23,7 +23,10 @@ def train(
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Replace a field, as in steps=1000.")
     ] = None,
 ) -> None:
-    """Train what a recipe describes; Ctrl-C stops after a snapshot. With torchrun -m: by several processes."""
+    """Train what a recipe describes; Ctrl-C stops after a snapshot. With torchrun -m: by several processes.
+
+    Exit codes: 0 done, or max_minutes are over; 130 ended by Ctrl-C, 143 by SIGTERM (--resume goes on).
+    """
     show_notices()
     from cadenza.train.distributed import SaidElsewhere, is_main, processes, together
     from cadenza.train.run import build, read_recipe, recipe_name
@@ -39,3 +42,6 @@ def train(
             trainer.run()
     except SaidElsewhere as error:
         raise typer.Exit(1) from error
+    # A scheduler takes 0 for a finished training; so do scripts that evaluate what comes out.
+    if trainer.signal is not None and trainer.step < config.steps:
+        raise typer.Exit(128 + trainer.signal)

@@ -15,12 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cadenza.checkpoint import write_json
 from cadenza.data.batches import Batch, BatchSource, FiniteBatchSource, random_for
 from cadenza.errors import CadenzaError, UserError
-from cadenza.files import refusal
 from cadenza.train.config import TrainConfig, check_same_run
-from cadenza.train.curves import draw_curves
 from cadenza.train.distributed import (
     agree,
     device_here,
@@ -34,22 +31,13 @@ from cadenza.train.distributed import (
 )
 from cadenza.train.ema import EMA
 from cadenza.train.gradients import GradientMean, clip, gradient_norm
-from cadenza.train.log import RunLog
 from cadenza.train.objective import Objective, Phase, Turn
 from cadenza.train.optim import step_size
 from cadenza.train.prefetch import Ahead
-from cadenza.train.samples import Sampler, write_samples
-from cadenza.train.snapshot import (
-    Progress,
-    last_snapshot,
-    load_snapshot,
-    point,
-    prune_snapshots,
-    remove_leftovers,
-    save_snapshot,
-    stored_config,
-)
-from cadenza.train.stopping import stop_wishes
+from cadenza.train.record import SNAPSHOTS, Record
+from cadenza.train.samples import Sampler
+from cadenza.train.snapshot import Progress, last_snapshot, load_snapshot, prune_snapshots, save_snapshot, stored_config
+from cadenza.train.stopping import SIGNALS, Wishes, stop_wishes
 from cadenza.train.throughput import Peak, peak
 from cadenza.train.window import Window
 
@@ -57,6 +45,7 @@ Metrics = dict[str, float]
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 NAMED_ITEMS = 16
 """Items of a batch that went wrong which an error names."""
+_NONE = Wishes((False,) * len(SIGNALS), False)
 
 
 class Trainer:
@@ -71,7 +60,6 @@ class Trainer:
         valid: FiniteBatchSource | None = None,
         sampler: Sampler | None = None,
     ) -> None:
-        """`sampler` plays something at every snapshot."""
         self.config, self.objective, self.data, self.folder, self.valid = config, objective, data, folder, valid
         self.device = device_here(config.device)
         if config.precision == "fp16" and self.device.type == "cpu":
@@ -82,11 +70,12 @@ class Trainer:
         self.step = self.cursor = 0
         self.metric: float | None = None
         self.stopped = False
-        self._wants_stop: Callable[[], bool] = lambda: False
-        self._log: RunLog | None = None
+        """Whether something ended the run early, or is about to."""
+        self.signal: int | None = None
+        """The signal that did."""
+        self._wishes: Callable[[], Wishes] = lambda: _NONE
         self._ahead: Ahead | None = None
-        self._sampler = sampler
-        self._draws_curves = config.curves
+        self._record = Record(folder, config, sampler)
         self._peak: Peak | None = None
         self._window = Window(config)
         self.ema = EMA({name: objective.modules[name] for name in objective.averaged}, config.ema_decay)
@@ -101,7 +90,7 @@ class Trainer:
     @property
     def snapshots(self) -> Path:
         """The folder of this run's snapshots."""
-        return self.folder / "snapshots"
+        return self.folder / SNAPSHOTS
 
     def resume(self, allow_changes: bool = False) -> bool:
         """Continue from the last snapshot of the run's folder; False if there is none.
@@ -120,34 +109,35 @@ class Trainer:
         return True
 
     def run(self) -> None:
-        """Train to the end. SIGINT, SIGTERM and `max_minutes` end it early, with a snapshot to resume from."""
-        config, window = self.config, self._window
-        with together():
-            if is_main():
-                self._open_folder()
-        window.restart_clock()
-        saved, self.stopped = self.step, False
+        """Train to the end. SIGINT, SIGTERM, SIGHUP and `max_minutes` end it early, with a snapshot to resume from."""
+        config, window, record = self.config, self._window, self._record
+        saved, self.stopped, self.signal = self.step, False, None
         try:
-            with stop_wishes(self._say, config.max_minutes) as self._wants_stop, self._drawing_ahead():
+            with together():
+                if is_main():
+                    record.open(self.step)
+            window.restart_clock()
+            with stop_wishes(record.say, config.max_minutes) as self._wishes, self._drawing_ahead():
                 while self.step < config.steps and not self.stopped:
                     window.add(self.train_step())
-                    if self._log is not None:
-                        self._log.advance(self.step)
-                    if self.step % config.log_every == 0 or self.step == config.steps:
+                    record.advance(self.step)
+                    if self._due(config.log_every):
                         self._report("train", window.close(self._peak_operations) | self._rates())
-                    if config.validate_every and (self.step % config.validate_every == 0 or self.step == config.steps):
+                    validates, saves = self._due(config.validate_every), self._due(config.snapshot_every)
+                    if validates:
                         self._report("valid", self.evaluate())
-                        self._draw_curves()
-                        window.restart_clock()
-                    if self.step % config.snapshot_every == 0 or self.step == config.steps:
-                        self._sample(self.save())
-                        saved = self.step
+                        record.draw()
+                    if saves:
+                        saved, path = self.step, self.save()
+                        if self._wishes() == _NONE:
+                            record.play(path)
+                    if validates or saves:
+                        self._heed(self._wishes())  # of that time
                         window.restart_clock()
                 if saved != self.step:
-                    self._say(f"saved {self.save()} to resume from")
+                    record.say(f"saved {self.save()} to resume from")
         finally:
-            if self._log is not None:
-                self._log.close()
+            record.close()
 
     def train_step(self) -> dict[str, Tensor]:
         """One update: every phase over every micro-batch. Returns what the objective logs, averaged over these."""
@@ -227,14 +217,21 @@ class Trainer:
         # Under fp16 the scaler skips updates whose gradient overflows itself.
         checked = [*losses, norm] if not self.scaler.is_enabled() else losses
         healthy = torch.isfinite(torch.stack([value.float() for value in checked])).all()
-        sick, self.stopped = agree(not bool(healthy), self._wants_stop())
-        if sick:
+        if self._heed(self._wishes(), is_sick=not bool(healthy)):
             with together():
                 raise CadenzaError(self._diagnosis(phase, losses, batches, norm))
         if phase.max_grad_norm:
             clip(phase.parameters(), phase.max_grad_norm, norm)
         self.scaler.step(phase.optimizer)
         return norm
+
+    def _heed(self, wishes: Wishes, is_sick: bool = False) -> bool:
+        """Stop if any process is asked to; whether anything is wrong in any."""
+        sick, late, *signals = agree(is_sick, wishes.time, *wishes.signals)
+        asking = [number for number, asks in zip(SIGNALS, signals, strict=True) if asks]
+        self.signal = asking[0] if asking else None
+        self.stopped = self.stopped or late or bool(asking)
+        return sick
 
     def _diagnosis(self, phase: Phase, losses: Sequence[Tensor], batches: Sequence[Batch], norm: Tensor) -> str:
         """What is wrong with this step: the batches and items that any process found, or else the gradient."""
@@ -278,54 +275,22 @@ class Trainer:
             yield
         self._ahead = None
 
-    # ---- what is said and written --------------------------------------------------------------------------------
-
-    def _open_folder(self) -> None:
-        if self.step == 0 and last_snapshot(self.snapshots) is not None:
-            raise UserError(f"{self.folder} holds a run already: resume it or choose another folder")
-        for folder in (self.folder, self.snapshots, self.folder / "samples"):
-            remove_leftovers(folder)
-        point(self.snapshots)  # a run may have been killed between a snapshot and its pointers
-        write_json(self.folder / "config.json", self.config.model_dump(mode="json"))
-        self._log = RunLog(self.folder, self.config.steps, self.step, self.config.tensorboard)
+    def _due(self, every: int) -> bool:
+        """Whether something is to be done after this update that is done after every so many, and after the last."""
+        return every > 0 and (self.step % every == 0 or self.step == self.config.steps)
 
     def _report(self, kind: str, values: Metrics) -> None:
         """Log values; the one place where a run's figures leave it."""
-        if self._log is not None and values:
-            try:
-                self._log.metrics(kind, self.step, values)
-            except OSError as error:
-                raise refusal(self.folder, error) from error
-
-    def _say(self, line: str) -> None:
-        if self._log is not None:
-            self._log.say(line)
+        with together():
+            self._record.values(kind, self.step, values)
 
     def _peak_operations(self) -> float:
         """What this device could do, looked up or measured when it is first asked for; the log names the source."""
         if self._peak is None:
             self._peak = peak(self.device, self.config.precision)
-            self._say(f"mfu counts {self._peak.operations_per_second:.3g} operations/s as all: {self._peak.source}")
+            source = self._peak.source
+            self._record.say(f"mfu counts {self._peak.operations_per_second:.3g} operations/s as all: {source}")
         return self._peak.operations_per_second
-
-    def _draw_curves(self) -> None:
-        """What cannot be drawn stops no run, and is said once."""
-        if self._log is None or not self._draws_curves:
-            return
-        try:
-            draw_curves(self.folder)
-        except CadenzaError as error:
-            self._draws_curves = False
-            self._say(f"no curves: {error}")
-
-    def _sample(self, snapshot: Path) -> None:
-        """Neither does what cannot be played."""
-        if self._log is None or self._sampler is None:
-            return
-        try:
-            write_samples(self._sampler, snapshot / "model", self.folder / "samples")
-        except (CadenzaError, torch.OutOfMemoryError) as error:
-            self._say(f"no samples of {snapshot.name}: {error}")
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
