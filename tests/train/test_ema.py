@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from cadenza.errors import CheckpointError
 from cadenza.train.ema import EMA
 
 
@@ -49,3 +50,8 @@ def test_before_the_first_update_the_raw_weights_are_played():
     part = module()
     with EMA({"part": part}, 0.9).applied():
         assert float(part.weight.detach()) == 1
+
+
+def test_averages_of_another_model_are_refused():
+    with pytest.raises(CheckpointError, match=r"differ in part\.level"):
+        EMA({"part": module()}, 0.9).load({"part.weight": torch.ones(1, 1)}, 1.0)

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from cadenza.errors import CadenzaError, UserError
+from cadenza.errors import CadenzaError, CheckpointError, UserError
 from cadenza.train.config import TrainConfig
 from cadenza.train.log import RunLog
 from cadenza.train.objective import Loss, Phase
+from cadenza.train.optim import AdamWConfig, MuonConfig
 from cadenza.train.run import build
 from cadenza.train.snapshot import best_snapshot, last_snapshot
 from cadenza.train.trainer import Trainer
@@ -235,6 +236,37 @@ def test_a_log_that_cannot_be_written_ends_the_run_in_one_line(tmp_path: Path, m
     monkeypatch.setattr(RunLog, "__init__", on_a_full_disk)
     with pytest.raises(CadenzaError, match=r"cannot write .*run: No space left on device; free space"):
         Trainer(line_run(tmp_path, log_every=1), Line(), Numbers(2), tmp_path / "run").run()
+
+
+def test_allowed_changes_reach_the_optimiser(tmp_path: Path):
+    config = make("lm", tmp_path, steps=2)
+    build(config, tmp_path / "run").run()
+    optimizer = AdamWConfig(learning_rate=3e-3, weight_decay=0.3, betas=(0.5, 0.6))
+    changed = config.model_copy(
+        update={"steps": 3, "objective": config.objective.model_copy(update={"optimizer": optimizer})}
+    )
+    with pytest.raises(UserError, match="--allow-changes"):
+        build(changed, tmp_path / "run").resume()
+    trainer = build(changed, tmp_path / "run")
+    assert trainer.resume(allow_changes=True)
+    trainer.run()
+    (phase,) = trainer.objective.all_phases()
+    (group, *_) = phase.optimizer.param_groups
+    assert (group["lr"], group["weight_decay"], tuple(group["betas"])) == (3e-3, 0.3, (0.5, 0.6))
+    assert float(next(iter(phase.optimizer.state.values()))["step"]) == 3, "its state went on"
+    muon = config.model_copy(update={"objective": config.objective.model_copy(update={"optimizer": MuonConfig()})})
+    with pytest.raises(CheckpointError, match="is damaged or of another model or optimiser"):
+        build(muon, tmp_path / "run").resume(allow_changes=True)
+
+
+@pytest.mark.parametrize("name", ["state.pt", "weights.safetensors", "state.json"])
+def test_a_damaged_snapshot_is_one_line(name: str, tmp_path: Path):
+    trainer = Trainer(line_run(tmp_path), Line(), Numbers(2), tmp_path / "run")
+    trainer.train_step()
+    file = trainer.save() / "training" / name
+    file.write_bytes(file.read_bytes()[:50])
+    with pytest.raises(CheckpointError, match="step_00000001"):
+        Trainer(line_run(tmp_path), Line(), Numbers(2), tmp_path / "run").resume()
 
 
 def test_curves_and_samples_are_written_while_it_runs_and_change_nothing(tmp_path: Path):

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from cadenza.errors import CheckpointError
 from cadenza.train.sharding import like, local
 
 
@@ -38,8 +39,10 @@ class EMA:
             self._swap()
 
     def load(self, average: Mapping[str, Tensor], count: float) -> None:
-        """Go on from whole tensors and the count that belongs to them."""
-        assert average.keys() == self.average.keys(), "averages of another model"
+        """Go on from whole tensors and the count that belongs to them; CheckpointError for those of another model."""
+        other = sorted(average.keys() ^ self.average.keys())
+        if other:
+            raise CheckpointError(f"averages of other weights (differ in {other[0]}): resume with the same recipe")
         self.count = count
         for key, tensor in self.average.items():
             local(tensor).copy_(local(like(average[key], tensor)))

@@ -24,6 +24,7 @@ dot in front, and is removed when the run goes on.
 import errno
 import math
 import os
+import pickle
 import re
 import shutil
 import uuid
@@ -37,7 +38,7 @@ import torch
 from torch import Tensor, nn
 
 from cadenza.checkpoint import read_json, read_weights, write_json, write_pickle, write_weights
-from cadenza.errors import CheckpointError, UserError
+from cadenza.errors import CadenzaError, CheckpointError, UserError
 from cadenza.files import atomic_directory, atomic_file, refusal
 from cadenza.train.distributed import is_main, together
 from cadenza.train.ema import EMA
@@ -45,6 +46,8 @@ from cadenza.train.objective import Objective
 from cadenza.train.sharding import is_shard, like, whole
 
 FORMAT = 1
+SETTINGS = ("betas", "eps", "momentum", "weight_decay", "d_coef", "growth_rate")
+"""What a configuration sets in the groups of an optimiser, beside the rate; the rest there may be its state."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,24 @@ def _contents(
 
 
 def load_snapshot(path: Path, objective: Objective, ema: EMA, scaler: torch.amp.GradScaler) -> Progress:
-    """Put a snapshot's state into freshly built objects of the same configuration, sharded or not."""
+    """Put a snapshot's state into freshly built objects of the same configuration, sharded or not.
+
+    What configurations set of an optimiser (decay, betas) is theirs, not the snapshot's. Raises CheckpointError for a
+    snapshot of something else, and for a damaged one.
+    """
+    try:
+        return _load(path, objective, ema, scaler)
+    except (RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        if isinstance(error, CadenzaError):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(
+            f"{path} is damaged or of another model or optimiser ({reason[:120]}): put the recipe back, or delete this "
+            "snapshot to go on from the one before"
+        ) from error
+
+
+def _load(path: Path, objective: Objective, ema: EMA, scaler: torch.amp.GradScaler) -> Progress:
     training = path / "training"
     numbers = read_json(training / "state.json")
     if numbers.get("format") != FORMAT:
@@ -134,8 +154,13 @@ def load_snapshot(path: Path, objective: Objective, ema: EMA, scaler: torch.amp.
     sharded = any(is_shard(tensor) for tensor in expected.values())  # then each process reads only its part
     state = torch.load(training / "state.pt", map_location="cpu", weights_only=True, mmap=sharded)
     for phase in objective.all_phases():
-        phase.optimizer.load_state_dict(_as_held(state["optimizers"][phase.name], phase.parameters()))
-    scaler.load_state_dict(state["scaler"])
+        optimizer = phase.optimizer
+        settings = [{name: group[name] for name in SETTINGS if name in group} for group in optimizer.param_groups]
+        optimizer.load_state_dict(_as_held(state["optimizers"][phase.name], phase.parameters()))
+        for group, values in zip(optimizer.param_groups, settings, strict=True):
+            group.update(values)
+    if state["scaler"]:  # empty of a run in another precision
+        scaler.load_state_dict(state["scaler"])
     objective.load_state_dict(state["objective"])
     return Progress(numbers["step"], numbers["cursor"], numbers["metric"], numbers.get("window", {}))
 
