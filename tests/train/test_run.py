@@ -36,6 +36,25 @@ def test_a_recipe_that_is_no_python_is_one_line(tmp_path: Path):
         read_recipe(path)
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("import nowhere", r"fails with ModuleNotFoundError: No module named 'nowhere' \(line 1\): put it right"),
+        ("def config():\n    return 1 / 0", r"fails with ZeroDivisionError: division by zero \(line 2\)"),
+        (
+            "from cadenza.train.config import TrainConfig\ndef config():\n    return TrainConfig(data='d', steps=0)",
+            r"recipe.py: objective: Field required \(got {",
+        ),
+    ],
+)
+def test_a_recipe_that_fails_is_one_line(body: str, message: str, tmp_path: Path):
+    path = tmp_path / "recipe.py"
+    path.write_text(body)
+    with pytest.raises(UserError, match=message) as caught:
+        read_recipe(path)
+    assert "\n" not in str(caught.value)
+
+
 def test_overrides_replace_fields_by_dotted_name(tmp_path: Path):
     config = override(codec_run(tmp_path), ["steps=7", "objective.codec.latent_dim=4", "objective.discriminator=null"])
     assert (config.steps, config.objective.codec.latent_dim, config.objective.discriminator) == (7, 4, None)
@@ -49,6 +68,7 @@ def test_overrides_replace_fields_by_dotted_name(tmp_path: Path):
         ("steps", "cannot set"),
         ("steps=-1", "steps: .*greater than 0"),
         ("a.b=1", "cannot"),
+        ("steps=[1", "is no value of YAML"),
     ],
 )
 def test_wrong_overrides_are_explained(text: str, message: str, tmp_path: Path):

@@ -28,15 +28,14 @@ def train(
     Exit codes: 0 done, or max_minutes are over; 130 ended by Ctrl-C, 143 by SIGTERM (--resume goes on).
     """
     show_notices()
-    from cadenza.train.distributed import SaidElsewhere, is_main, processes, together
+    from cadenza.train.distributed import SaidElsewhere, is_main, processes
     from cadenza.train.run import build, read_recipe, recipe_name
 
     folder = out or Path("runs") / recipe_name(recipe)
     config = read_recipe(recipe, overrides or ())
     try:
         with processes(config.device):
-            with together():
-                trainer = build(config, folder)
+            trainer = build(config, folder)
             if resume and not trainer.resume(allow_changes) and is_main():
                 print(f"no snapshot in {folder}: starting at step 0")
             trainer.run()

@@ -7,6 +7,7 @@ none of it: every function here then does nothing.
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -33,6 +34,9 @@ __all__ = [
     "sum_over_ranks",
     "together",
 ]
+WAIT = timedelta(hours=2)
+"""For others: while the main process writes a large snapshot to a slow disk, or plays samples. Dead ones are noticed at
+once by `torchrun`, and by gloo."""
 BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
 
 
@@ -72,7 +76,7 @@ def _meet(backend: str, device: torch.device | None) -> None:
     store, number, count = next(rendezvous("env://"))
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     own = dist.PrefixStore(f"cadenza/{attempt}", store)  # type: ignore[attr-defined]
-    dist.init_process_group(backend, store=own, rank=number, world_size=count, device_id=device)
+    dist.init_process_group(backend, timeout=WAIT, store=own, rank=number, world_size=count, device_id=device)
 
 
 def device_here(device: str) -> torch.device:

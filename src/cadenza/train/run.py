@@ -4,6 +4,7 @@ In: a recipe (a Python file with `config() -> TrainConfig`) and overrides. Out: 
 """
 
 import runpy
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from torch import Tensor
 from cadenza.data.dataset import FixedSegments, RandomSegments, Recordings
 from cadenza.data.manifest import read_manifest
 from cadenza.data.tokens import TokenCache, encoder_hash
-from cadenza.errors import UserError
+from cadenza.errors import CadenzaError, UserError
 from cadenza.train.config import TrainConfig
-from cadenza.train.distributed import device_here, everyone, num_ranks, rows_here, share
+from cadenza.train.distributed import device_here, everyone, num_ranks, rows_here, share, together
 from cadenza.train.objectives.codec import CodecObjective, CodecObjectiveConfig
 from cadenza.train.objectives.lm import LMObjective, Parts
 from cadenza.train.objectives.lm_config import LMObjectiveConfig
@@ -42,11 +43,19 @@ def read_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> TrainConfi
     if not path.is_file():
         raise UserError(f"no recipe {path}: give the path of a Python file with config() -> TrainConfig")
     try:
-        defined = runpy.run_path(str(path))
+        make = runpy.run_path(str(path)).get(name)
+        config = make() if callable(make) else None
     except SyntaxError as error:
         raise UserError(f"{path} is not Python (line {error.lineno}: {error.msg}): put it right") from error
-    make = defined.get(name)
-    config = make() if callable(make) else None
+    except pydantic.ValidationError as error:
+        raise UserError(f"{path}: {_first(error)}") from error
+    except CadenzaError:
+        raise
+    except Exception as error:  # whatever a person's own file raises is theirs to put right
+        here = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        line = f" (line {here[-1]})" if here else ""
+        reason = (str(error).splitlines() or [""])[0]
+        raise UserError(f"{path} fails with {type(error).__name__}: {reason}{line}: put it right") from error
     if not isinstance(config, TrainConfig):
         raise UserError(f"{path} is not a recipe: it must define {name}() -> TrainConfig")
     return override(config, overrides)
@@ -74,13 +83,21 @@ def override(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
             target = target.get(parent) if isinstance(target, dict) else None
         if not equals or not isinstance(target, dict) or last not in target:
             raise UserError(f"cannot set {text!r}: use a field of the recipe, as in steps=1000")
-        target[last] = yaml.safe_load(value)
+        try:
+            target[last] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"cannot set {text!r}: {value!r} is no value of YAML, such as 3, true or [a, b]") from error
     try:
         return TrainConfig.model_validate(values)
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{place}: {first['msg']} (got {first['input']!r})") from error
+        raise UserError(_first(error)) from error
+
+
+def _first(error: pydantic.ValidationError) -> str:
+    """The first field that is wrong, and how."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or error.title
+    return f"{place}: {first['msg']} (got {first['input']!r:.120})"
 
 
 def build(config: TrainConfig, folder: Path) -> Trainer:
@@ -88,11 +105,12 @@ def build(config: TrainConfig, folder: Path) -> Trainer:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    match config.objective:
-        case CodecObjectiveConfig() as codec:
-            trainer = _codec_trainer(config, codec, folder)
-        case LMObjectiveConfig() as lm:
-            trainer = _lm_trainer(config, lm, folder)
+    with together():  # what one machine lacks (data, a package) is said before weights are sent
+        match config.objective:
+            case CodecObjectiveConfig() as codec:
+                trainer = _codec_trainer(config, codec, folder)
+            case LMObjectiveConfig() as lm:
+                trainer = _lm_trainer(config, lm, folder)
     if num_ranks() > 1:  # what was drawn, or learnt from data (a tokenizer), is the main process's in all of them
         if not _sharded(config):
             share(trainer.objective.modules)
@@ -147,22 +165,23 @@ def _codec_sampler(config: TrainConfig, valid: FixedSegments | None) -> CodecSam
 
 
 def _lm_trainer(config: TrainConfig, family: LMObjectiveConfig, folder: Path) -> Trainer:
-    cache = TokenCache(config.data)
-    train = cache.split("train")
-    _check_split(config, train)
-    captions = [caption for item in train for caption in item.captions]
-    parts = build_parts(family, captions, config.seed)
-    if cache.codec_hash != encoder_hash(parts.codec):
-        raise UserError(f"{config.data} holds codes of another codec than {family.codec}: compute the cache again")
-    if cache.num_codebooks != parts.lm.config.num_codebooks:
-        streams = parts.lm.config.num_codebooks
-        raise UserError(
-            f"{config.data} holds {cache.num_codebooks} codebooks, the model has {streams}: "
-            "compute the cache for it (in stereo, with --stereo)"
-        )
-    valid_items = config.valid_items if config.validate_every else 0
-    rows = rows_here(config.batch_size)
-    sources = lm_sources(cache, config.data, family, parts, config.batch_size, config.seed, valid_items, rows)
+    with together():
+        cache = TokenCache(config.data)
+        train = cache.split("train")
+        _check_split(config, train)
+        captions = [caption for item in train for caption in item.captions]
+        parts = build_parts(family, captions, config.seed)
+        if cache.codec_hash != encoder_hash(parts.codec):
+            raise UserError(f"{config.data} holds codes of another codec than {family.codec}: compute the cache again")
+        if cache.num_codebooks != parts.lm.config.num_codebooks:
+            streams = parts.lm.config.num_codebooks
+            raise UserError(
+                f"{config.data} holds {cache.num_codebooks} codebooks, the model has {streams}: "
+                "compute the cache for it (in stereo, with --stereo)"
+            )
+        valid_items = config.valid_items if config.validate_every else 0
+        rows = rows_here(config.batch_size)
+        sources = lm_sources(cache, config.data, family, parts, config.batch_size, config.seed, valid_items, rows)
     if _sharded(config):
         _shard(config, family, parts)
     objective = LMObjective(family, parts, device_here(config.device))
