@@ -30,16 +30,16 @@ def audio(batch: int = 2) -> torch.Tensor:
 
 
 def test_it_overfits_one_batch():
-    part = objective(learning_rate=5e-3, adversarial_start_step=100)
+    part = objective(learning_rate=1e-2, adversarial_start_step=50)
     wave, losses = audio(), []
-    for step in range(120):
+    for step in range(60):
         for phase in part.phases(step):
             phase.optimizer.zero_grad()
             loss = part.loss({"audio": wave}, turn(phase.name, step))
             loss.value.backward()
             phase.optimizer.step()
         losses.append(float(loss.metrics["mel"]))
-    assert losses[-1] < 0.35 * losses[0]
+    assert losses[-1] < 0.2 * losses[0]  # 0.05 measured
 
 
 def test_the_discriminator_learns_before_the_generator_and_joins_when_told():
@@ -71,10 +71,9 @@ def test_one_number_of_codebooks_is_drawn_for_a_whole_step():
             part.loss({"audio": audio()}, turn("generator", step))
         assert moved[-1] != torch.equal(before, last.cluster_size)
     assert 2 < sum(moved) < 10  # of 12 fair draws, 99 in 100 are between
-    assert moved == [
-        len(objective(train_codebooks=(1, 2))._forward(audio(), turn("generator", step)).codes[0]) == 2
-        for step in steps
-    ]
+    other = objective(train_codebooks=(1, 2))  # the draw depends on the step, not on what was drawn before
+    drawn = [len(other._forward(audio(), turn("generator", step)).codes[0]) for step in reversed(steps)]
+    assert moved == [count == 2 for count in reversed(drawn)]
 
 
 def test_validation_measures_every_bandwidth():

@@ -92,7 +92,7 @@ def test_it_overfits_one_batch_and_uses_the_text(tmp_path: Path):
     """Two items that differ from the first code on: only the text tells which one comes."""
     part = make(tmp_path, condition_dropout=0.1, captions=AS_THEY_ARE)
     data = batch()
-    for step in range(150):
+    for step in range(70):
         for phase in part.phases(step):
             phase.optimizer.zero_grad()
             part.loss(data, turn(step)).value.backward()
@@ -173,7 +173,7 @@ def test_a_start_without_its_text_encoder_takes_the_one_that_is_named(tmp_path: 
 def test_it_learns_to_follow_a_melody(tmp_path: Path):
     part = with_melody(tmp_path, condition_dropout=0.1, melody_dropout=0.2, captions=AS_THEY_ARE)
     data = melody_batch()
-    for step in range(150):
+    for step in range(70):
         for phase in part.phases(step):
             phase.optimizer.zero_grad()
             part.loss(data, turn(step)).value.backward()
