@@ -130,6 +130,16 @@ def test_the_described_copy_is_kept(tmp_path: Path):
     assert [entry.id for entry in scan(tmp_path).entries] == ["z"]
 
 
+def test_a_better_copy_does_not_leave_its_split(tmp_path: Path):
+    save(tune(1), tmp_path / "z.wav")
+    entries = scan(tmp_path).entries
+    write_manifest(tmp_path / "manifest.jsonl", [entries[0].model_copy(update={"split": "test"})])
+    save(tune(1).resample(44100), tmp_path / "a.wav")
+    (tmp_path / "a.txt").write_text("known\n")
+    assert [(entry.id, entry.split) for entry in scan(tmp_path).entries] == [("z", "test")]
+    assert skipped(tmp_path)["a.wav"].startswith("duplicate: a copy of z.wav")
+
+
 def test_names_that_differ_in_their_extension_only(tmp_path: Path):
     save(tune(1, 1.0), tmp_path / "a.wav")
     save(tune(2, 1.0), tmp_path / "a.flac")

@@ -202,7 +202,8 @@ def write_report(
     for _, problems in described:
         left_out += [Skipped(path, "faulty side-car", reason) for path, reason in problems]
     told = [bool(entry.info) or (bool(entry.captions) and MADE_FROM not in entry.tags) for entry, _ in described]
-    drop = find_duplicates(usable, told, manifest.parent)
+    known = [recording.path in before for recording in usable]
+    drop = find_duplicates(usable, known, told, manifest.parent)
     left_out += [Skipped(usable[item].path, "duplicate", reason) for item, reason in sorted(drop.items())]
     kept = [item for item in range(len(usable)) if item not in drop]
     ids = _ids([usable[item] for item in kept], before, folder)
@@ -229,16 +230,19 @@ def _problem(facts: Facts, min_seconds: float) -> tuple[str, str] | None:
     return None
 
 
-def find_duplicates(recordings: Sequence[Recording], described: Sequence[bool], folder: Path) -> dict[int, str]:
+def find_duplicates(
+    recordings: Sequence[Recording], known: Sequence[bool], described: Sequence[bool], folder: Path
+) -> dict[int, str]:
     """Recordings that are in the list twice, by position, and what each is a copy of.
 
-    Kept is the one that somebody has described, then the longest, of the highest rate, the largest, the first.
+    Kept is the one that was in the manifest already (another copy would come without its split, and could train what it
+    is to test), then the one that somebody has described, the longest, of the highest rate, the largest, the first.
     """
 
     def worth(item: int) -> tuple[Any, ...]:
         facts = recordings[item].facts
         longest = round(facts.duration, 1)
-        return (not described[item], -longest, -facts.sample_rate, -facts.size, recordings[item].path)
+        return (not known[item], not described[item], -longest, -facts.sample_rate, -facts.size, recordings[item].path)
 
     order = sorted(range(len(recordings)), key=worth)
     drop: dict[int, str] = {}
