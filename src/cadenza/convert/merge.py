@@ -5,20 +5,21 @@ In: a model in full precision, and adapters with what each counts. Out: a model 
 
 from collections.abc import Sequence
 
-from cadenza.lm.adapter import Adapter, Source, merge, notice_other_base, read_adapter, title
+from cadenza.lm.adapter import Adapter, Source, check_fit, merge, notice_other_base, read_adapter, title
 from cadenza.pipelines.musicgen import MusicGen
 
 
 def merged(model: MusicGen, adapters: Sequence[tuple[Source, float]]) -> MusicGen:
-    """The model with the adapters in its weights, which are changed in place.
+    """The model with the adapters in its weights, which are changed in place; `pack()` it to play it.
 
-    Raises UserError for quantised weights and for an adapter of another shape.
+    Raises UserError for quantised weights and for an adapter of another shape, before anything is changed.
     """
-    weights = model.weights
+    read = [(title(one), one if isinstance(one, Adapter) else read_adapter(one), gain) for one, gain in adapters]
+    for called, adapter, _ in read:
+        check_fit(model.lm, adapter, called)
+        notice_other_base(adapter, called, lambda: model.weights)
     name, licence = model.config.name, model.config.licence
-    for source, gain in adapters:
-        called, adapter = title(source), source if isinstance(source, Adapter) else read_adapter(source)
-        notice_other_base(adapter, called, lambda: weights)
+    for called, adapter, gain in read:
         merge(model.lm, adapter, gain, called)
         name += f" + {gain:g} {called}"
         if adapter.record.licence not in licence:
