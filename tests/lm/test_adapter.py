@@ -192,6 +192,9 @@ def test_what_is_no_adapter_is_said_in_one_line(tmp_path: Path) -> None:
         (tmp_path / "folder" / "adapter_config.json").write_text(changed)
         with pytest.raises(CheckpointError, match="alpha_pattern"):
             read_adapter(tmp_path / "folder")
+    (tmp_path / "folder" / "adapter_model.safetensors").rename(tmp_path / "folder" / "adapter_model.bin")
+    with pytest.raises(UserError, match="as a pickle"):
+        read_adapter(tmp_path / "folder")
     write_weights(file, {"base_model.model.enc_to_dec_proj.lora_A.weight": torch.zeros(2, 3)}, metadata=header)
     with pytest.raises(CheckpointError, match="do not fit each other"):
         read_adapter(file)

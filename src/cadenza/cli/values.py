@@ -37,7 +37,7 @@ def loudness(text: str) -> float:
 def adapter(text: str) -> tuple[Path, float]:
     """`FILE` or `FILE:0.7`. A file's own name may have colons, as `C:\\a.safetensors` has."""
     name, colon, last = text.rpartition(":")
-    if not colon or not name or "/" in last or "\\" in last or Path(text).exists():
+    if not colon or not name or "/" in last or "\\" in last or os.path.exists(text):
         return Path(text), 1.0
     try:
         return Path(name), number(last)

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from os.path import isfile  # unlike Path's, False for a name that is too long
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast, get_args
 
@@ -156,10 +157,12 @@ def read_adapter(path: str | Path) -> Adapter:
     """A safetensors file of ours, or a directory of peft's. Raises UserError for a path that is none or an adapter of
     another kind, CheckpointError for a broken file."""
     path = Path(path)
-    if path.is_dir() and (path / PEFT_CONFIG).is_file():
+    if isfile(path / PEFT_CONFIG):
         settings, file = read_json(path / PEFT_CONFIG), path / PEFT_WEIGHTS
+        if not file.is_file() and file.with_suffix(".bin").is_file():
+            raise UserError(f"{path} holds its weights as a pickle, which is not read: save it as {PEFT_WEIGHTS}")
         header = read_metadata(file)
-    elif path.is_file():
+    elif isfile(path):
         file, header = path, read_metadata(path)
         settings = _json(header, _SETTINGS, path)
         if not settings and (path.parent / PEFT_CONFIG).is_file():
@@ -178,13 +181,9 @@ def read_adapter(path: str | Path) -> Adapter:
 def is_adapter(path: str | Path) -> bool:
     """Whether `read_adapter` is the one to read this."""
     path = Path(path)
-    if path.is_dir():
-        return (path / PEFT_CONFIG).is_file()
-    return (
-        path.suffix == ".safetensors"
-        and path.is_file()
-        and (_SETTINGS in read_metadata(path) or (path.parent / PEFT_CONFIG).is_file())
-    )
+    if path.suffix == ".safetensors" and isfile(path):
+        return _SETTINGS in read_metadata(path) or (path.parent / PEFT_CONFIG).is_file()
+    return isfile(path / PEFT_CONFIG)
 
 
 def _json(header: Mapping[str, str], name: str, source: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from numbers import Real
+from os.path import isdir
 from pathlib import Path
 from typing import NamedTuple
 
@@ -153,14 +154,17 @@ def _item(adapters: Sequence[object]) -> list[tuple[Source, float]]:
         if not isinstance(source, str | Path | Adapter):
             raise UserError(f"{entry!r:.60} is no adapter: give a file, or a pair such as ('a.safetensors', 0.7)")
         if isinstance(gain, bool) or not isinstance(gain, Real) or not abs(gain) <= LARGEST_GAIN:
-            raise UserError(f"the adapter {title(source)} counts {gain!r:.20}: give a number, 1 for all of it")
+            raise UserError(
+                f"the adapter {title(source)} counts {gain!r:.20}: "
+                f"give a number up to {LARGEST_GAIN:g}, 1 for all of it"
+            )
         chosen.append((source, float(gain)))
     return chosen
 
 
 def _identity(path: Path) -> Identity | None:
     """What changes when one of the files does that `read_adapter` looks at; None for an adapter that is not there."""
-    folder, file = (path, path / PEFT_WEIGHTS) if path.is_dir() else (path.parent, path)
+    folder, file = (path, path / PEFT_WEIGHTS) if isdir(path) else (path.parent, path)
     states = []
     for part in (file, folder / PEFT_CONFIG):
         try:
