@@ -13,7 +13,7 @@ import torch
 from cadenza.data.manifest import Entry
 from cadenza.data.shards import Part
 from cadenza.data.workers import Made, OnDone, PartMaker, Plan
-from cadenza.errors import UserError
+from cadenza.errors import CadenzaError, UserError
 
 LOCAL = "local"
 """The address of a cluster that is begun here and ends with the call."""
@@ -52,7 +52,7 @@ def make_on_cluster(plan: Plan, parts: Sequence[Part], workers: int, address: st
         )
         sizes = {part.number: len(part.entries) for part in parts}
         for row in results.iter_rows():
-            made = Made(**json.loads(row["made"]))
+            made = _made(row["answer"])
             on_done(sizes[made.number])
             yield made
     finally:
@@ -69,7 +69,21 @@ class PartActor:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """Ray's batches: columns of arrays."""
-        return {"made": [json.dumps(self._maker.make(_from_text(text))._asdict()) for text in batch["part"]]}
+        return {"answer": [self._answer(_from_text(text)) for text in batch["part"]]}
+
+    def _answer(self, part: Part) -> str:
+        """An error as an answer: thrown through Ray it would come back as pages of its own."""
+        try:
+            return json.dumps(self._maker.make(part)._asdict())
+        except CadenzaError as error:
+            return json.dumps({"error": str(error), "to_put_right": isinstance(error, UserError)})
+
+
+def _made(answer: str) -> Made:
+    facts = json.loads(answer)
+    if "error" in facts:
+        raise (UserError if facts["to_put_right"] else CadenzaError)(facts["error"])
+    return Made(**facts)
 
 
 def _to_text(part: Part) -> str:
