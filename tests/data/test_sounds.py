@@ -41,7 +41,16 @@ def test_a_window_has_the_mean_that_the_condition_hears(clap: ClapConditioner, t
         soundfile.write(tmp_path / f"{name}.wav", samples, RATE, subtype="FLOAT")
         path = str(tmp_path / f"{name}.wav")
         entries.append(Entry(path=path, duration=len(samples) / RATE, sample_rate=RATE, id=name))
-    write_sounds(clap, entries, tmp_path)
+    (tmp_path / "broken.wav").write_bytes(b"no sound")
+    soundfile.write(tmp_path / "short.wav", noise[:5], RATE)
+    entries += [
+        Entry(path=str(tmp_path / f"{name}.wav"), duration=1.0, sample_rate=RATE, id=name)
+        for name in ("broken", "short")
+    ]
+    skipped = write_sounds(clap, entries, tmp_path)
+    assert list(skipped) == ["silence", "broken", "short"]
+    assert "is silent for 1 s" in skipped["silence"]
+    assert "5 samples" in skipped["short"]
     batch = WithSounds(Windows(), read_sounds(tmp_path, clap), CONFIG, 20.0).batch(0)
     whole = Audio.read(tmp_path / "music.wav")
     for row, start in enumerate((0.0, 1.0)):

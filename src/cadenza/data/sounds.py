@@ -29,17 +29,22 @@ def write_sounds(
     entries: Sequence[Entry],
     folder: str | Path,
     on_progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Listen to every recording, whole. A silent one gets no vectors: it is trained without."""
+) -> dict[str, str]:
+    """Listen to every recording, whole. What cannot be heard (silent, too short, damaged) gets no vectors and is
+    trained without; returns the reasons by name."""
+    _settings(conditioner)  # without an encoder nothing could be heard
     vectors: dict[str, Tensor] = {}
+    skipped: dict[str, str] = {}
     for number, entry in enumerate(entries, start=1):
-        audio = Audio.read(entry.path)
-        if audio.samples.any():
-            vectors[entry.id] = conditioner.windows(audio).cpu().half()
+        try:
+            vectors[entry.id] = conditioner.windows(Audio.read(entry.path)).cpu().half()
+        except UserError as error:
+            skipped[entry.id] = str(error)
         if on_progress is not None:
             on_progress(number, len(entries))
     write_weights(Path(folder) / WEIGHTS, vectors)
     write_json(Path(folder) / INDEX, _settings(conditioner))
+    return skipped
 
 
 def read_sounds(folder: str | Path, conditioner: ClapConditioner) -> dict[str, Tensor]:
