@@ -24,6 +24,14 @@ def test_lines_are_plain_and_the_file_is_json(tmp_path: Path):
     assert line.startswith("train 10/100  loss 0.3333  left ")
 
 
+def test_codebooks_share_a_row(tmp_path: Path):
+    stream = io.StringIO()
+    log = RunLog(tmp_path, 100, 0, tensorboard=False, stream=stream)
+    log.metrics("valid", 10, {"ce": 3.0, "ce_q0": 2.0, "ce_q1": 4.0, "usage_q0": 0.5, "ppl_q0": 7.0, "usage_q1": 0.25})
+    log.close()
+    assert stream.getvalue() == "valid 10/100  ce 3  ce_q 2 4  usage_q 0.5 0.25  ppl_q 7\n"
+
+
 def test_a_resumed_run_drops_lines_that_it_will_make_again(tmp_path: Path):
     log = RunLog(tmp_path, 100, 0, tensorboard=False, stream=io.StringIO())
     for step in (10, 20, 30):

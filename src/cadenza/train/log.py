@@ -6,6 +6,7 @@ What is not finite (the gradient norm of an update that fp16 skipped) is `null` 
 import io
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from cadenza.errors import UserError
 from cadenza.files import atomic_file
 
 LOG = "log.jsonl"
+_CODEBOOK = re.compile(r"_q\d+$")
 
 
 class RunLog:
@@ -51,7 +53,7 @@ class RunLog:
         if self._writer is not None:
             for name, value in values.items():
                 self._writer.add_scalar(f"{kind}/{name}", value, step)
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items() if "/" not in name)
+        shown = "  ".join(_words(values))
         left = self._seconds_left(step)
         self.say(f"{kind} {step}/{self.steps}  {shown}" + (f"  left {_clock(left)}" if kind == "train" else ""))
 
@@ -105,6 +107,16 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
             raise UserError(f"{path} line {number} is no line of a log ({line[:40]!r}): delete it")
         rows.append(row)
     return rows
+
+
+def _words(values: Mapping[str, float]) -> list[str]:
+    """`ce 3.1`, and values per codebook as one row: `ce_q 2.1 4.1`. Those of one phase (`norm/lm`) are for the file."""
+    words: dict[str, str] = {}
+    for name, value in values.items():
+        if "/" not in name:
+            key = _CODEBOOK.sub("_q", name)
+            words[key] = f"{words.get(key, key)} {value:.4g}"
+    return list(words.values())
 
 
 def _rounded(value: float) -> float | None:
