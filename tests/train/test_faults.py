@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -120,3 +121,21 @@ def test_torchrun_starts_killed_processes_again(recipe: str, tmp_path: Path):
     children = start([(2, [*train[2:], "--out", str(tmp_path / "whole")])], tmp_path / "said")
     assert finish(children) == [0, 0]
     assert curve(parts) == curve(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_what_one_machine_lacks_ends_all_with_one_line(recipe: str, tmp_path: Path):
+    """Where the others already wait; and the exit codes are ours, not those of PyTorch's threads (134)."""
+    here = tmp_path / "here.py"
+    here.write_text(
+        f"import os, runpy\nconfig = runpy.run_path({recipe!r})['config']\n"
+        "if os.environ['RANK'] == '1':\n"
+        "    whole = config\n    config = lambda: whole().model_copy(update={'data': '/nowhere'})\n"
+    )
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "cadenza", "train", str(here), "--out", str(tmp_path / "run")]
+    said = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=300, check=False).stderr
+    (line,) = (line for line in said.splitlines() if line.startswith("cadenza:"))
+    assert line.startswith("cadenza: no token cache in /nowhere")
+    assert "terminate called" not in said
+    assert sorted(re.findall(r"exitcode  : (-?\d+)", said)) == ["1", "2"]

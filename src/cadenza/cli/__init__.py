@@ -12,7 +12,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Whatever goes wrong is one line on stderr; CADENZA_DEBUG=1 shows the traceback instead.
     """
-    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+    code = run(sys.argv[1:] if arguments is None else list(arguments))
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        # Failed beside other processes, to which PyTorch's threads still cling: they would abort an orderly exit (134).
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
