@@ -85,6 +85,9 @@ def test_a_take_asks_for_its_adapters(music: MusicGen, files: list[Path], tmp_pa
     assert same(music.regenerate(take, adapters=[b, a]), made)
     other = tmp_path / "other.safetensors"
     tiny_adapter(music.lm, 9).save(other)
+    record = take.metadata | {"adapters": [{"name": "a", "hash": "b", "gain": float("nan")}]}
+    with pytest.raises(UserError, match="cannot be read"):
+        music.regenerate(Audio(take.samples, take.sample_rate, record))
     with pytest.raises(UserError, match=r"without the adapter other\.safetensors"):
         music.regenerate(take, adapters=[a, b, other])
 

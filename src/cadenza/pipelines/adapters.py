@@ -7,10 +7,11 @@ each counts. They are known by their content: a file that is copied, or is given
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from numbers import Real
 from os.path import isdir
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
+
+import numpy as np
 
 from cadenza.engine.memory import require
 from cadenza.errors import UserError
@@ -153,19 +154,20 @@ def _item(adapters: Sequence[object]) -> list[tuple[Source, float]]:
             source, gain = entry
         if not isinstance(source, str | Path | Adapter):
             raise UserError(f"{entry!r:.60} is no adapter: give a file, or a pair such as ('a.safetensors', 0.7)")
-        if isinstance(gain, bool) or not isinstance(gain, Real) or not abs(gain) <= LARGEST_GAIN:
+        is_number = isinstance(gain, int | float | np.floating) and not isinstance(gain, bool)
+        if not is_number or not abs(cast(float, gain)) <= LARGEST_GAIN:
             raise UserError(
                 f"the adapter {title(source)} counts {gain!r:.20}: "
                 f"give a number up to {LARGEST_GAIN:g}, 1 for all of it"
             )
-        chosen.append((source, float(gain)))
+        chosen.append((source, float(cast(float, gain))))
     return chosen
 
 
 def _identity(path: Path) -> Identity | None:
     """What changes when one of the files does that `read_adapter` looks at; None for an adapter that is not there."""
     folder, file = (path, path / PEFT_WEIGHTS) if isdir(path) else (path.parent, path)
-    states = []
+    states: list[tuple[int, int, int] | None] = []
     for part in (file, folder / PEFT_CONFIG):
         try:
             status = part.stat()

@@ -71,7 +71,7 @@ class WornAdapter(Config):
 
     name: str = Field(..., description="what its file was called")
     hash: str = Field(..., description="SHA-256 of what it does")
-    gain: float = Field(..., description="how much it counted")
+    gain: float = Field(..., allow_inf_nan=False, description="how much it counted")
 
 
 class Take(Config):
