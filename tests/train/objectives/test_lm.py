@@ -294,3 +294,13 @@ def test_validation_does_not_depend_on_how_it_is_divided(tmp_path: Path):
     with torch.no_grad():
         whole, parts = part.evaluate([data]), part.evaluate(rows)
     assert whole == pytest.approx(parts, rel=1e-5)  # float32 sums in another order
+
+
+def test_a_model_that_diverged_is_validated_too(tmp_path: Path):
+    trainer = build(lm_run(tmp_path), tmp_path / "run")
+    with torch.no_grad():
+        for parameter in trainer.objective.modules["lm"].parameters():
+            parameter.mul_(1e3)
+    values = trainer.evaluate()
+    assert values["ce"] > 710, "more than a float holds the exponential of"
+    assert values["ppl"] == math.inf

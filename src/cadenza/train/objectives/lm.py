@@ -111,9 +111,9 @@ class LMObjective:
             each = [one / max(1.0, number) for one, number in zip(total, count, strict=True)]
             metrics[name] = sum(each) / len(each)
             if name == "ce":
-                metrics |= {"ppl": math.exp(metrics["ce"])}
+                metrics |= {"ppl": _perplexity(metrics["ce"])}
                 metrics |= {f"ce_q{k}": value for k, value in enumerate(each)}
-                metrics |= {f"ppl_q{k}": math.exp(value) for k, value in enumerate(each)}
+                metrics |= {f"ppl_q{k}": _perplexity(value) for k, value in enumerate(each)}
         return metrics
 
     def state_dict(self) -> dict[str, Any]:
@@ -184,6 +184,11 @@ class CodeLosses(NamedTuple):
 
     total: Float[Tensor, "K"]
     codes: Float[Tensor, "K"]
+
+
+def _perplexity(nats: float) -> float:
+    """Infinite where it is too large for a number: a model that diverged is validated like any other."""
+    return math.exp(nats) if nats < 700 else math.inf
 
 
 def code_losses(logits: Float[Tensor, "B K S V"], targets: Int[Tensor, "B K S"]) -> CodeLosses:
