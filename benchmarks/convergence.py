@@ -10,6 +10,7 @@ say is in docs/convergence.md. The last line is JSON.
 
 import argparse
 import dataclasses
+import io
 import json
 import math
 import statistics
@@ -314,7 +315,6 @@ GROUPS = {
                                      "averaged and clipped to norm 1"),
     "width": ("base", "width 64", "width 64, 8 layers", "width 256, learning rate 0.003",
               "width 256, learning rate 0.001", "width 64, learning rate 0.03"),
-    "the true size, first updates": tuple(true_size()),
 }  # fmt: skip
 
 
@@ -340,7 +340,7 @@ def table(kept: dict[str, Any]) -> list[str]:
             f"{run['parameters'] / 1e6:.1f} M",
             f"{max(run['losses'][1:]):.2f}",
             f"**{end:.2f}**",
-            f"{kept['frequencies'][str(setting.items)] - end:+.2f}",
+            f"{kept['frequencies'][str(setting.items)] - end:+.2f}" if name in settings() else "",
             f"{run['alike']:.3f}" if "alike" in run else "",
             f"{run['valid']:.2f}",
             f"{max(run['norms']):.2g}",
@@ -363,6 +363,7 @@ def draw(kept: dict[str, Any], path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from PIL import Image  # comes with matplotlib
 
     named = settings() | true_size()
     figure, axes = pyplot.subplots(2, 3, figsize=(12, 6.6), layout="constrained")
@@ -376,18 +377,32 @@ def draw(kept: dict[str, Any], path: Path) -> None:
         axis.axhline(4 * kept["chance"], color="grey", linewidth=0.8, linestyle=":")
         axis.set_title(title, fontsize=9)
         axis.tick_params(labelsize=7)
-        if title.startswith("the true"):
-            axis.set_yscale("log")
-        else:
-            axis.set_ylim(22.5, 33)
+        axis.set_ylim(22.5, 33)
+        axis.set_xlabel("update", fontsize=7)
         axis.legend(fontsize=6.5)
+    _layers(axes.flat[-2], kept)
     _scatter(axes.flat[-1], kept)
     for axis in axes[:, 0]:
         axis.set_ylabel("sum of four cross entropies, nats", fontsize=8)
-    for axis in axes.flat[:-1]:
-        axis.set_xlabel("update", fontsize=7)
-    figure.savefig(path, dpi=75)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=75)
     pyplot.close(figure)
+    Image.open(drawn).convert("RGB").quantize(128).save(path, optimize=True)
+
+
+def _layers(axis: Any, kept: dict[str, Any]) -> None:
+    """The gradient that reaches each layer of the true size, before the first update and at the last one."""
+    for number, (name, setting) in enumerate(true_size().items()):
+        run = kept["runs"].get(key(setting))
+        if run is not None:
+            layers = range(1, setting.layers + 1)
+            axis.plot(layers, run["first_norms"], color=f"C{number}", linewidth=0.8, linestyle=":")
+            axis.plot(layers, run["last_norms"], color=f"C{number}", linewidth=1.2, label=name)
+    axis.set_yscale("log")
+    axis.set_title(f"gradient norm by layer: first update (dotted), update {TRUE.steps}", fontsize=9)
+    axis.set_xlabel("layer", fontsize=7)
+    axis.tick_params(labelsize=7)
+    axis.legend(fontsize=6.5)
 
 
 def _scatter(axis: Any, kept: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ measured at both. Cross entropies are of the same codes, those that every patter
 """
 
 import argparse
+import io
 import json
 import statistics
 import time
@@ -58,6 +59,9 @@ def settings(num_codebooks: int = 4) -> dict[str, Setting]:
         "flattening": Setting(FlattenConfig()),
         "small": Setting(dim=96, layers=4),
         "large": Setting(dim=384, layers=8),
+        "small, parallel": Setting(ParallelConfig(), dim=96, layers=4),
+        "small, partial delay": Setting(DelayConfig.partial(num_codebooks), dim=96, layers=4),
+        "small, coarse first": Setting(CoarseFirstConfig(), dim=96, layers=4),
     }
 
 
@@ -166,11 +170,15 @@ def measure(lm: LM, clips: Clips, batches: int) -> list[list[float]]:
 
 PATTERNS = ("delay", "partial delay", "parallel", "coarse first", "partial flattening", "flattening")
 SIZES = ("small", "delay", "large")
+SMALL = ("small", "small, partial delay", "small, parallel", "small, coarse first")
+"""The smallest size has the most updates in the same seconds."""
 
 
 def label_of(name: str, run: dict[str, Any], names: Sequence[str]) -> str:
     """Patterns by name, sizes by what they are."""
-    return f"{run['layers']} layers of {run['dim']}" if tuple(names) == SIZES else name
+    if tuple(names) == SIZES:
+        return f"{run['layers']} layers of {run['dim']}"
+    return "small, delay" if name == "small" else name
 
 
 def table(runs: dict[str, Any], names: Sequence[str], reference: str) -> list[str]:
@@ -215,6 +223,7 @@ def draw(runs: dict[str, Any], path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from PIL import Image  # comes with matplotlib
 
     rows = [(PATTERNS, "pattern"), (SIZES, "size")]
     figure, axes = pyplot.subplots(2, 2, figsize=(9, 6.4), sharey="row", layout="constrained")
@@ -232,9 +241,11 @@ def draw(runs: dict[str, Any], path: Path) -> None:
             axis.set_xlim(0, (UPDATES, SECONDS)[column])
             axis.grid(alpha=0.3)
         line[0].set_ylabel("nats per code, validation")
-        line[1].legend(title=what, fontsize=8)
-    figure.savefig(path, dpi=80)
+        line[0].legend(title=what, fontsize=8, loc="lower left")
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=80)
     pyplot.close(figure)
+    Image.open(drawn).convert("RGB").quantize(128).save(path, optimize=True)
 
 
 def main() -> None:
@@ -255,9 +266,9 @@ def main() -> None:
             kept["machine"] = describe(torch.device("cpu"))
             options.results.write_text(json.dumps(kept, separators=(",", ":")) + "\n")
     runs = kept["runs"]
-    for names in (PATTERNS, SIZES):
-        if "delay" in runs:
-            print("\n".join(table(runs, names, "delay")))
+    for names, reference in ((PATTERNS, "delay"), (SIZES, "delay"), (SMALL, "small")):
+        if reference in runs:
+            print("\n".join(table(runs, names, reference)))
     draw(runs, options.plot)
     print(json.dumps({name: run["curve"][-1] for name, run in runs.items()}))
 

@@ -20,7 +20,7 @@ from cadenza.conditioning.text import TextConfig
 from cadenza.data.captions import CaptionConfig
 from cadenza.lm.model import InterleavedConfig, LMConfig
 from cadenza.train.config import TrainConfig
-from cadenza.train.objectives.lm import LMObjectiveConfig
+from cadenza.train.objectives.lm_config import LMObjectiveConfig
 from cadenza.train.optim import AdamWConfig
 from cadenza.train.schedule import CosineSchedule
 
