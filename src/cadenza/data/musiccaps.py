@@ -172,7 +172,7 @@ def import_musiccaps(
         fields = {"ytid": clip.ytid, "start_seconds": clip.start, **clip.fields}
         captions = (clip.caption,) if clip.caption else ()
         recordings.append(Recording(str(_target(out, clip.ytid)), measured, captions, info, clip.ytid, fields))
-    return write_report(out / MANIFEST, recordings, [], 1.0, None, out), listed
+    return write_report(out / MANIFEST, recordings, [], 1.0, None, out, leave_out_copies=False), listed
 
 
 def missing_lines(missing: Sequence[Missing], out: Path) -> list[str]:

@@ -183,11 +183,13 @@ def write_report(
     min_seconds: float,
     names_below: Path | None,
     folder: Path,
+    leave_out_copies: bool = True,
 ) -> Report:
     """Judge, describe and write: the last half of `scan`, shared by every source of recordings.
 
     `names_below` makes captions of the names below that folder where nothing else is known; ids are paths below
-    `folder`. Raises UserError where nothing can be used.
+    `folder`. Published data sets keep their copies (`leave_out_copies`): figures on them count every clip. Raises
+    UserError where nothing can be used.
     """
     left_out = list(skipped)
     usable = []
@@ -203,7 +205,7 @@ def write_report(
         left_out += [Skipped(path, "faulty side-car", reason) for path, reason in problems]
     told = [bool(entry.info) or (bool(entry.captions) and MADE_FROM not in entry.tags) for entry, _ in described]
     known = [recording.path in before for recording in usable]
-    drop = find_duplicates(usable, known, told, manifest.parent)
+    drop = find_duplicates(usable, known, told, manifest.parent) if leave_out_copies else {}
     left_out += [Skipped(usable[item].path, "duplicate", reason) for item, reason in sorted(drop.items())]
     kept = [item for item in range(len(usable)) if item not in drop]
     ids = _ids([usable[item] for item in kept], before, folder)

@@ -72,7 +72,7 @@ def import_songdescriber(
         fields: dict[str, Any] = {"track_id": track, "split": "test"}
         fields |= {name: rows[0][name] for name in KEPT_FIELDS if rows[0].get(name)}
         recordings.append(Recording(str(path), measured, captions, info, track, fields))
-    return write_report(manifest, recordings, skipped, 1.0, None, folder)
+    return write_report(manifest, recordings, skipped, 1.0, None, folder, leave_out_copies=False)
 
 
 def read_rows(table: str | Path) -> Iterator[dict[str, str]]:
