@@ -48,11 +48,11 @@ def stop_wishes(say: Callable[[str], None], minutes: float | None = None) -> Ite
 
     handlers: dict[int, Any] = {}
     try:
-        for number in SIGNALS:
-            previous = signal.getsignal(number)
+        for asking in SIGNALS:
+            previous = signal.getsignal(asking)
             if previous is not signal.SIG_IGN:
-                signal.signal(number, handle)
-                handlers[number] = previous
+                signal.signal(asking, handle)
+                handlers[asking] = previous
     except ValueError:
         pass  # only the main thread may set handlers
     try:
