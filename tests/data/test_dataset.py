@@ -45,6 +45,23 @@ def test_a_batch_depends_on_its_number_and_the_seed_alone(tmp_path: Path):
     assert not torch.equal(one.batch(3)["audio"], RandomSegments(recordings, 0.5, 4, seed=2).batch(3)["audio"])
 
 
+def test_a_process_reads_its_own_rows_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    recordings = Recordings([ramp(tmp_path, "a", 3.0)], RATE, 1)
+    whole = RandomSegments(recordings, 0.5, 4, seed=1).batch(3)
+    read, count = recordings.read, 0
+
+    def counted(*args):
+        nonlocal count
+        count += 1
+        return read(*args)
+
+    monkeypatch.setattr(recordings, "read", counted)
+    part = RandomSegments(recordings, 0.5, 4, seed=1, rows=range(2, 4)).batch(3)
+    assert torch.equal(part["audio"][2:], whole["audio"][2:])
+    assert part["ids"] == whole["ids"]
+    assert count == 2
+
+
 def test_long_recordings_are_drawn_more_often(tmp_path: Path):
     recordings = Recordings([ramp(tmp_path, "a", 0.4), ramp(tmp_path, "b", 1.6)], RATE, 1)
     source = RandomSegments(recordings, 0.4, 500, seed=0)

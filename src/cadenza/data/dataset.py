@@ -76,8 +76,17 @@ class Recordings:
 class RandomSegments:
     """Endless batches of random segments; the chance of a recording is proportional to its duration and weight."""
 
-    def __init__(self, recordings: Recordings, segment_seconds: float, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        recordings: Recordings,
+        segment_seconds: float,
+        batch_size: int,
+        seed: int,
+        rows: range | None = None,
+    ) -> None:
+        """`rows` of every batch are read, None: all; the others, which other processes hold, are silence."""
         self.recordings, self.batch_size, self.seed = recordings, batch_size, seed
+        self.rows = range(batch_size) if rows is None else rows
         self.num_samples = round(segment_seconds * recordings.sample_rate)
         weights = [
             length * (1.0 if entry.weight is None else entry.weight)
@@ -91,12 +100,13 @@ class RandomSegments:
         random = random_for(self.seed, index)
         places, positions = random.random(self.batch_size), random.random(self.batch_size)
         chosen = np.searchsorted(self._cumulative, places * self._cumulative[-1], side="right")
-        segments = []
-        for item, position in zip(chosen, positions, strict=True):
+        audio = torch.zeros(self.batch_size, self.recordings.channels, self.num_samples)
+        for row in self.rows:
+            item = int(chosen[row])
             last_start = max(0, self.recordings.lengths[item] - self.num_samples)
-            segments.append(self.recordings.read(int(item), int(position * (last_start + 1)), self.num_samples))
-        ids = [self.recordings.entries[item].id for item in chosen]
-        return {"audio": torch.from_numpy(np.stack(segments)), "ids": ids}
+            start = int(positions[row] * (last_start + 1))
+            audio[row] = torch.from_numpy(self.recordings.read(item, start, self.num_samples))
+        return {"audio": audio, "ids": [self.recordings.entries[item].id for item in chosen]}
 
 
 class FixedSegments:

@@ -148,7 +148,8 @@ def _codec_trainer(config: TrainConfig, family: CodecObjectiveConfig, folder: Pa
     parts = {split: [entry for entry in entries if entry.split == split] for split in ("train", "valid")}
     _check_split(config, parts["train"])
     recordings = Recordings(parts["train"], rate, channels)
-    train = RandomSegments(recordings, family.segment_seconds, config.batch_size, config.seed)
+    rows = rows_here(config.batch_size)
+    train = RandomSegments(recordings, family.segment_seconds, config.batch_size, config.seed, rows)
     valid = None
     if parts["valid"] and config.validate_every:
         chosen = Recordings(parts["valid"][: config.valid_items], rate, channels)
