@@ -41,6 +41,8 @@ from styles import CONTROL, STYLES, Style, write_tracks
 HERE = Path(__file__).parent
 SCRATCH = HERE.parent / "runs" / "finetune"
 TRACKS, HELD_OUT, SECONDS = 6, 12, 45.0
+HELD_OUT_FROM = 20
+"""Tracks are numbered; those between were listened to when the settings were chosen."""
 WINDOWS = 2
 """Of the model's reach, listened to in every held-out track."""
 MOST_MINUTES = 10.0
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         judge = Judge(options.model)
         for style in (*styles, CONTROL):
             say(f"composing {style.name}")
-            write_tracks(style, folder / style.name / "held-out", HELD_OUT, SECONDS, first=TRACKS)
+            write_tracks(style, folder / style.name / "held-out", HELD_OUT, SECONDS, first=HELD_OUT_FROM)
         control = judge.items(CONTROL, folder / CONTROL.name / "held-out")
         for style in styles:
             record["styles"].append(measure(style, judge, control, folder, options))

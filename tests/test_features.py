@@ -56,6 +56,7 @@ LENGTHS = {  # lines of each section: who takes one away takes a promise back, a
     "Stereo from mono": 2,
     "Files": 10,
     "Words before training": 5,
+    "Own tracks": 8,
 }
 
 WHOLE = (  # tests over a list of what there is: each of their cases has a line

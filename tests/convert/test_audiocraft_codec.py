@@ -8,6 +8,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from cadenza.checkpoint import on_meta
 from cadenza.codec.encodec import EnCodec, EnCodecConfig
 from cadenza.codec.seanet import SEANetConfig
 from cadenza.codec.spectral import SpectralConfig
@@ -168,7 +169,7 @@ def test_what_audiocraft_cannot_express_is_refused(tmp_path: Path) -> None:
         (EnCodecConfig(segment_seconds=1.0), "48 kHz codec cannot be exported"),
         (EnCodecConfig(decoder=half.model_copy(update={"num_filters": 32})), "share one shape"),
     ):
-        with torch.device("meta"):
+        with on_meta():
             codec = EnCodec(config)
         with pytest.raises(UserError, match=message):
             write_codec(codec, tmp_path / "x.bin")

@@ -9,6 +9,7 @@ from cadenza.cli import run
 from cadenza.errors import UserError
 from cadenza.train.config import TrainConfig
 from cadenza.train.run import build, override, read_recipe, recipe_name
+from cadenza.train.schedule import ConstantSchedule
 from train.tiny import codec_run, lm_run, write_audio
 
 # Beside the recipes lies what ships their results.
@@ -132,3 +133,17 @@ def test_codes_of_another_codec_are_refused(tmp_path: Path):
 def test_data_without_a_training_split_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match="no entries of split 'train'"):
         build(codec_run(write_audio(tmp_path / "audio", count=1)), tmp_path / "run")
+
+
+def test_a_codec_is_not_trained_in_half_precision_with_few_exponents(tmp_path: Path):
+    with pytest.raises(UserError, match="precision=fp16 loses small gradients of a codec: use bf16 or fp32"):
+        build(codec_run(write_audio(tmp_path / "audio"), precision="fp16"), tmp_path / "run")
+
+
+def test_the_log_names_the_rate_that_an_update_had(tmp_path: Path):
+    config = lm_run(tmp_path, steps=2, log_every=1, validate_every=0, schedule=ConstantSchedule(warmup_steps=4))
+    trainer = build(config, tmp_path / "run")
+    trainer.run()
+    rates = [row["learning_rate/lm"] for row in map(json.loads, (tmp_path / "run" / "log.jsonl").open())]
+    assert rates == pytest.approx([1e-2 / 4, 1e-2 / 2])
+    assert trainer.objective.phases(1)[0].optimizer.param_groups[0]["lr"] == pytest.approx(rates[1])

@@ -142,6 +142,8 @@ def _shard(config: TrainConfig, family: LMObjectiveConfig, parts: Parts) -> None
 def _codec_trainer(config: TrainConfig, family: CodecObjectiveConfig, folder: Path) -> Trainer:
     if _sharded(config):
         raise UserError("parallel=fsdp is for language models: a codec fits everywhere, use parallel=ddp")
+    if config.precision == "fp16":  # the balancer takes gradients of single losses, which the scaler does not reach
+        raise UserError("precision=fp16 loses small gradients of a codec: use bf16 or fp32")
     objective = CodecObjective(family, device_here(config.device))
     rate, channels = objective.codec.sample_rate, objective.codec.channels
     entries = read_manifest(config.data)

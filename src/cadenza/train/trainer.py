@@ -262,7 +262,8 @@ class Trainer:
         }
 
     def _rates(self) -> Metrics:
-        factor = self.config.schedule.factor(self.step, self.config.steps)
+        """Of the update that was just made."""
+        factor = self.config.schedule.factor(self.step - 1, self.config.steps)
         sizes = {phase.name: step_size(phase.optimizer) for phase in self.objective.all_phases()}
         return {f"learning_rate/{name}": rates[0] * factor * sizes[name] for name, rates in self._base_rates.items()}
 
@@ -271,9 +272,11 @@ class Trainer:
         if not self.config.prefetch:
             yield
             return
-        with Ahead(self.data, self.config.prefetch, pin=self.device.type == "cuda") as self._ahead:
-            yield
-        self._ahead = None
+        try:
+            with Ahead(self.data, self.config.prefetch, pin=self.device.type == "cuda") as self._ahead:
+                yield
+        finally:
+            self._ahead = None
 
     def _due(self, every: int) -> bool:
         """Whether something is to be done after this update that is done after every so many, and after the last."""
