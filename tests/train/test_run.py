@@ -144,6 +144,7 @@ def test_the_log_names_the_rate_that_an_update_had(tmp_path: Path):
     config = lm_run(tmp_path, steps=2, log_every=1, validate_every=0, schedule=ConstantSchedule(warmup_steps=4))
     trainer = build(config, tmp_path / "run")
     trainer.run()
-    rates = [row["learning_rate/lm"] for row in map(json.loads, (tmp_path / "run" / "log.jsonl").open())]
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    rates = [row["learning_rate/lm"] for row in rows]
     assert rates == pytest.approx([1e-2 / 4, 1e-2 / 2])
     assert trainer.objective.phases(1)[0].optimizer.param_groups[0]["lr"] == pytest.approx(rates[1])
