@@ -170,8 +170,8 @@ def _settings(facts: dict[str, Any]) -> str:
         ("model", f"{facts['model']['name']} ({facts['model']['parameters']:,} parameters), {facts['precision']}"),
         ("licence of its weights", facts["model"]["licence"]),
         ("trained", f"{facts['trained_parameters']:,} parameters ({share:.1%}), {facts['kind']}"),
-        ("learnt from", f"{facts['minutes']} minutes of {facts['tracks']} tracks"),
-        ("held out", f"{facts['held_out']['minutes']} minutes of {facts['held_out']['tracks']} tracks"),
+        ("learnt from", f"{facts['minutes']} minutes of music; {facts['tracks']} tracks in all"),
+        ("held out", f"{facts['held_out']['minutes']} minutes ({facts['held_out']['tracks']} of the tracks)"),
         ("updates", f"{facts['steps_made']} made ({facts['stopped']}), the weights are those of {facts['step']}"),
         (
             "an update",
