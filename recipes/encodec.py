@@ -12,7 +12,8 @@ The paper draws the steps that update the discriminators (2/3 of them at 24 kHz,
 evenly. Its augmentations (mixtures, gain, reverberation) are left out, and the relative scale of its feature loss, as
 MusicGen's authors did. Validation tells SI-SDR, the mel distance (at every bandwidth) and how much of each codebook is
 used. On eight GPUs: `torchrun --nproc-per-node 8 -m cadenza train recipes/encodec.py:khz32 --set
-device=cuda`; codebooks learn from the vectors of all. Not run at this size here.
+device=cuda`; codebooks learn from the vectors of all. Not run at this size here; weights, windows and updates at 24 and
+48 kHz were written down without the paper at hand: compare them before quoting.
 """
 
 from cadenza.codec.encodec import EnCodecConfig
