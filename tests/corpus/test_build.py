@@ -1,8 +1,10 @@
 """Datasets: cutting, splitting, resuming, and what is said when a renderer is missing."""
 
 import hashlib
+import itertools
 import json
 import shutil
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +101,25 @@ def test_interrupted_build_ends_with_the_same_files(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.usefixtures("no_fluidsynth")
+def test_no_piece_is_left_out_between_chunks_of_a_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_fluidsynth: None
+) -> None:
+    class Threads:
+        """A pool of this process, so that the patched renderer is met: chunks are cut before it."""
+
+        def __init__(self, workers: int) -> None:
+            self.workers = workers
+
+        def Pool(self, workers: int) -> ThreadPool:
+            return ThreadPool(workers)
+
+    monkeypatch.setattr(build_module.multiprocessing, "get_context", Threads)
+    monkeypatch.setattr(build_module, "make_piece", lambda directory, seed, soundfont: 1.0)
+    # Two workers take eight pieces at a time.
+    indices = [index for index, _, _ in itertools.islice(build_module._pieces(tmp_path, 3, 2, None), 20)]
+    assert indices == list(range(20))
+
+
 def test_redescribe_restores_captions_and_refuses_moved_clips(tmp_path: Path) -> None:
     manifest = build(tmp_path, hours=0.008, seed=2, quiet=True)
     before = manifest.read_text()

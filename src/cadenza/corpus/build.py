@@ -7,6 +7,7 @@ Run it with `python -m cadenza.corpus.build --out DIR --hours H --seed N`.
 """
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import os
@@ -224,7 +225,7 @@ def _pieces(root: Path, seed: int, workers: int, soundfont: str | None) -> Itera
         return
     # Chunks keep the pool from running far ahead of what is wanted.
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        while chunk := [job for job, _ in zip(jobs, range(workers * 4), strict=False)]:
+        while chunk := list(itertools.islice(jobs, workers * 4)):
             yield from pool.imap(_work, chunk)
 
 
