@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from cadenza.cli import INTERRUPTED
-from cadenza.cli.listen import STANDARD_OUTPUT, describe, listen
+from cadenza.cli.outlets import STANDARD_OUTPUT, describe, listen
 from cadenza.cli.progress import GenerationProgress
 from cadenza.cli.values import (
     Adapters,

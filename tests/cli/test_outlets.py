@@ -15,7 +15,7 @@ import pytest
 
 from cadenza import Audio, CadenzaError
 from cadenza.cli import run
-from cadenza.cli.listen import STANDARD_OUTPUT, listen
+from cadenza.cli.outlets import STANDARD_OUTPUT, listen
 from cadenza.cli.progress import GenerationProgress
 from cadenza.testing import noise
 
