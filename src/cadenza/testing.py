@@ -18,6 +18,8 @@ from cadenza.conditioning.provider import ConditionerConfig, ConditioningConfig,
 from cadenza.conditioning.style import StyleConfig
 from cadenza.conditioning.t5 import T5Config, T5Encoder, TextTokenizer
 from cadenza.conditioning.text import TextConfig, TextEncoder
+from cadenza.evaluate.embedders.listener import Listener
+from cadenza.evaluate.embedders.listener_network import ListenerConfig
 from cadenza.lm.adapter import Adapter, AdapterConfig, AdapterRecord, LowRank, sites
 from cadenza.lm.generate import GenerationConfig
 from cadenza.lm.model import LM, LMConfig
@@ -181,6 +183,23 @@ def tiny_adapter(lm: LM, seed: int = 0, record: AdapterRecord | None = None, **s
     return Adapter(config, weights, record or AdapterRecord(base="tiny", licence="CC0-1.0"))
 
 
+def tiny_listener(seed: int = 0) -> Listener:
+    """The evaluator's ear with random weights: three instruments, two genres, embeddings of 8."""
+    config = ListenerConfig(
+        instruments=("piano", "flute", "drums"),
+        thresholds=(0.5, 0.4, 0.6),
+        genres=("jazz", "techno"),
+        bands=32,
+        widths=(2, 4, 4, 8),
+        hidden_dim=8,
+        dim=8,
+        text_buckets=64,
+    )
+    listener = Listener(config)
+    _randomize(listener, seed)
+    return listener.eval()
+
+
 @torch.no_grad()
 def _randomize(module: torch.nn.Module, seed: int) -> None:
     """Every tensor drawn from one generator in the order of names: the same on every machine."""
@@ -189,7 +208,7 @@ def _randomize(module: torch.nn.Module, seed: int) -> None:
         if not tensor.is_floating_point():
             continue
         if "norm" in name and tensor.ndim == 1:
-            tensor.fill_(1.0 if name.endswith("weight") else 0.0)
+            tensor.fill_(1.0 if name.endswith(("weight", "running_var")) else 0.0)
         elif name.endswith("weight_g"):
             tensor.fill_(1.0)
         else:
