@@ -3,15 +3,12 @@
 In: a manifest. Out: `review.jsonl` beside it, which every decision reaches at once (`serve.decisions`), and
 `reviewed.jsonl`, the manifest of what was kept. So System 1's authors cleaned MusicCaps: by ear.
 
-The server listens on 127.0.0.1 only and answers requests that name it so, so that no page of the web can reach it under
-another name; recordings are asked for by their number in the manifest, never by a path. The page loads nothing from
-elsewhere. Needs the extra `serve`: fastapi and uvicorn.
+The server listens on 127.0.0.1 only, guarded as `serve.local` tells; recordings are asked for by their number in the
+manifest, never by a path. Needs the extra `serve`: fastapi and uvicorn.
 """
 
 import base64
-import socket
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,27 +20,15 @@ import pydantic
 from cadenza.audio import Audio
 from cadenza.data.filter import FIELD, TAGS, content_of
 from cadenza.data.manifest import Entry, manifest_path, read_manifest, write_manifest
-from cadenza.errors import CadenzaError, UserError
+from cadenza.errors import UserError
 from cadenza.serve.decisions import Decisions
+from cadenza.serve.local import TYPES, guarded_app, serve_app
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 PAGE = Path(__file__).parent / "page" / "review.html"
 DECISIONS, REVIEWED = "review.jsonl", "reviewed.jsonl"
-INSTALL = "pip install cadenza[serve]"
-ADDRESS = "127.0.0.1"
-HOSTS = [ADDRESS, "localhost"]
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; connect-src 'self'; media-src 'self'; img-src data:; "
-    "style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-TYPES = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".mp3": "audio/mpeg"}
-
 COLUMNS, ROWS = 480, 64  # of the picture
 _WINDOW = 1024
 _FLOOR_DB = 70.0  # below the loudest
@@ -136,36 +121,14 @@ class Verdict(pydantic.BaseModel):
 
 def create_app(review: Review) -> "FastAPI":
     """The program behind the page. Raises UserError where fastapi is missing."""
-    try:
-        from fastapi import FastAPI, HTTPException, Request, Response
-        from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
-        from starlette.middleware.trustedhost import TrustedHostMiddleware
-    except ImportError as error:
-        raise UserError(f"the page needs the packages fastapi and uvicorn: {INSTALL} ({error})") from error
-
-    app = FastAPI(title="Cadenza: review", docs_url=None, redoc_url=None, openapi_url=None)
+    app = guarded_app("Cadenza: review")
+    from fastapi import HTTPException
+    from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 
     def entry_of(index: int) -> Entry:
         if not 0 <= index < len(review.entries):
             raise HTTPException(404, f"there are {len(review.entries)} recordings")
         return review.entries[index]
-
-    @app.exception_handler(CadenzaError)
-    async def explain(request: Request, error: CadenzaError) -> JSONResponse:
-        """In the page's own words: what cannot be read or done, and what the disk refuses."""
-        return JSONResponse({"detail": str(error)}, 422 if isinstance(error, UserError) else 507)
-
-    @app.middleware("http")
-    async def guard(request: Request, call_next: Callable[[Request], Any]) -> Response:
-        # A page of the web may send us a form, and its browser says where it came from.
-        origin = request.headers.get("origin")
-        if origin is not None and origin != f"http://{request.headers.get('host')}":
-            return JSONResponse({"detail": "not from this page"}, 403)
-        response: Response = await call_next(request)
-        response.headers.update(HEADERS)
-        return response
-
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False)
 
     @app.get("/")
     def page() -> HTMLResponse:
@@ -202,17 +165,4 @@ def create_app(review: Review) -> "FastAPI":
 
 def serve(review: Review, port: int, announce: Callable[[str], None]) -> None:
     """Answer until Ctrl-C; `announce` is told the page's address once it is there. Port 0 takes any that is free."""
-    app = create_app(review)
-    try:
-        import uvicorn
-    except ImportError as error:
-        raise UserError(f"the page needs the packages fastapi and uvicorn: {INSTALL} ({error})") from error
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((ADDRESS, port))
-        except (OSError, OverflowError) as error:
-            raise UserError(f"port {port} cannot be used ({error}): choose another with --port") from error
-        announce(f"http://{ADDRESS}:{listener.getsockname()[1]}")
-        with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
-            uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+    serve_app(create_app(review), port, announce)
