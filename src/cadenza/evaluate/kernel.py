@@ -1,0 +1,126 @@
+"""Kernel Audio Distance (KAD, Chung et al. 2025, arXiv 2502.15602): do two sets of windows differ, without Gaussians.
+
+In: embeddings of a reference and of what is judged. Out: 100 times the unbiased squared maximum mean discrepancy
+(Gretton et al. 2012, equation 3) under a Gaussian kernel, in float64, tile by tile, so that memory does not grow with
+the sets. The bandwidth is the median distance within the reference.
+
+Unbiased: of two sets from one distribution it is 0 in the mean, and below 0 half of the time. Of a set beside itself it
+is below 0 too, since each window then meets itself in the other set.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+from cadenza.errors import UserError
+from cadenza.evaluate.intervals import Interval, jackknife_interval
+
+SCALE = 100.0
+"""By which the paper and its package (kadtk) multiply, so that figures are easy to read."""
+
+_TILE = 1024  # rows and columns of the kernel at once: 8 MB
+_MEDIAN_ROWS = 4096  # rows of the reference that the median is taken of, spread evenly over it: 8 M distances
+
+
+def kernel_distance(
+    reference: Float[np.ndarray, "N D"], judged: Float[np.ndarray, "M D"], bandwidth: float | None = None
+) -> float:
+    """The distance of two sets of at least two windows each.
+
+    Args:
+        bandwidth: Of the Gaussian kernel; None: `median_distance` of the reference.
+
+    Raises UserError for sets of other widths or fewer windows, and for values that are not finite.
+    """
+    first, second = _checked(reference), _checked(judged)
+    if first.shape[1] != second.shape[1]:
+        raise UserError(f"windows of {second.shape[1]} values beside {first.shape[1]}: measure both with one embedder")
+    bandwidth = median_distance(reference) if bandwidth is None else bandwidth
+    within = _total(first, first, bandwidth) - len(first)
+    other = _total(second, second, bandwidth) - len(second)
+    across = _total(first, second, bandwidth)
+    n, m = len(first), len(second)
+    return SCALE * (within / (n * (n - 1)) + other / (m * (m - 1)) - 2 * across / (n * m))
+
+
+def kernel_interval(
+    reference: Float[np.ndarray, "N D"],
+    pieces: Sequence[Float[np.ndarray, "_ D"]],
+    bandwidth: float | None = None,
+    draws: int = 50,
+    seed: int = 0,
+) -> Interval:
+    """The distance and its 95 % interval by resampling pieces; the reference stays as it is.
+
+    One of `draws` groups of pieces is left out at a time (the jackknife): a bootstrap would let a window meet itself,
+    which is as near as can be. What windows of one piece have in common is a bias too, and goes with it.
+    """
+    if not pieces:
+        raise UserError("no pieces to judge: every clip was left out, or none was given")
+    first = _checked(reference)
+    bandwidth = median_distance(reference) if bandwidth is None else bandwidth
+    order = np.random.default_rng(seed).permutation(len(pieces))
+    groups = [
+        _checked(np.concatenate([pieces[number] for number in group]), least=1)
+        for group in np.array_split(order, min(draws, len(pieces)))
+    ]
+    sizes = np.array([len(group) for group in groups])
+    within = np.zeros((len(groups), len(groups)))
+    for i, one in enumerate(groups):
+        for j in range(i + 1):
+            within[i, j] = within[j, i] = _total(one, groups[j], bandwidth) - (len(one) if i == j else 0)
+    across = np.array([_total(first, group, bandwidth) for group in groups])
+    n = len(first)
+    constant = (_total(first, first, bandwidth) - n) / (n * (n - 1))
+
+    def distance(kept: np.ndarray) -> float:
+        m = int(sizes[kept].sum())
+        if m < 2:
+            raise UserError(f"{m} windows to judge: a kernel distance needs two or more")
+        judged = within[np.ix_(kept, kept)].sum() / (m * (m - 1))
+        return float(SCALE * (constant + judged - 2 * across[kept].sum() / (n * m)))
+
+    every = np.arange(len(groups))
+    left_out = [distance(np.delete(every, i)) for i in every] if len(groups) > 1 else [0.0]
+    return jackknife_interval(distance(every), left_out, [int(size) for size in sizes], len(pieces))
+
+
+def median_distance(windows: Float[np.ndarray, "N D"]) -> float:
+    """The median distance of two windows, the lower one of two; of 4,096 windows spread evenly over a larger set.
+
+    Raises UserError where it is 0: at least half of all windows are then equal.
+    """
+    chosen = np.unique(np.linspace(0, len(windows) - 1, min(len(windows), _MEDIAN_ROWS)).astype(int))
+    known = _checked(windows[chosen])
+    squares = _squares(known, known)[np.triu_indices(len(known), 1)]
+    middle = (len(squares) - 1) // 2
+    median = float(np.sqrt(np.partition(squares, middle)[middle]))
+    if median == 0.0:
+        raise UserError("most windows of the reference are equal: give one with more than one sound, or a bandwidth")
+    return median
+
+
+def _checked(windows: Float[np.ndarray, "N D"], least: int = 2) -> Float64[np.ndarray, "N D"]:
+    if len(windows) < least:
+        raise UserError(f"{len(windows)} windows: a kernel distance needs two or more on each side")
+    known = windows.astype(np.float64)
+    if not np.isfinite(known).all():
+        raise UserError("a window is not finite: leave its clip out, or measure it again")
+    return known
+
+
+def _squares(a: Float64[np.ndarray, "N D"], b: Float64[np.ndarray, "M D"]) -> Float64[np.ndarray, "N M"]:
+    """Squared distances of all pairs."""
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * (a @ b.T)
+    return np.maximum(squares, 0.0)
+
+
+def _total(a: Float64[np.ndarray, "N D"], b: Float64[np.ndarray, "M D"], bandwidth: float) -> float:
+    """The kernel of all pairs, summed."""
+    total = 0.0
+    for i in range(0, len(a), _TILE):
+        for j in range(0, len(b), _TILE):
+            squares = _squares(a[i : i + _TILE], b[j : j + _TILE])
+            total += float(np.exp(squares / (-2 * bandwidth**2)).sum())
+    return total

@@ -1,0 +1,135 @@
+"""Mean and covariance of windows that come a few at a time: what a Fréchet distance needs of a set of any size.
+
+In: embeddings, [N, D] at a time. Out: count, mean and covariance, which can be merged, saved and shared without the
+sound. In float64, by the update of Chan, Golub and LeVeque (1979): stable where a sum of squares is not, and the same
+for every way of cutting a set, to rounding.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+
+from cadenza.checkpoint import read_metadata, read_weights, write_weights
+from cadenza.errors import UserError
+from cadenza.evaluate.embedders.base import Identity
+
+FORMAT = "cadenza statistics 1"
+_BLOCK = 4096  # windows that are converted to float64 at once: memory is bounded by it, not by the set
+
+
+class GaussianStatistics:
+    """Count, mean and covariance of the windows so far.
+
+    Two sets meet only if they are of one embedder: where both say which (`identity`), it has to be the same one; a set
+    that does not say it is taken at its word, and what is merged with it does not say it either.
+
+    Attributes:
+        count: Windows so far.
+        mean: [D], zeros before the first window.
+        scatter: [D, D], the sum of (x - mean)(x - mean)'.
+    """
+
+    def __init__(self, dim: int, identity: Identity | None = None) -> None:
+        assert dim >= 1, dim
+        self.count = 0
+        self.mean: Float64[np.ndarray, "D"] = np.zeros(dim)
+        self.scatter: Float64[np.ndarray, "D D"] = np.zeros((dim, dim))
+        self.identity = identity
+
+    @classmethod
+    def of(cls, windows: Float[np.ndarray, "N D"], identity: Identity | None = None) -> "GaussianStatistics":
+        """The statistics of one array. Raises UserError for values that are not finite."""
+        statistics = cls(windows.shape[1], identity)
+        statistics.update(windows)
+        return statistics
+
+    @property
+    def dim(self) -> int:
+        return len(self.mean)
+
+    @property
+    def covariance(self) -> Float64[np.ndarray, "D D"]:
+        """With N - 1 in the denominator; zeros for a single window, which says nothing of how windows vary."""
+        return self.scatter / max(1, self.count - 1)
+
+    def update(self, windows: Float[np.ndarray, "N D"]) -> None:
+        """Add windows. Raises UserError for values that are not finite or of another width."""
+        if windows.shape[1] != self.dim:
+            raise UserError(f"windows of {windows.shape[1]} values beside {self.dim}: use one embedder for all")
+        for start in range(0, len(windows), _BLOCK):
+            block = windows[start : start + _BLOCK].astype(np.float64)
+            if not np.isfinite(block).all():
+                bad = start + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
+                raise UserError(f"window {bad} is not finite: leave its clip out, or measure it again")
+            mean = block.mean(axis=0)
+            block -= mean
+            self._add(len(block), mean, block.T @ block)
+
+    def merge(self, other: "GaussianStatistics") -> "GaussianStatistics":
+        """Both sets as one, a new one. Raises UserError where they are of different embedders."""
+        self.match(other)
+        merged = GaussianStatistics(self.dim, self.identity if other.identity is not None else None)
+        for part in (self, other):
+            if part.count:
+                merged._add(part.count, part.mean, part.scatter)
+        return merged
+
+    def without(self, other: "GaussianStatistics") -> "GaussianStatistics":
+        """The inverse of `merge`: this set less some of its windows. Loses precision if little is left."""
+        self.match(other)
+        assert other.count < self.count, f"{other.count} of {self.count} windows taken out"
+        rest = GaussianStatistics(self.dim, self.identity)
+        rest.count = self.count - other.count
+        rest.mean = (self.count * self.mean - other.count * other.mean) / rest.count
+        away = other.mean - rest.mean
+        rest.scatter = self.scatter - other.scatter - np.outer(away, away) * (rest.count * other.count / self.count)
+        return rest
+
+    def match(self, other: "GaussianStatistics") -> None:
+        """Raise UserError, in one line, where two sets cannot be merged or compared."""
+        one, two = self.identity, other.identity
+        if one is not None and two is not None and one.digest != two.digest:
+            raise UserError(f"{_difference(one, two)}: measure both sets with the same embedder")
+        if self.dim != other.dim:
+            raise UserError(f"windows of {other.dim} values beside {self.dim}: measure both sets with one embedder")
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file, whole or not at all; the same set gives the same bytes."""
+        identity = None if self.identity is None else self.identity.record()
+        state = {"mean": self.mean, "scatter": self.scatter, "count": np.array([self.count], np.int64)}
+        metadata = {"content": FORMAT, "identity": json.dumps(identity)}
+        write_weights(path, {key: torch.from_numpy(value) for key, value in state.items()}, metadata=metadata)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "GaussianStatistics":
+        """Read what `save` wrote. Raises UserError for any other file."""
+        metadata = read_metadata(path)
+        if metadata.get("content") != FORMAT:
+            raise UserError(f"{path}: no statistics of a set; make them with GaussianStatistics.save")
+        state = {key: value.numpy().copy() for key, value in read_weights(path).items()}
+        record = json.loads(metadata["identity"])
+        statistics = cls(len(state["mean"]), None if record is None else Identity.from_record(record))
+        statistics.count = int(state["count"][0])
+        statistics.mean, statistics.scatter = state["mean"], state["scatter"]
+        return statistics
+
+    def _add(self, count: int, mean: Float64[np.ndarray, "D"], scatter: Float64[np.ndarray, "D D"]) -> None:
+        total = self.count + count
+        away = mean - self.mean
+        self.mean = self.mean + away * (count / total)
+        self.scatter = self.scatter + scatter + np.outer(away, away) * (self.count * count / total)
+        self.count = total
+
+
+def _difference(one: Identity, other: Identity) -> str:
+    """What differs first, in words."""
+    if one.name != other.name:
+        return f"embedder {other.name!r} beside {one.name!r}"
+    if one.weights != other.weights:
+        return f"{one.name} with weights {other.weights[:12]} beside {one.weights[:12]}"
+    names = sorted(one.settings.keys() | other.settings.keys())
+    name = next(name for name in names if one.settings.get(name) != other.settings.get(name))
+    return f"{one.name} with {name} {other.settings.get(name)!r} beside {one.settings.get(name)!r}"
