@@ -1,7 +1,7 @@
 """Fréchet distance between sets of windows (FAD, Kilgour et al. 2019), what it would be of endlessly many, and how
 sure it is.
 
-In: statistics of a reference, and statistics or pieces of what is judged. Out: |m1 - m2|^2 + tr(C1 + C2 - 2 sqrt(C1 C2))
+In: statistics of a reference, and those of what is judged, or its pieces. Out: |m1 - m2|^2 + tr(C1 + C2 - 2 sqrt(C1 C2))
 (equation 1 of the paper), in float64. The last trace is the sum of the singular values of C1^1/2 C2^1/2, whose factors
 are eigendecompositions of symmetric matrices: exact for singular covariances too, where the square root of the product
 (scipy's `sqrtm`) loses half of all digits or fails.
