@@ -54,6 +54,9 @@ class SamplingConfig(Config):
     temperature: float | None = Field(None, ge=0, allow_inf_nan=False, description="above 1: bolder")
     device: str | None = Field(None, description="cpu, cuda, cuda:1, mps; None: a GPU if there is one")
     precision: str | None = Field(None, description="fp32, bf16, fp16, int8 or int4; None: what suits the device")
+    threads: int = Field(
+        1, ge=1, le=1024, description="processor threads; a fixed number, since the last digits depend on it"
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
