@@ -127,7 +127,8 @@ class Report(Config):
     """All of it."""
 
     title: str = Field(description="of the page")
-    systems: tuple[SystemRecord, ...] = Field(description="what was judged, the reference first")
+    systems: tuple[SystemRecord, ...] = Field(description="what was judged, in the order of the tables")
+    reference: SystemRecord | None = Field(description="the true music that distances are taken from")
     figures: tuple[Figure, ...] = Field(description="one per metric, embedder and system")
     tests: tuple[Test, ...] = Field(description="systems against each other")
     samples: tuple[Sample, ...] = Field(description="what can be heard")
