@@ -48,11 +48,13 @@ def page(built: Built, sounds: Sequence[str] | None) -> str:
     parts = "".join(f'<section id="{name}"><h2>{title}</h2>{body}</section>\n' for name, title, body in shown)
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{escape(report.title)}</title><link rel="icon" href="data:,"><style>\n{STYLE.read_text(encoding="utf-8")}</style>'
+        f'<title>{escape(report.title)}</title><link rel="icon" href="data:,">'
+        f"<style>\n{STYLE.read_text(encoding='utf-8')}</style>"
     )
     return (
         f'<!doctype html>\n<html lang="en">\n<head>{head}</head>\n<body>\n'
-        f'<a class="skip" href="#figures">To the figures</a>\n<header><h1>{escape(report.title)}</h1>{_summary(report)}</header>\n'
+        f'<a class="skip" href="#figures">To the figures</a>\n'
+        f"<header><h1>{escape(report.title)}</h1>{_summary(report)}</header>\n"
         f'<nav aria-label="Contents"><ul>{links}</ul></nav>\n<main>\n{parts}</main>\n</body>\n</html>\n'
     )
 
@@ -68,8 +70,8 @@ def _summary(report: Report) -> str:
     left = f" {refused} files or prompts could not be judged; they are listed." if refused else ""
     words = (
         f"{_count(len(judged), 'system')}, {_count(clips, 'clip')}, none picked.{true}{left} Intervals "
-        "are those of 95 %, by resampling independent pieces. Beside each figure: N, what chance reaches (the same clips "
-        "with the captions of other prompts), and true music as it is and through the codec."
+        "are those of 95 %, by resampling independent pieces. Beside each figure: N, what chance reaches (the same "
+        "clips with the captions of other prompts), and true music as it is and through the codec."
     )
     warnings = "".join(f'<li class="warn">{escape(note)}</li>' for note in report.notes)
     return f"<p>{words}</p>" + (f"<ul>{warnings}</ul>" if warnings else "")
@@ -261,7 +263,8 @@ def _published(report: Report) -> str:
         )
     return (
         "<p>For orientation only: other test sets, embedders and implementations than those of this page. None of "
-        'these figures was measured here, and none may be compared with one that was.</p><div class="wide"><table><thead><tr>'
+        "these figures was measured here, and none may be compared with one that was.</p>"
+        '<div class="wide"><table><thead><tr>'
         + _heads("model", "FAD", "KL", "text", "chroma cosine", "where, and measured with what")
         + f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
