@@ -28,21 +28,20 @@ class Identity:
         name: what the registry calls it: "vggish".
         weights: SHA-256 of its weights, hexadecimal.
         settings: sample rate, window rule, layer and whatever else changes what comes out.
-        source: the paper, or the public origin of the weights.
+        source: the paper, and the public origin of the weights; where a copy came from changes nothing.
     """
 
     name: str
     weights: str
     settings: Mapping[str, Setting] = field(default_factory=dict)
-    source: str = ""
+    source: str = field(default="", compare=False)
 
     def __hash__(self) -> int:
         return hash(self.digest)
 
     @property
     def digest(self) -> str:
-        """SHA-256 over name, weights and settings: the key under which results are cached (where a copy of the weights
-        came from changes nothing)."""
+        """SHA-256 over name, weights and settings: the key under which results are cached."""
         known = {"name": self.name, "weights": self.weights, "settings": dict(self.settings)}
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
@@ -127,3 +126,9 @@ def mono_wave(audio: Audio, sample_rate: int, least_seconds: float, name: str) -
             f"the clip lasts {audio.duration_seconds:.3g} s: {name} hears {least_seconds:g} s or more, leave it out"
         )
     return audio.with_channels(1).resample(sample_rate).samples[0]
+
+
+def consecutive(wave: Float32[np.ndarray, "N"], window: int, least: int) -> list[Float32[np.ndarray, "n"]]:
+    """A wave in pieces of `window` samples. What is left at the end is a piece of its own if it has `least` samples."""
+    pieces = [wave[start : start + window] for start in range(0, len(wave), window)]
+    return [piece for piece in pieces if len(piece) >= least]

@@ -1,0 +1,252 @@
+"""Embedders by name: `"vggish"` or `"vggish:PATH"` in, the network that hears out.
+
+In: what a user writes on the command line or in a configuration (of MERT also a layer: `"mert@7"`). Out: an `Embedder`,
+`Labeller` or `JointEmbedder`; or, for `cadenza evaluate embedders`, the list of all of them. Each network is imported
+when it is opened.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from cadenza.errors import UserError
+from cadenza.evaluate.embedders.base import Embedder, JointEmbedder, Labeller
+from cadenza.evaluate.embedders.weights import Published, Repository
+
+Kind = Literal["embedder", "labeller", "joint"]
+Opened = Embedder | Labeller | JointEmbedder
+
+VGGISH = Published(
+    "vggish",
+    "vggish-10086976.pth",
+    "https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth",
+    289,
+    "Apache 2.0 (Google's weights, converted)",
+    "Hershey et al. (2017), CNN architectures for large-scale audio classification",
+)
+_PASST = "https://github.com/kkoutini/PaSST/releases/download"
+_PASST_PAPER = "Koutini et al. (2022), Efficient training of audio transformers with patchout"
+PASST = Published(
+    "passt",
+    "passt-s-f128-20sec-p16-s10-ap.474-swa.pt",
+    f"{_PASST}/v0.0.5/passt-s-f128-20sec-p16-s10-ap.474-swa.pt",
+    345,
+    "Apache 2.0",
+    _PASST_PAPER,
+)
+PASST_10 = Published(
+    "passt-10s",
+    "passt-s-f128-p16-s10-ap.476-swa.pt",
+    f"{_PASST}/v0.0.1-audioset/passt-s-f128-p16-s10-ap.476-swa.pt",
+    345,
+    "Apache 2.0",
+    _PASST_PAPER,
+)
+
+
+CLAP = Repository(
+    "clap",
+    "laion/larger_clap_music",
+    ("config.json", "preprocessor_config.json", "tokenizer.json", "model.safetensors"),
+    "Apache 2.0",
+    "Wu et al. (2023), Large-scale contrastive language-audio pretraining",
+)
+MERT = Repository(
+    "mert",
+    "m-a-p/MERT-v1-95M",
+    ("config.json", "preprocessor_config.json", "pytorch_model.bin"),
+    "CC BY-NC 4.0",
+    "Li et al. (2023), MERT: acoustic music understanding model",
+)
+AST = Repository(
+    "ast",
+    "MIT/ast-finetuned-audioset-10-10-0.4593",
+    ("config.json", "preprocessor_config.json", "model.safetensors"),
+    "BSD 3-Clause",
+    "Gong et al. (2021), AST: audio spectrogram transformer",
+)
+
+
+@dataclass(frozen=True)
+class Description:
+    """One line of `cadenza evaluate embedders`.
+
+    Args:
+        kinds: what it can be opened as.
+        dim: length of its vectors, or how many labels it knows; None: its weights tell.
+        is_there: whether its weights are on this machine.
+        origin: where they come from.
+        hears: what it is and what it is for, in one line.
+    """
+
+    name: str
+    kinds: tuple[Kind, ...]
+    dim: int | None
+    is_there: bool
+    origin: str
+    licence: str
+    hears: str
+
+
+class _Request(NamedTuple):
+    path: str | None
+    device: str
+    layer: int | None
+
+
+@dataclass(frozen=True)
+class _Known:
+    kinds: tuple[Kind, ...]
+    open: Callable[[_Request], Opened]
+    dim: int | None
+    weights: Published | Repository | None
+    hears: str
+
+
+# ---- what is known -----------------------------------------------------------------------------------------------
+
+
+def _mel(request: _Request) -> Opened:
+    from cadenza.evaluate.embedders.listener import Listener
+
+    listener = Listener.embedded() if request.path is None else Listener.open(request.path)
+    return listener if request.device == "cpu" else listener.to(request.device)
+
+
+def _vggish(request: _Request) -> Opened:
+    from cadenza.evaluate.embedders.vggish import VggishEmbedder
+
+    return VggishEmbedder.open(VGGISH, request.path, request.device)
+
+
+def _vggish_consecutive(request: _Request) -> Opened:
+    from cadenza.evaluate.embedders.vggish import VggishEmbedder
+
+    return VggishEmbedder.open(VGGISH, request.path, request.device, "consecutive")
+
+
+def _passt(request: _Request) -> Opened:
+    from cadenza.evaluate.embedders.passt import PasstLabeller
+
+    return PasstLabeller.open(PASST, request.path, request.device)
+
+
+def _passt_10(request: _Request) -> Opened:
+    from cadenza.evaluate.embedders.passt import PasstLabeller
+
+    return PasstLabeller.open(PASST_10, request.path, request.device)
+
+
+def _clap(request: _Request) -> Opened:
+    from cadenza.evaluate.embedders.clap import ClapEmbedder
+
+    return ClapEmbedder.open(CLAP, request.path, request.device)
+
+
+def _mert(request: _Request) -> Opened:
+    from cadenza.evaluate.embedders.mert import MertEmbedder
+
+    return MertEmbedder.open(MERT, request.path, request.device, request.layer)
+
+
+def _ast(request: _Request) -> Opened:
+    from cadenza.evaluate.embedders.ast import AstLabeller
+
+    return AstLabeller.open(AST, request.path, request.device)
+
+
+def _encodec(request: _Request) -> Opened:
+    from cadenza.evaluate.embedders.encodec import EncodecEmbedder
+
+    if request.path is None:
+        raise UserError("encodec has no weights of its own: give the directory of a codec as encodec:PATH")
+    return EncodecEmbedder.open(request.path, request.device)
+
+
+_ALL: dict[str, _Known] = {
+    "mel": _Known(
+        ("embedder", "labeller", "joint"),
+        _mel,
+        128,
+        None,
+        "Cadenza's own ear, trained on composed music; needs nothing",
+    ),
+    "vggish": _Known(
+        ("embedder",), _vggish, 128, VGGISH, "FAD as published: 1 s windows every 0.5 s, as Google's pipeline"
+    ),
+    "vggish-consecutive": _Known(
+        ("embedder",), _vggish_consecutive, 128, VGGISH, "FAD as the PyTorch packages do it: 0.96 s windows, no overlap"
+    ),
+    "clap": _Known(("embedder", "joint"), _clap, 512, CLAP, "sound and words in one space: the CLAP score, FAD"),
+    "mert": _Known(("embedder",), _mert, 768, MERT, "music, self-supervised: MAD, FAD, KAD"),
+    "encodec": _Known(
+        ("embedder",), _encodec, None, None, "a codec's latents; not independent of models that speak its codes"
+    ),
+    "passt": _Known(("labeller",), _passt, 527, PASST, "AudioSet's labels over 20 s: KL as published"),
+    "passt-10s": _Known(("labeller",), _passt_10, 527, PASST_10, "AudioSet's labels over 10 s"),
+    "ast": _Known(("labeller",), _ast, 527, AST, "AudioSet's labels over 10 s, another network"),
+}
+
+
+# ---- opening -----------------------------------------------------------------------------------------------------
+
+
+def open_embedder(spec: str, device: str = "cpu") -> Embedder:
+    """The embedder of `"name"` or `"name:PATH"`. Raises UserError for names, paths or weights that are not there."""
+    opened = _open(spec, "embedder", device)
+    assert isinstance(opened, Embedder)
+    return opened
+
+
+def open_labeller(spec: str, device: str = "cpu") -> Labeller:
+    """The labeller of `"name"` or `"name:PATH"`. Raises UserError for names, paths or weights that are not there."""
+    opened = _open(spec, "labeller", device)
+    assert isinstance(opened, Labeller)
+    return opened
+
+
+def open_joint(spec: str, device: str = "cpu") -> JointEmbedder:
+    """Sound and text in one space, of `"name"` or `"name:PATH"`. Raises UserError as the others do."""
+    opened = _open(spec, "joint", device)
+    assert isinstance(opened, JointEmbedder)
+    return opened
+
+
+def _open(spec: str, kind: Kind, device: str) -> Opened:
+    name, colon, path = spec.partition(":")
+    name, at, layer = name.partition("@")
+    fitting = [known for known, entry in _ALL.items() if kind in entry.kinds]
+    if name not in _ALL:
+        raise UserError(f"no embedder {name!r}: choose {_choice(fitting)}")
+    if name not in fitting:
+        raise UserError(f"{name!r} is no {_WHAT[kind]}: choose {_choice(fitting)}")
+    if colon and not path:
+        raise UserError(f"{spec!r} names no path: write {name} alone, or {name}:PATH")
+    if at and (name != "mert" or not layer.isdecimal()):
+        raise UserError(f"{spec!r}: only mert has layers to choose, as in mert@7")
+    return _ALL[name].open(_Request(path or None, device, int(layer) if at else None))
+
+
+_WHAT: dict[Kind, str] = {
+    "embedder": "network that gives vectors",
+    "labeller": "network that tells labels",
+    "joint": "network that also hears words",
+}
+
+
+def _choice(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def describe_embedders() -> list[Description]:
+    """All that can be opened, and whether their weights are on this machine. Fetches nothing."""
+    return [_describe(name, known) for name, known in _ALL.items()]
+
+
+def _describe(name: str, known: _Known) -> Description:
+    if known.weights is not None:
+        weights = known.weights
+        return Description(name, known.kinds, known.dim, weights.is_there, weights.origin, weights.licence, known.hears)
+    ships = name == "mel"
+    origin = "ships with Cadenza" if ships else f"a codec directory: {name}:PATH"
+    return Description(name, known.kinds, known.dim, ships, origin, "MIT" if ships else "the codec's", known.hears)
