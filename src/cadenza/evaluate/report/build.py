@@ -132,29 +132,34 @@ def build(
 def _figures(
     system: System, found: Sequence[Column], reference: Measurements | None, config: ReportConfig
 ) -> list[Figure]:
+    measured = system.measured
     figures: list[Figure] = []
-    if reference is not None and system.measured.embeddings:
-        figures += distances(system.measured, reference, config.mauve, config.seed)
-    various = [variety(system.measured, name, config.seed) for name in system.measured.embeddings]
+    if reference is not None and measured.embeddings:
+        figures += distances(measured, reference, config.mauve, config.seed)
+    various = [variety(measured, name, config.seed) for name in measured.embeddings]
     figures += [figure for figure in various if figure is not None]
-    pieces = [clip.piece for clip in system.measured.clips]
+    figures += clip_figures(measured, found, config.seed)
+    order = {name: place for place, name in enumerate(METRICS)}
+    return sorted(figures, key=lambda f: (order.get(f.metric, len(order)), f.embedder.name if f.embedder else ""))
+
+
+def clip_figures(measured: Measurements, found: Sequence[Column], seed: int = 0) -> list[Figure]:
+    """The means of what each clip has, with intervals by resampling pieces, and what chance reaches."""
+    pieces = [clip.piece for clip in measured.clips]
+    figures = []
     for column in found:
-        interval = column.interval(pieces, config.seed)
-        floor = column.floor_interval(pieces, config.seed)
+        interval, floor = column.interval(pieces, seed), column.floor_interval(pieces, seed)
         assert interval is not None, "columns without values are left out"
         figures.append(
             Figure(
-                metric=column.metric.name, title=column.metric.title, system=system.name, result=Range.of(interval),
+                metric=column.metric.name, title=column.metric.title, system=measured.name, result=Range.of(interval),
                 count=column.count(), of=column.metric.of, unit=column.metric.unit, better=column.metric.better,
                 embedder=None if column.identity is None else EmbedderRecord.of(column.identity),
                 floor=None if floor is None else Range.of(floor), details={"pieces": interval.count},
                 notes=_notes(interval.count),
             )
         )  # fmt: skip
-    order = {name: place for place, name in enumerate(METRICS)}
-    return sorted(
-        figures, key=lambda f: (order.get(f.metric, len(order)), "" if f.embedder is None else f.embedder.name)
-    )
+    return figures
 
 
 def _notes(pieces: int) -> tuple[str, ...]:

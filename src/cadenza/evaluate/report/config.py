@@ -45,8 +45,8 @@ class SamplingConfig(Config):
 
     duration_seconds: float = Field(10.0, gt=0, le=600, allow_inf_nan=False, description="length of a take")
     seeds: tuple[int, ...] = Field(
-        (1,), min_length=1, description="one take per prompt and seed; a prompt's place is added, so that no two "
-        "takes share one"
+        (1,), min_length=1, description="one take per prompt and each of these; the seed of a take is 100,000 times "
+        "this and the prompt's place from 1 on, so that no two takes share one"
     )  # fmt: skip
     guidance: float | None = Field(None, allow_inf_nan=False, description="strength of the words")
     top_k: int | None = Field(None, ge=0, description="choose among this many codes; 0: all")
@@ -91,6 +91,7 @@ class ReportConfig(Config):
     joints: tuple[str, ...] = Field(("mel",), description="sound and text in one space, for text alignment")
     mauve: bool = Field(True, description="MAD beside the other distances")
     ceilings: bool = Field(True, description="pass true music through the codecs of models, where audio is at hand")
+    ceiling_clips: int = Field(200, ge=1, description="of true music, evenly spread, that pass a codec")
     loudness_lufs: float | None = Field(
         -14.0, ge=-70, le=0, description="every clip is brought to it before it is heard; None: as it is"
     )
