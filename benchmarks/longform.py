@@ -33,10 +33,9 @@ from cadenza.evaluate.drift import (
     spectral_distance,
     trend,
 )
-from cadenza.evaluate.instruments import InstrumentClassifier
+from cadenza.evaluate.embedders.listener import Listener
 from cadenza.evaluate.intervals import Interval, mean_interval
 from cadenza.lm.generate import GenerationConfig
-from first_model import CLASSIFIER
 from hum import hum, tunes
 from takes import keep
 
@@ -49,7 +48,7 @@ COMPARED = [("extend_stride", 2.5), ("extend_stride", 8.0), ("temperature", 1.15
 
 
 class Prompt(NamedTuple):
-    """Words, and the instruments of the classifier that they ask for (any of them will do)."""
+    """Words, and the instruments that they ask for (any of them will do)."""
 
     text: str
     instruments: tuple[str, ...]
@@ -146,12 +145,12 @@ def make(model: Model, case: Case, config: GenerationConfig, folder: Path, resum
     return keep(folder / f"{name}.flac", asked, call, resume)
 
 
-def chances(audio: Audio, prompt: Prompt, classifier: InstrumentClassifier) -> float:
-    heard = classifier.probabilities(audio)
+def chances(audio: Audio, prompt: Prompt, ear: Listener) -> float:
+    heard = ear.instrument_probabilities(audio)
     return max(heard[name] for name in prompt.instruments)
 
 
-def measure(audio: Audio, case: Case, classifier: InstrumentClassifier) -> Piece:
+def measure(audio: Audio, case: Case, ear: Listener) -> Piece:
     segments = measure_segments(audio)
     parts = [audio.slice(s.start_seconds, SEGMENT_SECONDS) for s in segments]
     follows = []
@@ -162,7 +161,7 @@ def measure(audio: Audio, case: Case, classifier: InstrumentClassifier) -> Piece
         case.kind,
         case.prompt,
         segments,
-        [chances(part, case.prompt, classifier) for part in parts],
+        [chances(part, case.prompt, ear) for part in parts],
         follows,
         longest_repeat(audio).seconds,
         audio.duration_seconds / max(audio.metadata["seconds_to_make"], 1e-9),
@@ -198,13 +197,13 @@ class Takes(NamedTuple):
 
 def independent(
     model: Model, prompts: Sequence[Prompt], count: int, config: GenerationConfig, folder: Path, resume: bool,
-    classifier: InstrumentClassifier,
+    ear: Listener,
 ) -> dict[str, Takes]:  # fmt: skip
     found = {}
     for prompt in prompts:
         cases = [Case("take", prompt, 1000 + i, SEGMENT_SECONDS) for i in range(count)]
         audios = [make(model, case, config, folder, resume) for case in cases]
-        asked = [chances(audio, prompt, classifier) for audio in audios]
+        asked = [chances(audio, prompt, ear) for audio in audios]
         found[prompt.text] = Takes(prompt, [measure_segments(audio)[0] for audio in audios], asked)
         print(f"{count} takes: {prompt.text}", file=sys.stderr, flush=True)
     return found
@@ -219,7 +218,7 @@ class Stretch(NamedTuple):
 
 def timeline(
     model: Model, prompts: Sequence[Prompt], duration: float, config: GenerationConfig, folder: Path, resume: bool,
-    classifier: InstrumentClassifier,
+    ear: Listener,
 ) -> list[Stretch]:  # fmt: skip
     """All prompts one after another in one piece; the first segment of each, in which the music turns, is left out."""
     each = round(duration / len(prompts) / SEGMENT_SECONDS) * SEGMENT_SECONDS
@@ -232,9 +231,7 @@ def timeline(
     for i, prompt in enumerate(prompts):
         places = np.arange(i * each + SEGMENT_SECONDS, (i + 1) * each, SEGMENT_SECONDS)
         heard = [audio.slice(float(place), SEGMENT_SECONDS) for place in places]
-        found.append(
-            Stretch(prompt, tuple(float(np.mean([chances(h, p, classifier) for h in heard])) for p in prompts))
-        )
+        found.append(Stretch(prompt, tuple(float(np.mean([chances(h, p, ear) for h in heard])) for p in prompts)))
     return found
 
 
@@ -372,8 +369,8 @@ def page(
         "",
         "- Distance: root mean square difference of mean spectra (64 mel bands, level taken out), of a segment to the "
         "first 30 s; between takes: of one take to three others.",
-        "- Pitch classes: correlation of their shares; 1 in the same key. Instruments: chance by the classifier of "
-        "docs/first_model.md. Variety: entropy of the strongest pitch class over frames, 0 for a drone, 3.6 for all "
+        "- Pitch classes: correlation of their shares; 1 in the same key. Instruments: chance by the evaluator's ear "
+        "(docs/evaluation.md). Variety: entropy of the strongest pitch class over frames, 0 for a drone, 3.6 for all "
         "twelve alike. Repeat: the longest stretch whose strongest pitch classes return frame for frame.",
         "",
     ]
@@ -449,7 +446,7 @@ def change(text: str) -> tuple[str, float]:
     return name, float(value)
 
 
-def main(arguments: Sequence[str] | None = None, model: Any = None) -> None:
+def main(arguments: Sequence[str] | None = None, model: Any = None, ear: Listener | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="model directory or name; default: the model inside")
     parser.add_argument("--minutes", type=float, default=5.0, help="length of the usual pieces")
@@ -468,17 +465,17 @@ def main(arguments: Sequence[str] | None = None, model: Any = None) -> None:
     if not (1 <= options.prompts <= len(PROMPTS) and options.seeds >= 1 and options.independent > OPENING):
         parser.error(f"--prompts takes 1 to {len(PROMPTS)}, --seeds 1 or more, --independent more than {OPENING}")
     model = model or cadenza.load(options.model)
-    classifier = InstrumentClassifier.from_pretrained(CLASSIFIER).float()
+    ear = ear or Listener.embedded()
     prompts, config = PROMPTS[: options.prompts], model.config.generation
     folder = options.takes / model.weights[:12]
     folder.mkdir(parents=True, exist_ok=True)
 
-    takes = independent(model, prompts, options.independent, config, folder, options.resume, classifier)
+    takes = independent(model, prompts, options.independent, config, folder, options.resume, ear)
     pieces = []
     for case in cases(options, prompts, model.config.melody_condition is not None):
-        pieces.append(measure(make(model, case, config, folder, options.resume), case, classifier))
+        pieces.append(measure(make(model, case, config, folder, options.resume), case, ear))
         print(f"{case.kind}, seed {case.seed}: {case.prompt.text}", file=sys.stderr, flush=True)
-    stretches = timeline(model, prompts, options.minutes * 60, config, folder, options.resume, classifier)
+    stretches = timeline(model, prompts, options.minutes * 60, config, folder, options.resume, ear)
     facts = {
         "model": model.config.name,
         "weights": model.weights[:12],

@@ -27,9 +27,8 @@ import cadenza
 from cadenza.audio import Audio
 from cadenza.evaluate.chroma import Chroma, chroma_similarity, measure_chroma
 from cadenza.evaluate.intervals import Interval, mean_interval
-from first_model import through_codec
 from hum import Tune, hum, tunes
-from takes import keep
+from takes import keep, through_codec
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"

@@ -16,7 +16,7 @@ from cadenza.audio import Audio
 from cadenza.testing import tiny_musicgen, tone
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-NAMES = ("melody", "hum", "takes", "first_model")
+NAMES = ("melody", "hum", "takes")
 
 
 @pytest.fixture(scope="module")
