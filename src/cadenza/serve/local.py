@@ -67,14 +67,14 @@ def serve_app(app: "FastAPI", port: int, announce: Callable[[str], None], host: 
         import uvicorn
     except ImportError as error:
         raise _missing(error) from error
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as listener:
+    with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
         except (OSError, OverflowError) as error:
-            raise UserError(f"port {port} cannot be used ({error}): choose another with --port") from error
-        announce(f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}")
+            place = f"port {port}" if host == ADDRESS else f"port {port} of {host}"
+            raise UserError(f"{place} cannot be used ({error}): choose another with --port") from error
+        announce(f"http://{host}:{listener.getsockname()[1]}")
         with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
             uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
 
