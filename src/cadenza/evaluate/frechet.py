@@ -1,10 +1,10 @@
 """Fréchet distance between sets of windows (FAD, Kilgour et al. 2019), what it would be of endlessly many, and how
 sure it is.
 
-In: statistics of a reference, and those of what is judged, or its pieces. Out: |m1 - m2|^2 + tr(C1 + C2 - 2 sqrt(C1 C2))
-(equation 1 of the paper), in float64. The last trace is the sum of the singular values of C1^1/2 C2^1/2, whose factors
-are eigendecompositions of symmetric matrices: exact for singular covariances too, where the square root of the product
-(scipy's `sqrtm`) loses half of all digits or fails.
+In: statistics of a reference, and those of what is judged, or its pieces. Out: equation 1 of that paper,
+|m1 - m2|^2 + tr(C1 + C2 - 2 sqrt(C1 C2)), in float64. The last trace is the sum of the singular values of
+sqrt(C1) sqrt(C2), both from eigendecompositions of symmetric matrices: exact for singular covariances too, where a
+square root of the product (scipy's `sqrtm`) loses half of all digits or fails.
 """
 
 import logging
