@@ -152,7 +152,7 @@ class Listener(nn.Module, Pretrained):
         if not texts:
             raise UserError("no texts to embed: give at least one")
         self._check_mode()
-        return F.normalize(self.text(texts), dim=-1).numpy()
+        return F.normalize(self.text(texts), dim=-1).cpu().numpy()
 
     def levels(self, audio: Audio) -> Float32[np.ndarray, "F T"]:
         """The decibels per mel band that the network hears. UserError for a clip shorter than `least_seconds`."""
@@ -165,15 +165,19 @@ class Listener(nn.Module, Pretrained):
     @torch.inference_mode()
     def _hear(self, audio: Audio) -> Impression:
         self._check_mode()
-        windows = torch.from_numpy(cut_windows(self.levels(audio), self.config.window_frames))
+        windows = torch.from_numpy(cut_windows(self.levels(audio), self.config.window_frames)).to(self._device)
         held = torch.cat([self.network(part) for part in windows.split(_AT_ONCE)])
         clip = pool(held[None])
         return Impression(
-            self.embedding(held).numpy(),
-            self.instruments(clip)[0].sigmoid().numpy(),
-            self.genres(clip)[0].softmax(dim=-1).numpy(),
-            F.normalize(self.joint(clip)[0], dim=-1).numpy(),
+            self.embedding(held).cpu().numpy(),
+            self.instruments(clip)[0].sigmoid().cpu().numpy(),
+            self.genres(clip)[0].softmax(dim=-1).cpu().numpy(),
+            F.normalize(self.joint(clip)[0], dim=-1).cpu().numpy(),
         )
+
+    @property
+    def _device(self) -> torch.device:
+        return self.embedding.weight.device
 
     def _check_mode(self) -> None:
         if self.training:
@@ -182,7 +186,7 @@ class Listener(nn.Module, Pretrained):
     def _hash_of_weights(self) -> str:
         total = hashlib.sha256()
         for name, tensor in sorted(self.state_dict().items()):
-            total.update(name.encode() + tensor.numpy().tobytes())
+            total.update(name.encode() + tensor.cpu().numpy().tobytes())
         return total.hexdigest()
 
 

@@ -142,8 +142,9 @@ class TextNetwork(nn.Module):
 
     def forward(self, texts: Sequence[str]) -> Float[Tensor, "B D"]:
         rows = [hash_words(text, self.buckets) for text in texts]
-        places = torch.from_numpy(np.concatenate(rows))
-        starts = torch.from_numpy(np.cumsum([0] + [len(row) for row in rows[:-1]]))
+        device = self.output.weight.device
+        places = torch.from_numpy(np.concatenate(rows)).to(device)
+        starts = torch.from_numpy(np.cumsum([0] + [len(row) for row in rows[:-1]])).to(device)
         return self.output(F.gelu(self.hidden(self.norm(self.words(places, starts)))))
 
 
