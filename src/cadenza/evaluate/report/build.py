@@ -88,7 +88,8 @@ def build(
     Raises UserError where systems and reference were not heard by the same embedders.
     """
     findings = findings or {}
-    true = [system.measured for system in systems if system.kind == "truth"]
+    true = [*([] if reference is None else [reference]), *(s.measured for s in systems if s.kind == "truth")]
+    originals = true if config.paired else []
     figures: list[Figure] = []
     rows: list[dict[str, Any]] = []
     chosen: list[tuple[Sample, Media]] = []
@@ -96,7 +97,7 @@ def build(
     contenders: list[Contender] = []
     for system in systems:
         progress(f"figures of {system.name}")
-        found = columns(system.measured, reference, true if system.kind != "truth" else [])
+        found = columns(system.measured, reference, originals if system.kind != "truth" else ())
         figures += _figures(system, found, reference, config)
         rows += _rows(system, found)
         outliers |= {system.name: _outliers(system, found)}
@@ -140,7 +141,7 @@ def _figures(
     figures += [figure for figure in various if figure is not None]
     figures += clip_figures(measured, found, config.seed)
     order = {name: place for place, name in enumerate(METRICS)}
-    return sorted(figures, key=lambda f: (order.get(f.metric, len(order)), f.embedder.name if f.embedder else ""))
+    return sorted(figures, key=lambda f: (order.get(f.metric, len(order)), f.heard_by))
 
 
 def clip_figures(measured: Measurements, found: Sequence[Column], seed: int = 0) -> list[Figure]:
@@ -149,12 +150,13 @@ def clip_figures(measured: Measurements, found: Sequence[Column], seed: int = 0)
     figures = []
     for column in found:
         interval, floor = column.interval(pieces, seed), column.floor_interval(pieces, seed)
+        heard = None if column.identity is None else EmbedderRecord.of(column.identity)
         assert interval is not None, "columns without values are left out"
         figures.append(
             Figure(
                 metric=column.metric.name, title=column.metric.title, system=measured.name, result=Range.of(interval),
                 count=column.count(), of=column.metric.of, unit=column.metric.unit, better=column.metric.better,
-                embedder=None if column.identity is None else EmbedderRecord.of(column.identity),
+                heard_by=column.heard_by, embedder=heard,
                 floor=None if floor is None else Range.of(floor), details={"pieces": interval.count},
                 notes=_notes(interval.count),
             )
@@ -169,9 +171,9 @@ def _notes(pieces: int) -> tuple[str, ...]:
 def _with_ceilings(figures: Sequence[Figure], systems: Sequence[System]) -> list[Figure]:
     """Each figure with that of true music through the system's codec, where there is one."""
     ceiling = {name: system.name for system in systems if system.kind == "ceiling" for name in system.ceiling_of}
-    known = {(f.system, f.metric, f.embedder): f.result for f in figures}
+    known = {(f.system, f.metric, f.heard_by): f.result for f in figures}
     return [
-        f.model_copy(update={"ceiling": known.get((ceiling.get(f.system, ""), f.metric, f.embedder))}) for f in figures
+        f.model_copy(update={"ceiling": known.get((ceiling.get(f.system, ""), f.metric, f.heard_by))}) for f in figures
     ]
 
 

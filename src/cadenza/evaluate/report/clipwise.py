@@ -16,8 +16,9 @@ from cadenza.evaluate.divergence import kl_divergence
 from cadenza.evaluate.drift import slope_per_minute
 from cadenza.evaluate.embedders.base import Identity
 from cadenza.evaluate.frechet import frechet_per_piece
+from cadenza.evaluate.hearing import tune_similarity
 from cadenza.evaluate.intervals import Interval, cluster_interval
-from cadenza.evaluate.measurements import Joint, Labels, MeasuredClip, Measurements
+from cadenza.evaluate.measurements import MeasuredClip, Measurements
 from cadenza.evaluate.report.metrics import Metric, metric
 from cadenza.evaluate.statistics import GaussianStatistics
 
@@ -38,13 +39,15 @@ class Column:
     metric: Metric
     values: Values
     identity: Identity | None = None
+    heard_by: str = ""
+    """What the set calls the network; two checkpoints of one network have two names."""
     floor: Values = field(default_factory=list)
     """Against other prompts; empty where words play no part."""
 
     @property
     def name(self) -> str:
         """Unique within a set: the figure, and who heard it."""
-        return self.metric.name if self.identity is None else f"{self.metric.name} ({self.identity.name})"
+        return f"{self.metric.name} ({self.heard_by})" if self.heard_by else self.metric.name
 
     def mean(self, place: int) -> float | None:
         """Of one clip."""
@@ -61,17 +64,22 @@ class Column:
         return sum(len(found) for found in self.values)
 
 
-def columns(measured: Measurements, reference: Measurements | None, others: Sequence[Measurements]) -> list[Column]:
+def columns(
+    measured: Measurements, reference: Measurements | None = None, originals: Sequence[Measurements] = ()
+) -> list[Column]:
     """All figures that the clips of a set have; those that nothing was asked for are left out.
 
-    `others` are true recordings that a clip of the same name is paired with, beside those of the reference.
+    Args:
+        reference: True music.
+        originals: Sets whose clips are the recordings that captions of the same name were written for.
     """
     found = [
         *_song_distances(measured, reference),
-        *_divergences(measured, [*([] if reference is None else [reference]), *others]),
+        *_divergences(measured, originals),
         *_by_genre(measured, reference),
-        *(_alignment(measured, heard) for heard in measured.joint.values()),
+        *(_alignment(measured, name) for name in measured.joint),
         *_controls(measured),
+        _melody(measured),
         *_sounds(measured.clips),
     ]
     return [column for column in found if any(column.values)]
@@ -100,27 +108,28 @@ def _song_distances(measured: Measurements, reference: Measurements | None) -> I
             np.concatenate(reference.embeddings[name].windows), reference.embeddings[name].identity
         )
         distances = frechet_per_piece(statistics, heard.windows)
-        yield Column(metric("song_distance"), [[value] for value in distances], heard.identity)
+        yield Column(metric("song_distance"), [[value] for value in distances], heard.identity, name)
 
 
-def _divergences(measured: Measurements, references: Sequence[Measurements]) -> Iterable[Column]:
+def _divergences(measured: Measurements, originals: Sequence[Measurements]) -> Iterable[Column]:
     for name, heard in measured.labels.items():
         true: dict[str, np.ndarray] = {}
-        for reference in references:
-            if name in reference.labels and reference.labels[name].identity.digest == heard.identity.digest:
-                true |= dict(zip(reference.ids, reference.labels[name].windows, strict=True))
-        yield _paired(measured, heard, true)
+        for one in originals:
+            if name in one.labels and one.labels[name].identity.digest == heard.identity.digest:
+                true |= dict(zip(one.ids, one.labels[name].windows, strict=True))
+        yield _paired(measured, name, true)
 
 
-def _paired(measured: Measurements, heard: Labels, true: Mapping[str, np.ndarray]) -> Column:
+def _paired(measured: Measurements, name: str, true: Mapping[str, np.ndarray]) -> Column:
     """KL(true || made) of clips that a true recording of the same name, or of the name of their prompt, belongs to."""
+    heard = measured.labels[name]
     partner = [true.get(clip.id, true.get(clip.piece)) for clip in measured.clips]
 
     def between(i: int, j: int) -> list[float]:
         other = partner[j]
         return [] if other is None else [_kl(other, heard.windows[i])]
 
-    return _with_floor(metric("kl"), measured.clips, between, heard.identity)
+    return _with_floor(metric("kl"), measured.clips, between, heard.identity, name)
 
 
 def _kl(true: np.ndarray, made: np.ndarray) -> float:
@@ -133,17 +142,18 @@ def _by_genre(measured: Measurements, reference: Measurements | None) -> Iterabl
     for name, heard in measured.labels.items():
         true = None if reference is None else reference.labels.get(name)
         if reference is not None and true is not None and true.identity.digest == heard.identity.digest:
-            yield _towards(measured, heard, _genre_means(reference, name))
+            yield _towards(measured, name, _genre_means(reference, name))
 
 
-def _towards(measured: Measurements, heard: Labels, mean: Mapping[str, Float64[np.ndarray, "L"]]) -> Column:
+def _towards(measured: Measurements, name: str, mean: Mapping[str, Float64[np.ndarray, "L"]]) -> Column:
     """KL(mean true piece of the genre || made)."""
+    heard = measured.labels[name]
 
     def between(i: int, j: int) -> list[float]:
         true = mean.get(measured.clips[j].asked.genre or "")
         return [] if true is None else [kl_divergence(true[None], heard.windows[i].mean(axis=0)[None]).forward]
 
-    return _with_floor(metric("kl_genre"), measured.clips, between, heard.identity)
+    return _with_floor(metric("kl_genre"), measured.clips, between, heard.identity, name)
 
 
 def _genre_means(reference: Measurements, labeller: str) -> dict[str, Float64[np.ndarray, "L"]]:
@@ -159,13 +169,15 @@ def _genre_means(reference: Measurements, labeller: str) -> dict[str, Float64[np
     }
 
 
-def _alignment(measured: Measurements, heard: Joint) -> Column:
+def _alignment(measured: Measurements, name: str) -> Column:
+    heard = measured.joint[name]
     has_words = np.abs(heard.text).sum(axis=1) > 0
+    sounds, sentences = heard.audio.astype(np.float64), heard.text.astype(np.float64)
 
     def between(i: int, j: int) -> list[float]:
-        return [float(heard.audio[i] @ heard.text[j])] if has_words[j] else []
+        return [float(sounds[i] @ sentences[j])] if has_words[j] else []
 
-    return _with_floor(metric("text_alignment"), measured.clips, between, heard.identity)
+    return _with_floor(metric("text_alignment"), measured.clips, between, heard.identity, name)
 
 
 def _controls(measured: Measurements) -> Iterable[Column]:
@@ -187,10 +199,18 @@ def _controls(measured: Measurements) -> Iterable[Column]:
         )
 
 
+def _melody(measured: Measurements) -> Column:
+    clips = measured.clips
+
+    def between(i: int, j: int) -> list[float]:
+        found = tune_similarity(clips[j].tune, clips[i].pitches)
+        return [] if found is None else [found]
+
+    return _with_floor(metric("chroma"), clips, between)
+
+
 def _sounds(clips: Sequence[MeasuredClip]) -> Iterable[Column]:
     heard = [clip.heard for clip in clips]
-    tunes = [[] if h.melody_similarity is None else [h.melody_similarity] for h in heard]
-    yield Column(metric("chroma"), tunes)
     yield Column(metric("loudness"), [_finite(h.loudness_lufs) for h in heard])
     yield Column(metric("true_peak"), [_finite(h.true_peak_db) for h in heard])
     yield Column(metric("silence"), [[h.silent_share] for h in heard])
@@ -212,12 +232,16 @@ def _sounds(clips: Sequence[MeasuredClip]) -> Iterable[Column]:
 
 
 def _with_floor(
-    kind: Metric, clips: Sequence[MeasuredClip], between: Callable[[int, int], list[float]], identity: Identity
+    kind: Metric,
+    clips: Sequence[MeasuredClip],
+    between: Callable[[int, int], list[float]],
+    identity: Identity | None = None,
+    heard_by: str = "",
 ) -> Column:
     """`between(i, j)`: clip `i` against what was asked for in clip `j`."""
     pieces, places = [clip.piece for clip in clips], range(len(clips))
     floor = [[value for j in next_prompts(pieces, i) for value in between(i, j)] for i in places]
-    return Column(kind, [between(i, i) for i in places], identity, floor)
+    return Column(kind, [between(i, i) for i in places], identity, heard_by, floor)
 
 
 def _interval(values: Values, pieces: Sequence[str], seed: int) -> Interval | None:

@@ -65,8 +65,7 @@ def _paired(one: Contender, two: Contender, seed: int) -> list[Test]:
         if len(prompts) < LEAST_PROMPTS:
             continue
         found = paired_difference([first[p] for p in prompts], [second[p] for p in prompts], seed)
-        embedder = None if column.identity is None else column.identity.name
-        tests.append(_test(column.metric, embedder, one, two, found.difference, found.p_value))
+        tests.append(_test(column.metric, column.heard_by, one, two, found.difference, found.p_value))
     return tests
 
 
@@ -98,12 +97,12 @@ def _pieces(measured: Measurements, embedder: str, prompts: Sequence[str]) -> li
 
 
 def _test(
-    kind: Metric, embedder: str | None, one: Contender, two: Contender, difference: Interval, p_value: float | None
+    kind: Metric, heard_by: str, one: Contender, two: Contender, difference: Interval, p_value: float | None
 ) -> Test:
     return Test(
         metric=kind.name,
         title=kind.title,
-        embedder=embedder,
+        heard_by=heard_by,
         first=one.measured.name,
         second=two.measured.name,
         difference=Range.of(difference),

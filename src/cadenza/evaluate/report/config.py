@@ -90,6 +90,10 @@ class ReportConfig(Config):
     labellers: tuple[str, ...] = Field(("mel",), description="for the divergence of labels")
     joints: tuple[str, ...] = Field(("mel",), description="sound and text in one space, for text alignment")
     mauve: bool = Field(True, description="MAD beside the other distances")
+    paired: bool = Field(
+        False, description="clips of the reference (or truth) are the recordings that captions of the same name were "
+        "written for: KL divergence pair by pair, as in the papers"
+    )  # fmt: skip
     ceilings: bool = Field(True, description="pass true music through the codecs of models, where audio is at hand")
     ceiling_clips: int = Field(200, ge=1, description="of true music, evenly spread, that pass a codec")
     loudness_lufs: float | None = Field(

@@ -62,7 +62,8 @@ class Figure(Config):
     of: str = Field(description="what is counted: clips, pieces, windows, pairs, facts")
     unit: str = Field(description="of the value; empty: none")
     better: Better = Field(description="which way is better")
-    embedder: EmbedderRecord | None = Field(None, description="what heard it; None: no network")
+    heard_by: str = Field("", description="what the set calls the network that heard it; empty: none")
+    embedder: EmbedderRecord | None = Field(None, description="which network that is, exactly")
     floor: Range | None = Field(None, description="the same with captions shuffled: what chance reaches")
     ceiling: Range | None = Field(None, description="the same of true music through this system's codec")
     details: dict[str, float | None] = Field({}, description="what belongs to it: FAD-infinity, windows, ...")
@@ -77,7 +78,7 @@ class Test(Config):
 
     metric: str = Field(description="name of the figure")
     title: str = Field(description="for a person")
-    embedder: str | None = Field(None, description="what heard it")
+    heard_by: str = Field("", description="what heard it; empty: no network")
     first: str = Field(description="a system")
     second: str = Field(description="another")
     difference: Range = Field(description="first less second, mean over prompts, and its 95 % interval")
@@ -142,14 +143,10 @@ class Report(Config):
     notes: tuple[str, ...] = Field(description="warnings that concern all figures")
     config: ReportConfig = Field(description="what was asked of the report")
 
-    def figure(self, metric: str, system: str, embedder: str | None = None) -> Figure | None:
-        """One figure; None if it was not measured."""
-        for one in self.figures:
-            if (one.metric, one.system) == (metric, system) and (
-                embedder is None or (one.embedder is not None and one.embedder.name == embedder)
-            ):
-                return one
-        return None
+    def figure(self, metric: str, system: str, heard_by: str | None = None) -> Figure | None:
+        """One figure, of the first network unless one is named; None if it was not measured."""
+        of_system = (one for one in self.figures if (one.metric, one.system) == (metric, system))
+        return next((one for one in of_system if heard_by in (None, one.heard_by)), None)
 
 
 def finite(value: float | None) -> float | None:

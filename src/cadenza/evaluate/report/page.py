@@ -86,10 +86,10 @@ def _figures(report: Report) -> str:
     rows = []
     for group, names in groups_of(report.figures).items():
         rows.append(f'<tr><th scope="rowgroup" colspan="{len(systems) + 1}">{group}</th></tr>')
-        for name, embedder in _rows(report, names):
-            cells = "".join(f"<td>{_cell(_find(report, name, system, embedder))}</td>" for system in systems)
+        for name, heard_by in _rows(report, names):
+            cells = "".join(f"<td>{_cell(report.figure(name, system, heard_by))}</td>" for system in systems)
             kind = metric(name)
-            heard = f" · {escape(embedder.name)}" if embedder else ""
+            heard = f" · {escape(heard_by)}" if heard_by else ""
             unit = f" · {escape(kind.unit)}" if kind.unit else ""
             title = f"{escape(kind.title)} {ARROWS[kind.better]}<small>{SIDES[kind.better]}{heard}{unit}</small>"
             rows.append(f'<tr><th scope="row">{title}</th>{cells}</tr>')
@@ -101,18 +101,10 @@ def _figures(report: Report) -> str:
     )
 
 
-def _rows(report: Report, names: Iterable[str]) -> list[tuple[str, EmbedderRecord | None]]:
-    """Metric and embedder of each row of the table."""
-    found: list[tuple[str, EmbedderRecord | None]] = []
-    for name in names:
-        for figure in report.figures:
-            if figure.metric == name and (name, figure.embedder) not in found:
-                found.append((name, figure.embedder))
-    return found
-
-
-def _find(report: Report, name: str, system: str, embedder: EmbedderRecord | None) -> Figure | None:
-    return next((f for f in report.figures if (f.metric, f.system, f.embedder) == (name, system, embedder)), None)
+def _rows(report: Report, names: Iterable[str]) -> list[tuple[str, str]]:
+    """Metric and network of each row of the table."""
+    heard_by = {name: dict.fromkeys(f.heard_by for f in report.figures if f.metric == name) for name in names}
+    return [(name, network) for name, networks in heard_by.items() for network in networks]
 
 
 def _cell(figure: Figure | None) -> str:
@@ -144,13 +136,14 @@ def _pictures(report: Report) -> str:
     parts = []
     kinds = {system.name: system.kind for system in report.systems}
     for names in groups_of(report.figures).values():
-        for name, embedder in _rows(report, names):
-            of_row = [f for f in report.figures if (f.metric, f.embedder) == (name, embedder)]
+        for name, heard_by in _rows(report, names):
+            of_row = [f for f in report.figures if (f.metric, f.heard_by) == (name, heard_by)]
+            embedder = of_row[0].embedder
             bars = [bar for figure in of_row for bar in _bars(figure, kinds[figure.system])]
             if not bars:
                 continue
             kind = metric(name)
-            heard = f" ({embedder.name}, weights {embedder.weights[:12]})" if embedder else ""
+            heard = f" ({heard_by}, weights {embedder.weights[:12]})" if embedder else ""
             axis = f"{kind.title}{f', {kind.unit}' if kind.unit else ''}: {SIDES[kind.better]}"
             what = f'<p class="soft">{escape(kind.what)}</p>' if kind.what else ""
             parts.append(f"<h3>{escape(kind.title + heard)}</h3>{what}{interval_plot(bars, kind.title, axis)}")
@@ -185,7 +178,7 @@ def _tests(report: Report) -> str:
     rows = []
     for test in report.tests:
         kind = metric(test.metric)
-        heard = f"<small>{escape(test.embedder)}</small>" if test.embedder else ""
+        heard = f"<small>{escape(test.heard_by)}</small>" if test.heard_by else ""
         p_value = "interval" if test.p_holm is None else f"{test.p_holm:.3g}"
         rows.append(
             f'<tr><th scope="row">{escape(kind.title)}{heard}</th><td class="text">{escape(test.first)}</td>'

@@ -142,6 +142,7 @@ def _figure(
         of=kind.of,
         unit=kind.unit,
         better=kind.better,
+        heard_by=embedder,
         embedder=EmbedderRecord.of(measured.embeddings[embedder].identity),
         details=finite_values(details),
         curve=curve,
