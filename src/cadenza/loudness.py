@@ -5,6 +5,7 @@ the recommendation's own calibration tone, and to pyloudnorm, by tests/test_loud
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -90,6 +91,7 @@ def k_weighted_energy(samples: np.ndarray, sample_rate: int, hop: int) -> np.nda
     return energy
 
 
+@lru_cache(maxsize=2)  # half the time of measuring a clip of 10 s
 def _k_weighting(sample_rate: int, size: int) -> np.ndarray:
     """Frequency response of BS.1770's head shelf and high-pass, redesigned for any rate from their analogue parameters.
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 
@@ -146,6 +146,9 @@ def read_clips(
 # ---------------------------------------------------------------------------------------------------------- prompts
 
 
+_Positive = Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)]
+
+
 class _Row(pydantic.BaseModel):
     """One line of a prompts file."""
 
@@ -153,35 +156,34 @@ class _Row(pydantic.BaseModel):
 
     id: str = pydantic.Field(min_length=1)
     text: str = ""
-    tempo_bpm: float | None = pydantic.Field(None, gt=0, allow_inf_nan=False)
-    tempo_range: tuple[float, float] | None = None
+    tempo_bpm: _Positive | tuple[_Positive, _Positive] | None = None
+    tempo_range: tuple[_Positive, _Positive] | None = None
     key: str | None = None
     instruments: tuple[str, ...] = ()
     genre: str | None = None
-    duration: float | None = pydantic.Field(None, gt=0, allow_inf_nan=False)
+    duration: _Positive | None = None
     melody: str | None = None
 
     def asked(self, folder: Path) -> Asked:
         """Raises ValueError for facts that contradict each other."""
-        if self.tempo_range is not None:
-            low, high = self.tempo_range
-            if self.tempo_bpm is not None:
-                raise UserError("tempo_bpm and tempo_range: give one of them")
-            if not 0 < low < high:
-                raise UserError(f"tempo_range [{low:g}, {high:g}]: give the lower number of bpm first")
+        if self.tempo_range is not None and self.tempo_bpm is not None:
+            raise UserError("tempo_bpm and tempo_range: give one of them")
+        tempo = self.tempo_range or self.tempo_bpm
+        if isinstance(tempo, tuple) and not tempo[0] < tempo[1]:
+            raise UserError(f"a tempo of {tempo[0]:g} to {tempo[1]:g} bpm: give the lower number first")
         if self.key not in (None, "major", "minor"):
             parse_key(self.key)
         melody = None if self.melody is None else folder / self.melody
         if melody is not None and not melody.is_file():
             raise UserError(f"melody {self.melody}: no such file beside the prompts")
-        tempo = self.tempo_range or self.tempo_bpm
         return Asked(self.text, tempo, self.key, self.instruments, self.genre, self.duration, melody)
 
 
 def read_prompts(path: str | Path) -> dict[str, Asked]:
     """What each prompt asks for, by id, in the order of the file.
 
-    Each line is a JSON object: `id`, `text`, `tempo_bpm` or `tempo_range` (two numbers), `key` ("D minor", or a mode),
+    Each line is a JSON object: `id`, `text`, `tempo_bpm` (a number, or the lowest and highest that will
+    do, also as `tempo_range`), `key` ("D minor", or a mode),
     `instruments` (a list; "a/b": either), `genre`, `duration` (seconds), `melody` (a recording, relative to the file);
     all but the id may be left out. Raises UserError that names the line.
     """

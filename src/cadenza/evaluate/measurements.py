@@ -38,11 +38,12 @@ class Heard:
         tempo, key: With how sure they are.
         instruments, genres: A probability for each that the ear knows, most probable first; empty without an ear.
         named: The instruments above their thresholds.
-        repetition: 0 to 1: how exactly, and for how much of the clip, an earlier stretch comes again.
+        repetition: Share of the clip, 0 to 1, that nearly copies an earlier stretch (`evaluate.repetition`).
         repetition_seconds: How much later it does.
         stuck_seconds: The longest stretch in which nothing changes.
-        loudness_segments, brightness_segments: LUFS, and centroid of the spectrum in Hz, of each whole 10 s.
-        melody_similarity: Share of frames with the pitch class of the tune that was asked for; None without one.
+        loudness_segments, brightness_segments: LUFS, and centroid of the spectrum in Hz, of each whole 10 s;
+            empty below 20 s.
+        melody_similarity: Share of the tune's frames that have its pitch class; None where no tune was asked for.
     """
 
     duration_seconds: float
@@ -72,8 +73,13 @@ class Heard:
 
 @dataclass(frozen=True, eq=False)
 class MeasuredClip:
-    """A clip without its sound; `sound` is the SHA-256 of its samples, `pitches` the strongest pitch class of each
-    frame of 0.128 s (C is 0; `NO_PITCH` where nothing sounds)."""
+    """A clip without its sound.
+
+    Args:
+        sound: SHA-256 of its samples and their rate.
+        pitches: The strongest pitch class of each frame of 0.128 s; C is 0, `NO_PITCH` where nothing sounds.
+        tune: The same of the melody that was asked for; empty without one.
+    """
 
     id: str
     piece: str
@@ -82,6 +88,7 @@ class MeasuredClip:
     sound: str
     record: Mapping[str, Any]
     pitches: UInt8[np.ndarray, "T"]
+    tune: UInt8[np.ndarray, "_"] = field(default_factory=lambda: np.zeros(0, np.uint8))
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,6 +275,7 @@ class Measurements:
 
     def _tensors(self) -> dict[str, np.ndarray]:
         tensors = _packed("pitches", [clip.pitches for clip in self.clips])
+        tensors |= _packed("tunes", [clip.tune for clip in self.clips])
         for key, value in self.embeddings.items():
             tensors |= _packed(f"embeddings/{key}", value.windows)
         for key, labels in self.labels.items():
@@ -278,10 +286,10 @@ class Measurements:
 
     @classmethod
     def _from(cls, facts: "_Facts", tensors: Mapping[str, np.ndarray]) -> "Measurements":
-        pitches = _unpacked("pitches", tensors)
+        pitches, tunes = _unpacked("pitches", tensors), _unpacked("tunes", tensors)
         clips = tuple(
-            MeasuredClip(c.id, c.piece, c.asked, c.heard, c.sound, c.record, heard)
-            for c, heard in zip(facts.clips, pitches, strict=True)
+            MeasuredClip(c.id, c.piece, c.asked, c.heard, c.sound, c.record, *classes)
+            for c, *classes in zip(facts.clips, pitches, tunes, strict=True)
         )
         return cls(
             facts.name,

@@ -1,0 +1,138 @@
+"""What is heard in one clip besides vectors: level, tempo, key, instruments, genre, repetition, faults and the tune.
+
+`Audio` in, `Heard` out, and the pitch classes from which any tune can be compared with it. The ear, which knows
+instruments and genres, is given; the rest is computed from the samples alone.
+"""
+
+import hashlib
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from cadenza import audio as audio_module
+from cadenza import loudness
+from cadenza.audio import Audio
+from cadenza.evaluate import chroma, drift, key, measurements, repetition, spectra, tempo
+from cadenza.evaluate.chroma import measure_chroma
+from cadenza.evaluate.drift import FULL_SCALE, SEGMENT_SECONDS, SILENCE_DB
+from cadenza.evaluate.embedders.base import Identity
+from cadenza.evaluate.key import estimate_key
+from cadenza.evaluate.measurements import NO_PITCH, Heard
+from cadenza.evaluate.repetition import levels_of, measure_repetition, stuck_seconds
+from cadenza.evaluate.spectra import SAMPLE_RATE, mono, power_spectrum
+from cadenza.evaluate.tempo import estimate_tempo
+from cadenza.nn import chroma as chromagram
+
+_SIZE, _HOP = 2048, 1024
+
+
+@runtime_checkable
+class Ear(Protocol):
+    """Names instruments and genres (`evaluate.embedders.listener.Listener`)."""
+
+    @property
+    def identity(self) -> Identity: ...
+
+    def instrument_probabilities(self, audio: Audio) -> dict[str, float]:
+        """Most probable first."""
+
+    def heard(self, probabilities: dict[str, float]) -> list[str]:
+        """The instruments above their thresholds."""
+
+    def genre_probabilities(self, audio: Audio) -> dict[str, float]:
+        """Most probable first."""
+
+
+def hear(audio: Audio, ear: Ear | None = None, levelled: Audio | None = None) -> Heard:
+    """Everything but the tune. The ear hears `levelled`, the same clip at the loudness that embedders hear, if given.
+
+    Raises UserError for a clip that is too short for the ear.
+    """
+    samples = mono(audio)
+    levels = levels_of(audio)
+    copies = measure_repetition(levels)
+    count = int(audio.duration_seconds / SEGMENT_SECONDS + 1e-9)
+    starts = np.arange(count if count > 1 else 0) * SEGMENT_SECONDS
+    segments = [audio.slice(float(start), SEGMENT_SECONDS) for start in starts]
+    found = Heard(
+        duration_seconds=audio.duration_seconds,
+        sample_rate=audio.sample_rate,
+        channels=audio.channels,
+        loudness_lufs=_loudness(audio),
+        true_peak_db=max(audio.true_peak_db(), -200.0),
+        silent_share=silent_share(samples),
+        clipped_share=float((np.abs(audio.samples) >= FULL_SCALE).mean()),
+        tempo=estimate_tempo(audio),
+        key=estimate_key(audio),
+        repetition=copies.share,
+        repetition_seconds=copies.lag_seconds,
+        stuck_seconds=stuck_seconds(levels),
+        loudness_segments=tuple(map(_loudness, segments)),
+        brightness_segments=tuple(_centroid(mono(segment)) for segment in segments),
+    )
+    if ear is None:
+        return found
+    heard = audio if levelled is None else levelled
+    instruments = ear.instrument_probabilities(heard)
+    named = tuple(ear.heard(instruments))
+    return replace(found, instruments=instruments, named=named, genres=ear.genre_probabilities(heard))
+
+
+def silent_share(samples: Float32[np.ndarray, "N"]) -> float:
+    """Of the whole tenths of a second at 22,050 Hz, the share below -60 dB (RMS)."""
+    tenth = SAMPLE_RATE // 10
+    tenths = samples[: samples.size // tenth * tenth].reshape(-1, tenth)
+    quiet = np.square(tenths).mean(axis=1) < 10 ** (SILENCE_DB / 10)
+    return float(quiet.mean()) if quiet.size else 0.0
+
+
+def pitch_classes(audio: Audio) -> UInt8[np.ndarray, "T"]:
+    """The strongest pitch class of each frame of 0.128 s, C is 0; `NO_PITCH` below -60 dB."""
+    found = measure_chroma(audio)
+    sounds = (found.level_db >= SILENCE_DB) & (found.frames.max(axis=1) > 0)
+    return np.where(sounds, found.frames.argmax(axis=1), NO_PITCH).astype(np.uint8)
+
+
+def tune_similarity(tune: UInt8[np.ndarray, "A"], music: UInt8[np.ndarray, "B"]) -> float | None:
+    """Share of the sounding frames of a tune that have the same pitch class in the music, as far as both go.
+
+    That is the chroma cosine similarity of MusicGen's authors between one-hot chromagrams, rests left out
+    (`evaluate.chroma`). Chance is about 1/12. None where the tune only rests.
+    """
+    count = min(tune.size, music.size)
+    sounds = tune[:count] != NO_PITCH
+    return float((tune[:count] == music[:count])[sounds].mean()) if sounds.any() else None
+
+
+@cache
+def version() -> str:
+    """What a figure depends on besides the sound: SHA-256 of the source that computes it.
+
+    Cached figures of other code are computed anew, without anyone having to remember.
+    """
+    modules: tuple[ModuleType, ...] = (
+        audio_module, chroma, chromagram, drift, key, loudness, measurements, repetition, spectra, tempo
+    )  # fmt: skip
+    total = hashlib.sha256()
+    for path in (__file__, *(module.__file__ for module in modules)):
+        assert path is not None
+        total.update(Path(path).read_bytes())
+    return total.hexdigest()
+
+
+def _loudness(audio: Audio) -> float:
+    """In LUFS, not below the gate of BS.1770."""
+    return max(audio.loudness_lufs(), loudness.ABSOLUTE_GATE_LUFS)
+
+
+def _centroid(samples: Float32[np.ndarray, "N"]) -> float:
+    """Where the middle of the spectrum's power lies, in hertz; 0 for silence."""
+    power = power_spectrum(samples, _SIZE, _HOP).mean(axis=1)
+    total = float(power.sum())
+    frequencies = np.fft.rfftfreq(_SIZE, 1 / SAMPLE_RATE)
+    return float((frequencies * power).sum() / total) if total > 1e-12 else 0.0
