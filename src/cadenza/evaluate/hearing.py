@@ -75,12 +75,14 @@ def hear(audio: Audio, ear: Ear | None = None, levelled: Audio | None = None) ->
         loudness_segments=tuple(map(_loudness, segments)),
         brightness_segments=tuple(_centroid(mono(segment)) for segment in segments),
     )
-    if ear is None:
-        return found
-    heard = audio if levelled is None else levelled
-    instruments = ear.instrument_probabilities(heard)
+    return found if ear is None else name_sounds(found, ear, audio if levelled is None else levelled)
+
+
+def name_sounds(heard: Heard, ear: Ear, levelled: Audio) -> Heard:
+    """With the instruments and genres that the ear hears in the clip."""
+    instruments = ear.instrument_probabilities(levelled)
     named = tuple(ear.heard(instruments))
-    return replace(found, instruments=instruments, named=named, genres=ear.genre_probabilities(heard))
+    return replace(heard, instruments=instruments, named=named, genres=ear.genre_probabilities(levelled))
 
 
 def silent_share(samples: Float32[np.ndarray, "N"]) -> float:

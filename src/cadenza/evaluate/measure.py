@@ -30,7 +30,7 @@ from cadenza.checkpoint import cache_directory
 from cadenza.errors import CadenzaError, UserError
 from cadenza.evaluate.clips import Clip, ClipSet, Refused, reason_of
 from cadenza.evaluate.embedders.base import Embedder, Identity, JointEmbedder, Labeller
-from cadenza.evaluate.hearing import Ear, hear, pitch_classes, tune_similarity, version
+from cadenza.evaluate.hearing import Ear, hear, name_sounds, pitch_classes, tune_similarity, version
 from cadenza.evaluate.measurements import Embeddings, Heard, Joint, Labels, MeasuredClip, Measurements
 from cadenza.files import atomic_file
 
@@ -179,15 +179,16 @@ class Listening:
         sound = sound_hash(audio)
         loud = _Levelled(audio, self.networks.loudness_lufs)
         ear, level = self.networks.ear, repr(self.networks.loudness_lufs)
-        heard_by = "" if ear is None else ear.identity.digest
 
-        def everything() -> dict[str, np.ndarray]:
-            heard = hear(audio, ear, loud.audio if ear is not None else None)
-            text = np.frombuffer(_HEARD.dump_json(heard), np.uint8)
-            return {"heard": text, "pitches": pitch_classes(audio)}
+        def plain() -> dict[str, np.ndarray]:
+            return {"heard": _packed(hear(audio)), "pitches": pitch_classes(audio)}
 
-        figures = self._kept(sound, ("heard", level, heard_by, version()), everything)
+        figures = self._kept(sound, ("heard", version()), plain)
         heard, pitches = _HEARD.validate_json(figures["heard"].tobytes()), figures["pitches"]
+        if ear is not None:  # kept by itself: another ear hears no other tempo
+            names = ("names", level, ear.identity.digest, version())
+            figures = self._kept(sound, names, lambda: {"heard": _packed(name_sounds(heard, ear, loud.audio))})
+            heard = _HEARD.validate_json(figures["heard"].tobytes())
         if tune.size:
             heard = replace(heard, melody_similarity=tune_similarity(tune, pitches))
         vectors = {}
@@ -262,6 +263,10 @@ class _Levelled:
 
     def heard_by(self, network: Callable[[Audio], np.ndarray]) -> np.ndarray:
         return network(self.audio)
+
+
+def _packed(heard: Heard) -> np.ndarray:
+    return np.frombuffer(_HEARD.dump_json(heard), np.uint8)
 
 
 def sound_hash(audio: Audio) -> str:
