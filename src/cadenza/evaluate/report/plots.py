@@ -67,7 +67,7 @@ def strip_plot(groups: Sequence[tuple[str, Sequence[float]]], title: str, axis: 
 
 
 def extrapolation_plot(lines: Sequence[tuple[str, Sequence[int], Sequence[float], float]], title: str) -> str:
-    """Fréchet distance against 1 / N: what is measured with N windows, and the straight line to endlessly many.
+    """Fréchet distance against 1 / N: what is measured with N pieces, and the straight line to endlessly many.
 
     `lines`: label, sizes, values at these sizes, value at infinity.
     """
@@ -75,7 +75,7 @@ def extrapolation_plot(lines: Sequence[tuple[str, Sequence[int], Sequence[float]
     right = max(1 / size for _, sizes, _, _ in lines for size in sizes)
     across = Scale(0.0, right, _LEFT, _WIDTH - _RIGHT)
     upright = Scale.over([v for _, _, values, end in lines for v in (*values, end)], height - 10, 12)
-    drawn = across.axis(height, "1 / number of windows (left end: endlessly many)")
+    drawn = across.axis(height, "1 / number of pieces (left end: endlessly many)")
     for number, (label, sizes, values, end) in enumerate(lines):
         kind = f"series-{number % 6}"
         largest = min(1 / size for size in sizes), max(1 / size for size in sizes)
