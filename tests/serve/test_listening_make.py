@@ -1,6 +1,7 @@
 """A test folder: blind, alike in everything but the music, whole in itself, and the same bytes from the same seed."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,7 @@ def test_anchors_are_known_bad_versions_of_the_reference(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("make", [low_passed, squeezed])
-def test_an_anchor_is_as_long_as_its_clip(make) -> None:  # noqa: ANN001
+def test_an_anchor_is_as_long_as_its_clip(make: Callable[[Audio], Audio]) -> None:
     clip = noise(1.0, 44100, channels=2)
     made = make(clip)
     assert (made.num_samples, made.channels, made.sample_rate) == (44100, 2, 44100)

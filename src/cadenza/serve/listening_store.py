@@ -75,23 +75,29 @@ class Store:
         self._lock = threading.Lock()
         try:
             self._db = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
-            schema = self._db.execute("PRAGMA user_version").fetchone()[0]
-            tables = self._db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
-            if not tables:
-                self._create(test)
-            elif schema != SCHEMA:
-                raise UserError(
-                    f"{self.path} has schema {schema}, this version knows {SCHEMA}: use the version that wrote it, or "
-                    "move the file away to start anew"
-                )
-            found = self._db.execute("SELECT id FROM test").fetchone()
-            self._db.execute("PRAGMA synchronous=FULL")
         except sqlite3.Error as error:
+            raise UserError(f"{self.path} cannot be opened ({error}): is its folder there?") from error
+        try:
+            self._open(test)
+        except sqlite3.Error as error:
+            self._db.close()
+            raise UserError(f"{self.path} cannot be opened as results ({error}): restore it or move it away") from error
+        except UserError:
+            self._db.close()
+            raise
+
+    def _open(self, test: str) -> None:
+        schema = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if not self._db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+            self._create(test)
+        elif schema != SCHEMA:
             raise UserError(
-                f"{self.path} cannot be opened as results ({error}): restore it, or move it away"
-            ) from error
-        if found is None or found[0] != test:
+                f"{self.path} has schema {schema}, this version knows {SCHEMA}: use the version that wrote it, or "
+                "move the file away to start anew"
+            )
+        if self._db.execute("SELECT id FROM test").fetchone() != (test,):
             raise UserError(f"{self.path} holds the results of another test: put them back, or move the file away")
+        self._db.execute("PRAGMA synchronous=FULL")
 
     def _create(self, test: str) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
