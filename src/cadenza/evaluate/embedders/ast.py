@@ -5,6 +5,7 @@ transformer". A second opinion beside PaSST, in the same setting: softmax over t
 those of `transformers`; with torchaudio installed its front end takes that, which changes the fourth digit.
 """
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,9 @@ def _load(folder: Path) -> tuple[Any, Any]:
         network, found = library.ASTForAudioClassification.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
         )
-        front_end = library.ASTFeatureExtractor.from_pretrained(folder, local_files_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a band below the resolution of the transform: published so
+            front_end = library.ASTFeatureExtractor.from_pretrained(folder, local_files_only=True)
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{folder} holds no AST that can be built ({reason}): fetch it again") from error

@@ -55,7 +55,7 @@ class MertEmbedder:
         file = folder / WEIGHTS_FILE
         if not file.is_file() and (folder / PICKLED).is_file():
             file = folder / PICKLED
-        mert = Mert(config, read_state(file), file.name)
+        mert = Mert(config, read_state(file), file)
         mert.check()
         front_end = folder / FRONT_END_FILE
         normalize = bool(read_json(front_end).get("do_normalize", False)) if front_end.is_file() else False

@@ -134,7 +134,7 @@ class PasstLabeller:
 
 def window_seconds(num_positions: int) -> float:
     """How much sound the positions of a checkpoint reach over: 99 are 10 s, 200 are 20 s, 300 are 30 s."""
-    return float(10 * round(num_positions * _STRIDE * _HOP / SAMPLE_RATE / 10))
+    return float(math.ceil(num_positions * _STRIDE * _HOP / SAMPLE_RATE))
 
 
 def log_mel(wave: Float[Tensor, "B N"]) -> Float[Tensor, "B F T"]:

@@ -1,0 +1,83 @@
+"""Embedders by name: what is known, what is refused, and that every entry opens what it says."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from cadenza.errors import UserError
+from cadenza.evaluate.embedders.base import Embedder
+from cadenza.evaluate.embedders.registry import describe_embedders, open_embedder, open_joint, open_labeller
+from cadenza.testing import noise, tiny_codec
+from tiny_clap import write_tiny_clap
+from tiny_style import tiny_mert
+
+
+def test_unknown_names_list_those_that_fit() -> None:
+    with pytest.raises(
+        UserError, match=r"no embedder 'vgish': choose mel, vggish, vggish-consecutive, clap, mert, enc"
+    ):
+        open_embedder("vgish")
+    with pytest.raises(UserError, match="'vggish' is no network that tells labels: choose mel, passt, passt-10s, ast"):
+        open_labeller("vggish")
+    with pytest.raises(UserError, match="'mert' is no network that also hears words: choose mel, clap"):
+        open_joint("mert")
+    with pytest.raises(UserError, match="'vggish:' names no path: write vggish alone, or vggish:PATH"):
+        open_embedder("vggish:")
+    with pytest.raises(UserError, match="only mert has layers"):
+        open_embedder("vggish@3")
+    with pytest.raises(UserError, match="only mert has layers"):
+        open_embedder("mert@last")
+    with pytest.raises(UserError, match="give the directory of a codec as encodec:PATH"):
+        open_embedder("encodec")
+
+
+def test_names_with_paths_open(tmp_path: Path) -> None:
+    tiny_mert().save_pretrained(tmp_path / "mert")
+    tiny_codec().save_pretrained(tmp_path / "codec@2")
+    opened = open_embedder(f"mert@1:{tmp_path / 'mert'}")
+    assert isinstance(opened, Embedder)
+    assert opened.identity.settings["layer"] == 1
+    assert open_embedder(f"encodec:{tmp_path / 'codec@2'}").embed(noise(1.0, 32000)).shape[0] == 1
+    (tmp_path / "clap").mkdir()
+    write_tiny_clap(tmp_path / "clap")
+    assert open_joint(f"clap:{tmp_path / 'clap'}").identity.name == "clap"
+
+
+@pytest.mark.parametrize("name", ["vggish", "vggish-consecutive", "passt", "passt-10s"])
+def test_missing_weights_say_where_they_come_from(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CADENZA_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(UserError, match=r"MB\) cannot be fetched .*download https://github.com/.* give its path as"):
+        (open_labeller if name.startswith("passt") else open_embedder)(name)
+
+
+@pytest.mark.parametrize("name", ["clap", "mert"])
+def test_missing_repositories_say_where_they_come_from(name: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=rf"no weights of {name} at .*: give a folder with config.json, .*huggingface.co"
+    ):
+        open_embedder(f"{name}:{tmp_path / 'nowhere'}")
+
+
+def test_every_embedder_is_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CADENZA_CACHE", str(tmp_path))
+    lines = {line.name: line for line in describe_embedders()}
+    assert set(lines) == {"mel", "vggish", "vggish-consecutive", "clap", "mert", "encodec", "passt", "passt-10s", "ast"}
+    assert lines["mel"].is_there
+    assert lines["mel"].kinds == ("embedder", "labeller", "joint")
+    assert not lines["vggish"].is_there
+    assert all(line.origin and line.licence and line.hears for line in lines.values())
+    (tmp_path / "embedders").mkdir()
+    (tmp_path / "embedders" / "vggish-10086976.pth").touch()
+    assert {line.name for line in describe_embedders() if line.name.startswith("vggish") and line.is_there} == {
+        "vggish",
+        "vggish-consecutive",
+    }
+
+
+def test_without_transformers_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "audio-spectrogram-transformer"}')
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(UserError, match=r'AST needs the package transformers: pip install "transformers>=5.0"'):
+        open_labeller(f"ast:{tmp_path}")
