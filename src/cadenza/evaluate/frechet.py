@@ -8,6 +8,7 @@ square root of the product (scipy's `sqrtm`) loses half of all digits or fails.
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,16 +24,21 @@ log = logging.getLogger("cadenza")
 Pieces = Sequence[Float[np.ndarray, "_ D"]]
 """Windows of independent pieces, one array for each."""
 
+GROUPS = 50
+"""Resampling leaves out pieces by so many groups at most: with more of them intervals are no better, only slower."""
+
+_SIZES, _DRAWS = 6, 4  # of FAD-infinity: sizes from half of all pieces to all, and sets drawn of each
+
 
 @dataclass(frozen=True)
 class FrechetInfinity:
     """The distance that endlessly many pieces would have, read off a line through `values` over 1 / `sizes`.
 
     Args:
-        value: Where the line meets 1 / N = 0.
-        slope: How much is added per 1 / pieces.
-        r_squared: 1 where the line explains all values, 0 where it explains nothing: then do not trust `value`.
-        sizes: Pieces that were used.
+        value: Where the line meets 1 / N = 0; may be a little below 0 for sets that are alike.
+        slope: How much is added per 1 / window.
+        r_squared: 1 where the line explains all values; far from it, do not trust `value`.
+        sizes: Windows that were used, in the mean of the sets drawn.
         values: The mean distance at each size.
     """
 
@@ -44,7 +50,11 @@ class FrechetInfinity:
 
 
 def least_windows(dim: int) -> int:
-    """Windows of `dim` values below which the covariance is regularised, and a warning is logged."""
+    """Windows of `dim` values below which the covariance is regularised, and a warning is logged: two per value.
+
+    There the plain distance of two sets of one distribution is 2 to 15 % of the embedding's whole variance (the steeper
+    the spectrum, the less), and FAD-infinity and intervals take most of it away; with fewer they do not.
+    """
     return 2 * dim
 
 
@@ -55,77 +65,95 @@ def frechet_distance(a: GaussianStatistics, b: GaussianStatistics) -> float:
     many are needed. Raises UserError for an empty set, and for sets of different embedders.
     """
     _check(a, b)
+    covariances = []
     for statistics in (a, b):
-        _warn(statistics)
-    return _distance(a, b, _covariance(a), _covariance(b))
+        few = _few(statistics.count, statistics.dim, "its covariance is shrunk (OAS)")
+        covariances.append(shrunk_covariance(statistics) if few else statistics.covariance)
+    first, second = covariances
+    mixed = np.linalg.svd(_root(first).T @ _root(second), compute_uv=False).sum()
+    away, traces = a.mean - b.mean, float(np.trace(first) + np.trace(second))
+    distance = float(away @ away + traces - 2 * mixed)
+    # What is left of equal covariances is the rounding of their traces.
+    return 0.0 if distance < a.dim * np.finfo(np.float64).eps * traces else distance
 
 
 def shrunk_covariance(statistics: GaussianStatistics) -> Float64[np.ndarray, "D D"]:
-    """The covariance drawn towards a multiple of the identity: oracle approximating shrinkage (Chen, Wiesel, Eldar and
-    Hero 2010, equation 23), which needs only the covariance and the count. The trace stays as it is."""
-    covariance, dim = statistics.covariance, statistics.dim
+    """The covariance drawn towards a multiple of the identity, its trace as it is: oracle approximating shrinkage
+    (Chen, Wiesel, Eldar and Hero 2010, equation 23), which asks for nothing but the covariance and the count."""
+    covariance, dim, count = statistics.covariance, statistics.dim, statistics.count
     trace, square = float(np.trace(covariance)), float((covariance**2).sum())
-    away = (statistics.count - 1 + 1 - 2 / dim) * (square - trace**2 / dim)
-    share = 1.0 if away <= 0 else min(1.0, ((1 - 2 / dim) * square + trace**2) / away)
+    spread = (count + 1 - 2 / dim) * (square - trace**2 / dim)
+    share = min(1.0, ((1 - 2 / dim) * square + trace**2) / spread) if spread > 0 else 1.0
     return (1 - share) * covariance + share * trace / dim * np.eye(dim)
-
-
-def frechet_infinity(reference: GaussianStatistics, pieces: Pieces, seed: int = 0) -> FrechetInfinity:
-    """FAD-infinity: the distance at several numbers of pieces, extrapolated (Chong and Forsyth 2020; Gui et al. 2024).
-
-    Whole pieces are drawn, without putting back. fadtk puts windows back: its line leads to the distance of this very
-    set (tests show it), for the set stands in for the distribution. The reference stays as it is.
-    """
-    judged = _judge(reference, pieces)
-    random = np.random.default_rng(seed)
-    count = len(pieces)
-    sizes = sorted({max(1, count // parts) for parts in range(1, 6)})
-    values = []
-    for size in sizes:
-        order = random.permutation(count)
-        parts = [order[start : start + size] for start in range(0, count - size + 1, size)]
-        values.append(float(np.mean([judged.distance(_sum(judged.parts, part)) for part in parts])))
-    return _line(tuple(sizes), tuple(values))
-
-
-def frechet_interval(reference: GaussianStatistics, pieces: Pieces, draws: int = 50, seed: int = 0) -> Interval:
-    """The distance less its bias, and a 95 % interval for endlessly many pieces: the reference stays as it is.
-
-    Resampling leaves out one of `draws` groups of pieces at a time (the jackknife), which are drawn by seed.
-    """
-    judged = _judge(reference, pieces)
-    groups = _groups(len(pieces), draws, seed)
-    whole, left_out, sizes = judged.leave_out(groups)
-    return jackknife_interval(whole, left_out, sizes, len(pieces))
-
-
-def frechet_difference(
-    reference: GaussianStatistics, a_pieces: Pieces, b_pieces: Pieces, draws: int = 50, seed: int = 0
-) -> Interval:
-    """How much further from the reference `a` is than `b`, pieces of the same prompts, with its 95 % interval.
-
-    The same pieces are left out of both, so what a prompt does to both systems cancels. Raises UserError where the
-    sets do not pair.
-    """
-    if len(a_pieces) != len(b_pieces):
-        raise UserError(f"{len(a_pieces)} pieces beside {len(b_pieces)}: give those of the same prompts, in one order")
-    groups = _groups(len(a_pieces), draws, seed)
-    whole, left_out, sizes = _judge(reference, a_pieces).leave_out(groups)
-    other, other_left_out, other_sizes = _judge(reference, b_pieces).leave_out(groups)
-    differences = [one - two for one, two in zip(left_out, other_left_out, strict=True)]
-    both = [one + two for one, two in zip(sizes, other_sizes, strict=True)]
-    return jackknife_interval(whole - other, differences, both, len(a_pieces))
 
 
 def frechet_per_piece(reference: GaussianStatistics, pieces: Pieces) -> list[float]:
     """The distance of each piece alone (per-song FAD, Gui et al. 2024): for outliers and orders, not as a size.
 
-    As published, without regularisation: a piece has fewer windows than the embedding has dimensions, and what is
-    missing is missing in all pieces alike. One window alone counts as a set without spread.
+    As published, without regularisation: a piece has fewer windows than the embedding has values, and what is missing
+    is missing in all pieces alike. One window alone counts as a set without spread.
     """
-    parts = _judge(reference, pieces).parts
-    root = _root(reference.covariance)
-    return [_distance(reference, part, root=root) for part in parts]
+    root, trace = _root(reference.covariance), float(np.trace(reference.covariance))
+    distances = []
+    for windows in pieces:
+        part = GaussianStatistics.of(windows)
+        _check(reference, part)
+        # As many singular values as there are windows: no matrix of the embedding's size is taken apart.
+        centred = (windows - part.mean) / np.sqrt(max(1, part.count - 1))
+        mixed = np.linalg.svd(centred @ root, compute_uv=False).sum()
+        away = part.mean - reference.mean
+        distances.append(max(0.0, float(away @ away + trace + (centred**2).sum() - 2 * mixed)))
+    return distances
+
+
+def frechet_infinity(reference: GaussianStatistics, pieces: Pieces, seed: int = 0) -> FrechetInfinity:
+    """FAD-infinity: the distance at several numbers of windows, extrapolated (Chong and Forsyth 2020; Gui et al. 2024).
+
+    Whole pieces are drawn, from half of them to all, without putting back. fadtk draws single windows and puts them
+    back, so the set stands in for the distribution, and its line leads to the distance of this very set, bias and all.
+    Less than half of the pieces is left to nobody: there the bias is no straight line over 1 / N any more. Nothing is
+    regularised, and the reference stays as it is.
+    """
+    judged = _judge(reference, pieces, GROUPS, seed)
+    count, random = len(judged.parts), np.random.default_rng(seed)
+    sizes, values = [], []
+    for size in sorted({round(share * count) for share in np.linspace(0.5, 1.0, _SIZES)} - {0}):
+        draws = 1 if size == count else _DRAWS
+        order = random.permutation(count)
+        # Turned by a quarter each time, so that every piece is drawn as often as any other.
+        sets = [np.roll(order, -draw * count // draws)[:size] for draw in range(draws)]
+        totals = [GaussianStatistics.total([judged.parts[number] for number in chosen]) for chosen in sets]
+        sizes.append(round(float(np.mean([total.count for total in totals]))))
+        values.append(float(np.mean([judged.distance(total) for total in totals])))
+    return _line(tuple(sizes), tuple(values))
+
+
+def frechet_interval(reference: GaussianStatistics, pieces: Pieces, draws: int = GROUPS, seed: int = 0) -> Interval:
+    """The distance less its bias, and a 95 % interval of what endlessly many pieces would have.
+
+    One of `draws` groups of pieces is left out at a time (the jackknife); they are drawn by seed. A bootstrap instead
+    adds the bias of a small set once more. For the reference as it is: what another one would say is not in it. Nothing
+    is regularised. The interval may reach below 0 where the sets are not told apart. With fewer windows than
+    `least_windows` it is too narrow or off; a warning says so.
+    """
+    return jackknife_interval(*_judge(reference, pieces, draws, seed).leave_out(), count=len(pieces))
+
+
+def frechet_difference(
+    reference: GaussianStatistics, a_pieces: Pieces, b_pieces: Pieces, draws: int = GROUPS, seed: int = 0
+) -> Interval:
+    """How much further from the reference `a` is than `b`, pieces of the same prompts, with its 95 % interval.
+
+    The same pieces are left out of both, so what a prompt does to both systems cancels. Otherwise as
+    `frechet_interval`. Raises UserError where the sets do not pair.
+    """
+    if len(a_pieces) != len(b_pieces):
+        raise UserError(f"{len(a_pieces)} pieces beside {len(b_pieces)}: give those of the same prompts, in one order")
+    whole, left_out, sizes = _judge(reference, a_pieces, draws, seed).leave_out()
+    other, other_left_out, other_sizes = _judge(reference, b_pieces, draws, seed).leave_out()
+    differences = [one - two for one, two in zip(left_out, other_left_out, strict=True)]
+    both = [one + two for one, two in zip(sizes, other_sizes, strict=True)]
+    return jackknife_interval(whole - other, differences, both, len(a_pieces))
 
 
 # ------------------------------------------------------------------------------------------------------------- inside
@@ -133,102 +161,73 @@ def frechet_per_piece(reference: GaussianStatistics, pieces: Pieces) -> list[flo
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """Pieces beside a reference whose square root is known."""
+    """Groups of pieces beside a reference whose square root is known."""
 
     reference: GaussianStatistics
     root: Float64[np.ndarray, "D D"]
-    trace: float
     parts: list[GaussianStatistics]
 
     def distance(self, statistics: GaussianStatistics) -> float:
-        """As `frechet_distance` does, less exact (1e-8) and twice as fast: differences of resamples are far larger."""
-        away, covariance = statistics.mean - self.reference.mean, _covariance(statistics)
-        values = np.linalg.eigvalsh(self.root.T @ covariance @ self.root)
-        mixed = float(np.sqrt(np.maximum(values, 0.0)).sum())
-        return float(away @ away) + self.trace + float(np.trace(covariance)) - 2 * mixed
+        """One eigendecomposition instead of three, good to 1e-8 of the variance: what resamples differ by is far more.
+        May come out a little below 0."""
+        away, covariance = statistics.mean - self.reference.mean, statistics.covariance
+        mixed = np.sqrt(np.maximum(np.linalg.eigvalsh(self.root.T @ covariance @ self.root), 0.0)).sum()
+        return float(away @ away + (self.root**2).sum() + np.trace(covariance) - 2 * mixed)
 
-    def leave_out(self, groups: Sequence[np.ndarray]) -> tuple[float, list[float], list[int]]:
+    def leave_out(self) -> tuple[float, list[float], list[int]]:
         """The distance of all, of all but each group, and the windows of each group."""
-        whole = _sum(self.parts, range(len(self.parts)))
-        sums = [_sum(self.parts, group) for group in groups]
-        left_out = [self.distance(whole.without(part)) if len(groups) > 1 else float("nan") for part in sums]
-        return self.distance(whole), left_out, [part.count for part in sums]
+        whole = GaussianStatistics.total(self.parts)
+        several = len(self.parts) > 1
+        left_out = [self.distance(whole.without(part)) if several else math.nan for part in self.parts]
+        return self.distance(whole), left_out, [part.count for part in self.parts]
 
 
-def _judge(reference: GaussianStatistics, pieces: Pieces) -> _Judged:
-    if not pieces:
-        raise UserError("no pieces to judge: every clip was left out, or none was given")
-    parts = [GaussianStatistics.of(windows) for windows in pieces]
-    for part in parts:
-        _check(reference, part)
-    covariance = _covariance(reference)
-    return _Judged(reference, _root(covariance), float(np.trace(covariance)), parts)
-
-
-def _sum(parts: Sequence[GaussianStatistics], chosen: Sequence[int] | range | np.ndarray) -> GaussianStatistics:
-    total = GaussianStatistics(parts[0].dim)
-    for number in chosen:
-        total = total.merge(parts[number])
-    return total
-
-
-def _groups(count: int, draws: int, seed: int) -> list[np.ndarray]:
-    """All numbers below `count`, in at most `draws` groups of (all but) one size."""
-    order = np.random.default_rng(seed).permutation(count)
-    return np.array_split(order, min(draws, count))
+def _judge(reference: GaussianStatistics, pieces: Pieces, groups: int, seed: int) -> _Judged:
+    """Pieces in `groups` groups of (all but) one number, drawn by seed: with fewer pieces, one in each."""
+    if not pieces or not reference.count:
+        raise UserError(_EMPTY)
+    order = np.random.default_rng(seed).permutation(len(pieces))
+    parts = []
+    for group in np.array_split(order, min(groups, len(pieces))):
+        parts.append(GaussianStatistics.of(np.concatenate([pieces[number] for number in group])))
+        reference.match(parts[-1])
+    count = sum(part.count for part in parts)
+    _few(min(count, reference.count), reference.dim, "intervals and FAD-infinity cannot be relied on")
+    return _Judged(reference, _root(reference.covariance), parts)
 
 
 def _line(sizes: tuple[int, ...], values: tuple[float, ...]) -> FrechetInfinity:
-    """Least squares over 1 / size."""
+    """Least squares over 1 / size; a value alone is taken as it is."""
     if len(sizes) == 1:
         return FrechetInfinity(values[0], 0.0, 0.0, sizes, values)
     over, y = 1 / np.array(sizes, dtype=np.float64), np.array(values)
-    slope = float(((over - over.mean()) * (y - y.mean())).sum() / ((over - over.mean()) ** 2).sum())
-    value = float(y.mean() - slope * over.mean())
-    spread = float(((y - y.mean()) ** 2).sum())
-    r_squared = 1.0 if spread == 0.0 else 1 - float(((y - value - slope * over) ** 2).sum()) / spread
-    return FrechetInfinity(value, slope, r_squared, sizes, values)
+    slope, value = (float(number) for number in np.polyfit(over, y, 1))
+    left, spread = ((y - value - slope * over) ** 2).sum(), ((y - y.mean()) ** 2).sum()
+    return FrechetInfinity(value, slope, float(1 - left / spread) if spread > 0 else 1.0, sizes, values)
+
+
+_EMPTY = "a set without windows has no distance: every clip was left out, or none was given"
 
 
 def _check(a: GaussianStatistics, b: GaussianStatistics) -> None:
     a.match(b)
     if not a.count or not b.count:
-        raise UserError("a set without windows has no distance: every clip was left out, or none was given")
+        raise UserError(_EMPTY)
 
 
-def _warn(statistics: GaussianStatistics) -> None:
-    least = least_windows(statistics.dim)
-    if statistics.count < least:
+def _few(count: int, dim: int, consequence: str) -> bool:
+    """Whether a set is too small, which is logged in one line."""
+    few = count < least_windows(dim)
+    if few:
         log.warning(
-            "%d windows of %d values: a Fréchet distance needs %d or more; the covariance is shrunk (OAS), "
-            "and the figure holds only beside figures of as many windows",
-            statistics.count, statistics.dim, least,
+            "a set has %d windows, and an embedding of %d values needs %d for a Fréchet distance: %s",
+            count, dim, least_windows(dim), consequence,
         )  # fmt: skip
-
-
-def _covariance(statistics: GaussianStatistics) -> Float64[np.ndarray, "D D"]:
-    return shrunk_covariance(statistics) if statistics.count < least_windows(statistics.dim) else statistics.covariance
+    return few
 
 
 def _root(covariance: Float64[np.ndarray, "D D"]) -> Float64[np.ndarray, "D D"]:
     """R with R R' = covariance; eigenvalues below rounding, negative ones among them, count as 0."""
     values, vectors = np.linalg.eigh(covariance)
-    values[values < len(values) * np.finfo(np.float64).eps * max(0.0, values[-1])] = 0.0
-    return vectors * np.sqrt(np.maximum(values, 0.0))
-
-
-def _distance(
-    a: GaussianStatistics,
-    b: GaussianStatistics,
-    a_covariance: Float64[np.ndarray, "D D"] | None = None,
-    b_covariance: Float64[np.ndarray, "D D"] | None = None,
-    root: Float64[np.ndarray, "D D"] | None = None,
-) -> float:
-    first = a.covariance if a_covariance is None else a_covariance
-    second = b.covariance if b_covariance is None else b_covariance
-    root = _root(first) if root is None else root
-    mixed = float(np.linalg.svd(root.T @ _root(second), compute_uv=False).sum())
-    away, traces = a.mean - b.mean, float(np.trace(first) + np.trace(second))
-    distance = float(away @ away) + traces - 2 * mixed
-    # What is left of equal covariances is rounding of their traces.
-    return 0.0 if distance < a.dim * np.finfo(np.float64).eps * traces else distance
+    rounding = len(values) * np.finfo(np.float64).eps * max(0.0, float(values[-1]))
+    return vectors * np.sqrt(np.where(values > rounding, values, 0.0))

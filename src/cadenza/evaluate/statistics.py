@@ -6,6 +6,7 @@ for every way of cutting a set, to rounding.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,18 +65,35 @@ class GaussianStatistics:
             if not np.isfinite(block).all():
                 bad = start + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
                 raise UserError(f"window {bad} is not finite: leave its clip out, or measure it again")
-            mean = block.mean(axis=0)
-            block -= mean
-            self._add(len(block), mean, block.T @ block)
+            added = GaussianStatistics(self.dim, self.identity)
+            added.count, added.mean = len(block), block.mean(axis=0)
+            block -= added.mean
+            added.scatter = block.T @ block
+            both = self.total([self, added])
+            self.count, self.mean, self.scatter = both.count, both.mean, both.scatter
+
+    @classmethod
+    def total(cls, parts: Sequence["GaussianStatistics"]) -> "GaussianStatistics":
+        """Several sets as one, a new one. Raises UserError where they are of different embedders."""
+        assert parts, "no parts"
+        first = parts[0]
+        for part in parts[1:]:
+            first.match(part)
+        known = all(part.identity is not None for part in parts)
+        merged = cls(first.dim, first.identity if known else None)
+        counts = np.array([part.count for part in parts])
+        means = np.stack([part.mean for part in parts])
+        merged.count = int(counts.sum())
+        merged.mean = counts @ means / max(1, merged.count)
+        away = (means - merged.mean) * np.sqrt(counts)[:, None]
+        merged.scatter = away.T @ away
+        for part in parts:
+            merged.scatter += part.scatter
+        return merged
 
     def merge(self, other: "GaussianStatistics") -> "GaussianStatistics":
-        """Both sets as one, a new one. Raises UserError where they are of different embedders."""
-        self.match(other)
-        merged = GaussianStatistics(self.dim, self.identity if other.identity is not None else None)
-        for part in (self, other):
-            if part.count:
-                merged._add(part.count, part.mean, part.scatter)
-        return merged
+        """Both sets as one, as `total` makes it."""
+        return self.total([self, other])
 
     def without(self, other: "GaussianStatistics") -> "GaussianStatistics":
         """The inverse of `merge`: this set less some of its windows. Loses precision if little is left."""
@@ -115,13 +133,6 @@ class GaussianStatistics:
         statistics.count = int(state["count"][0])
         statistics.mean, statistics.scatter = state["mean"], state["scatter"]
         return statistics
-
-    def _add(self, count: int, mean: Float64[np.ndarray, "D"], scatter: Float64[np.ndarray, "D D"]) -> None:
-        total = self.count + count
-        away = mean - self.mean
-        self.mean = self.mean + away * (count / total)
-        self.scatter = self.scatter + scatter + np.outer(away, away) * (self.count * count / total)
-        self.count = total
 
 
 def _difference(one: Identity, other: Identity) -> str:
