@@ -3,7 +3,7 @@
 import typer
 
 from cadenza import __version__
-from cadenza.cli import codec, convert, corpus, data, evaluate, finetune, generate, info, train
+from cadenza.cli import codec, convert, corpus, data, evaluate, finetune, generate, info, listen, train
 
 # Plain text: the boxes of rich would cost a third of a second and more than one line.
 app = typer.Typer(
@@ -39,3 +39,4 @@ app.add_typer(codec.app, name="codec")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(listen.app, name="listen")

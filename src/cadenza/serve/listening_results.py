@@ -55,6 +55,8 @@ def read_results(folder: str | Path) -> tuple[Results, Rules]:
         items={section.protocol: sum(len(b.screens) for b in section.blocks) for section in design.sections},
         published=tuple(key["published"]),
         questions={section.protocol: section.question for section in design.sections},
+        left_out=tuple(key["left_out"]),
+        notes=tuple(key["notes"]),
     )
     names = ("failures_allowed", "least_correlation", "reference", "reference_least")
     return results, Rules(**{name: key[name] for name in names})

@@ -82,6 +82,7 @@ def analyse(results: Results, rules: Rules) -> dict[str, Any]:
         },
         "questions": questions,
         "pairs": pairs,
+        "clips": {"left_out": [dict(row) for row in results.left_out], "notes": [dict(row) for row in results.notes]},
     }
 
 

@@ -63,3 +63,7 @@ class Results:
     """By protocol, how many screens the test has."""
     published: tuple[Mapping[str, Any], ...] = ()
     questions: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[Mapping[str, str], ...] = ()
+    """Takes and prompts that could not be used, with the reason."""
+    notes: tuple[Mapping[str, str], ...] = ()
+    """What was done to clips: cut, or brought down in level."""
