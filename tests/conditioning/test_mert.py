@@ -91,11 +91,28 @@ def test_the_published_configuration_is_the_default() -> None:
     assert shapes["encoder.layers.11.feed_forward.intermediate_dense.weight"] == (3072, 768)
 
 
+def test_the_larger_published_model_has_its_norms_first() -> None:
+    """m-a-p/MERT-v1-330M, by what its `config.json` says otherwise."""
+    large = {
+        "attention_relax": 32.0,
+        "do_stable_layer_norm": True,
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_attention_heads": 16,
+        "num_hidden_layers": 24,
+    }
+    config = MertConfig.model_validate(PUBLISHED | large)
+    assert config.norm_first
+    model = _hubert(config)
+    assert type(model.encoder).__name__ == "HubertEncoderStableLayerNorm"
+    assert len(model.encoder.layers) == 24
+    assert model.encoder.layers[23].feed_forward.output_dense.weight.shape == (1024, 4096)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"attention_relax": 32.0, "do_stable_layer_norm": True}, "attention_relax is 32.0, only -1.0 is supported"),
-        ({"deepnorm": True}, "deepnorm is True"),
+        ({"deepnorm": True}, "deepnorm is True, only False is supported"),
         ({"feature_extractor_cqt": True}, "feature_extractor_cqt is True, only False is supported: use m-a-p/MERT"),
         ({"feat_extract_norm": "layer"}, "feat_extract_norm is 'layer'"),
         ({"hidden_size": "wide"}, "dim"),

@@ -2,8 +2,8 @@
 
 In: a waveform at 24 kHz, mono. Out: 75 vectors a second, `[T, E]`: the last hidden states. Li et al. (2023), "MERT:
 acoustic music understanding model with large-scale self-supervised training". MERT-v1-95M has the shape of a HuBERT
-base, so it runs as the `HubertModel` of `transformers`; of the files only numbers are read, the program that comes with
-them is never run. As in audiocraft the sound goes in at the level it has.
+base, MERT-v1-330M that of a HuBERT large, so they run as the `HubertModel` of `transformers`; of the files only numbers
+are read, the program that comes with them is never run. As in audiocraft the sound goes in at the level it has.
 
 `transformers` takes seconds to import: that happens when the first recording is heard.
 """
@@ -38,11 +38,11 @@ MERT = "m-a-p/MERT-v1-95M"
 INSTALL = 'pip install "transformers>=5.0"'
 """By its own name: that works however Cadenza was installed."""
 
-_REQUIRED = {  # of Hugging Face's settings: what the 95M model has, and the only value that is supported
-    "attention_relax": -1.0,
+# Of Hugging Face's settings: what the published models have, and the only value that is supported. Their
+# `attention_relax` subtracts the largest score before the softmax, which changes nothing but the range of float16.
+_REQUIRED = {
     "deepnorm": False,
     "feature_extractor_cqt": False,
-    "do_stable_layer_norm": False,
     "feat_extract_norm": "group",
     "feat_extract_activation": "gelu",
     "hidden_act": "gelu",
@@ -74,6 +74,7 @@ class MertConfig(Config):
     position_kernel: int = Field(128, ge=1, description="length of the convolution that tells positions, frames")
     position_groups: int = Field(16, ge=1, description="its groups")
     norm_epsilon: float = Field(1e-5, gt=0, description="added to the variance")
+    norm_first: bool = Field(False, description="norms stand before attention and feed-forward, as in the 330M model")
 
     @property
     def frame_rate(self) -> float:
@@ -102,6 +103,7 @@ class MertConfig(Config):
             "position_kernel": "num_conv_pos_embeddings",
             "position_groups": "num_conv_pos_embedding_groups",
             "norm_epsilon": "layer_norm_eps",
+            "norm_first": "do_stable_layer_norm",
         }
         return {ours: value[theirs] for ours, theirs in names.items() if theirs in value}
 
@@ -193,6 +195,7 @@ def _hubert(config: MertConfig) -> nn.Module:
                 num_conv_pos_embeddings=config.position_kernel,
                 num_conv_pos_embedding_groups=config.position_groups,
                 layer_norm_eps=config.norm_epsilon,
+                do_stable_layer_norm=config.norm_first,
                 mask_time_prob=0.0,  # masking is for training; without it the model has no vector for masked frames
                 mask_feature_prob=0.0,
             )

@@ -15,7 +15,7 @@ from tiny_style import tiny_mert
 
 def test_unknown_names_list_those_that_fit() -> None:
     with pytest.raises(
-        UserError, match=r"no embedder 'vgish': choose mel, vggish, vggish-consecutive, clap, mert, enc"
+        UserError, match=r"no embedder 'vgish': choose mel, vggish, vggish-consecutive, clap, mert, mert-33"
     ):
         open_embedder("vgish")
     with pytest.raises(UserError, match="'vggish' is no network that tells labels: choose mel, passt, passt-10s, ast"):
@@ -63,7 +63,8 @@ def test_missing_repositories_say_where_they_come_from(name: str, tmp_path: Path
 def test_every_embedder_is_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CADENZA_CACHE", str(tmp_path))
     lines = {line.name: line for line in describe_embedders()}
-    assert set(lines) == {"mel", "vggish", "vggish-consecutive", "clap", "mert", "encodec", "passt", "passt-10s", "ast"}
+    assert set(lines) == {"mel", "vggish", "vggish-consecutive", "clap", "mert", "mert-330m", "encodec", "passt",
+                          "passt-10s", "ast"}  # fmt: skip
     assert lines["mel"].is_there
     assert lines["mel"].kinds == ("embedder", "labeller", "joint")
     assert not lines["vggish"].is_there

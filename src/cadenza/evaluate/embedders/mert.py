@@ -2,8 +2,8 @@
 
 In: `Audio`. Out: one vector per 30 s. Li et al. (2023), "MERT: acoustic music understanding model with large-scale
 self-supervised training"; Huang et al. (2025), "Aligning text-to-music evaluation with human preferences" (arXiv
-2503.16669), whose divergence (MAD) compares the maximum over time of the last layer's hidden states, one vector per
-clip. They use MERT-v1-330M, here it is MERT-v1-95M, which runs without its authors' program: other figures than theirs.
+2503.16669), whose divergence (MAD) compares the maximum over time of the last hidden states of MERT-v1-330M, one vector
+per clip. MERT-v1-95M, a third as large, gives other figures.
 """
 
 from pathlib import Path
@@ -82,6 +82,9 @@ class MertEmbedder:
             sound = torch.from_numpy(piece)[None]
             if self.normalize:
                 sound = (sound - sound.mean()) / (sound.var(correction=0) + _EPSILON).sqrt()
-            hidden: Tensor = model(sound.to(self.device), output_hidden_states=True).hidden_states[self.layer]
+            output = model(sound.to(self.device), output_hidden_states=True)
+            # Where norms stand first, releases of transformers disagree whether the last of all states has had its own.
+            is_last = self.layer == self.mert.config.num_layers
+            hidden: Tensor = output.last_hidden_state if is_last else output.hidden_states[self.layer]
             vectors.append(hidden.amax(1).cpu())
         return torch.cat(vectors).numpy()

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from cadenza.errors import UserError
 from cadenza.evaluate.embedders.base import Embedder, JointEmbedder, Labeller
-from cadenza.evaluate.embedders.weights import Published, Repository
+from cadenza.evaluate.embedders.weights import Progress, Published, Repository
 
 Kind = Literal["embedder", "labeller", "joint"]
 Opened = Embedder | Labeller | JointEmbedder
@@ -51,13 +51,10 @@ CLAP = Repository(
     "Apache 2.0",
     "Wu et al. (2023), Large-scale contrastive language-audio pretraining",
 )
-MERT = Repository(
-    "mert",
-    "m-a-p/MERT-v1-95M",
-    ("config.json", "preprocessor_config.json", "pytorch_model.bin"),
-    "CC BY-NC 4.0",
-    "Li et al. (2023), MERT: acoustic music understanding model",
-)
+_MERT_FILES = ("config.json", "preprocessor_config.json", "pytorch_model.bin")
+_MERT_PAPER = "Li et al. (2023), MERT: acoustic music understanding model"
+MERT = Repository("mert", "m-a-p/MERT-v1-95M", _MERT_FILES, "CC BY-NC 4.0", _MERT_PAPER)
+MERT_330 = Repository("mert-330m", "m-a-p/MERT-v1-330M", _MERT_FILES, "CC BY-NC 4.0", _MERT_PAPER)
 AST = Repository(
     "ast",
     "MIT/ast-finetuned-audioset-10-10-0.4593",
@@ -149,6 +146,12 @@ def _mert(request: _Request) -> Opened:
     return MertEmbedder.open(MERT, request.path, request.device, request.layer)
 
 
+def _mert_330(request: _Request) -> Opened:
+    from cadenza.evaluate.embedders.mert import MertEmbedder
+
+    return MertEmbedder.open(MERT_330, request.path, request.device, request.layer)
+
+
 def _ast(request: _Request) -> Opened:
     from cadenza.evaluate.embedders.ast import AstLabeller
 
@@ -178,7 +181,8 @@ _ALL: dict[str, _Known] = {
         ("embedder",), _vggish_consecutive, 128, VGGISH, "FAD as the PyTorch packages do it: 0.96 s windows, no overlap"
     ),
     "clap": _Known(("embedder", "joint"), _clap, 512, CLAP, "sound and words in one space: the CLAP score, FAD"),
-    "mert": _Known(("embedder",), _mert, 768, MERT, "music, self-supervised: MAD, FAD, KAD"),
+    "mert": _Known(("embedder",), _mert, 768, MERT, "music, self-supervised: FAD, KAD, MAD"),
+    "mert-330m": _Known(("embedder",), _mert_330, 1024, MERT_330, "the larger one: MAD as published"),
     "encodec": _Known(
         ("embedder",), _encodec, None, None, "a codec's latents; not independent of models that speak its codes"
     ),
@@ -191,40 +195,46 @@ _ALL: dict[str, _Known] = {
 # ---- opening -----------------------------------------------------------------------------------------------------
 
 
-def open_embedder(spec: str, device: str = "cpu") -> Embedder:
-    """The embedder of `"name"` or `"name:PATH"`. Raises UserError for names, paths or weights that are not there."""
-    opened = _open(spec, "embedder", device)
+def open_embedder(spec: str, device: str = "cpu", on_progress: Progress | None = None) -> Embedder:
+    """The embedder of `"name"` or `"name:PATH"`. Raises UserError for names, paths or weights that are not there.
+
+    `on_progress` is called with bytes done and wanted while weights are fetched.
+    """
+    opened = _open(spec, "embedder", device, on_progress)
     assert isinstance(opened, Embedder)
     return opened
 
 
-def open_labeller(spec: str, device: str = "cpu") -> Labeller:
+def open_labeller(spec: str, device: str = "cpu", on_progress: Progress | None = None) -> Labeller:
     """The labeller of `"name"` or `"name:PATH"`. Raises UserError for names, paths or weights that are not there."""
-    opened = _open(spec, "labeller", device)
+    opened = _open(spec, "labeller", device, on_progress)
     assert isinstance(opened, Labeller)
     return opened
 
 
-def open_joint(spec: str, device: str = "cpu") -> JointEmbedder:
+def open_joint(spec: str, device: str = "cpu", on_progress: Progress | None = None) -> JointEmbedder:
     """Sound and text in one space, of `"name"` or `"name:PATH"`. Raises UserError as the others do."""
-    opened = _open(spec, "joint", device)
+    opened = _open(spec, "joint", device, on_progress)
     assert isinstance(opened, JointEmbedder)
     return opened
 
 
-def _open(spec: str, kind: Kind, device: str) -> Opened:
+def _open(spec: str, kind: Kind, device: str, on_progress: Progress | None) -> Opened:
     name, colon, path = spec.partition(":")
     name, at, layer = name.partition("@")
-    fitting = [known for known, entry in _ALL.items() if kind in entry.kinds]
+    fitting = [other for other, entry in _ALL.items() if kind in entry.kinds]
     if name not in _ALL:
         raise UserError(f"no embedder {name!r}: choose {_choice(fitting)}")
     if name not in fitting:
         raise UserError(f"{name!r} is no {_WHAT[kind]}: choose {_choice(fitting)}")
     if colon and not path:
         raise UserError(f"{spec!r} names no path: write {name} alone, or {name}:PATH")
-    if at and (name != "mert" or not layer.isdecimal()):
+    if at and (not name.startswith("mert") or not layer.isdecimal()):
         raise UserError(f"{spec!r}: only mert has layers to choose, as in mert@7")
-    return _ALL[name].open(_Request(path or None, device, int(layer) if at else None))
+    known = _ALL[name]
+    if not path and isinstance(known.weights, Published):
+        known.weights.find(on_progress=on_progress)
+    return known.open(_Request(path or None, device, int(layer) if at else None))
 
 
 _WHAT: dict[Kind, str] = {
