@@ -1,21 +1,25 @@
 """Memorisation: does a model play on from a training track as that track itself goes on?
 
-In: codes of training tracks, and codes that a model made greedily behind their openings. Out: per codebook, the share
-of continuations that equal the original, and the share of which at least 80 % does. Copet et al. (2023), section 4,
-after Carlini et al. (2023) and Agostinelli et al. (2023); there for the first codebook alone. Knows no generator: who
-has one makes the continuations.
+In: codes of training tracks, and codes that a model made greedily behind their openings, or from their captions alone.
+Out: per codebook, the share of continuations that equal the original, and the share of which at least 80 % does; how
+many would by chance; and the most alike stretch of all tracks. Copet et al. (2023), section 4, after Carlini et al.
+(2023) and Agostinelli et al. (2023); there for the first codebook, at the continuation's own place. Knows no generator:
+who has one makes the continuations (`evaluate.continuations`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 CONTINUATION_SECONDS = 5.0
 PARTIAL_SHARE = 0.8
+_OTHERS = 20  # other tracks that each continuation is compared with
 
 
 class Excerpt(NamedTuple):
@@ -70,14 +74,85 @@ def memorization(
     """Compare continuations, openings left out, with how the tracks go on."""
     assert made.shape == original.shape, f"{list(made.shape)} codes against {list(original.shape)}"
     assert made.numel() > 0, "no continuations"
-    same = (made == original).double().mean(-1)
-    # Counted, not compared with 0.8 in floating point: 4 of 5 is 80 %.
-    least = torch.ceil(torch.tensor(partial_share * made.shape[-1]) - 1e-6)
     matches = (made == original).sum(-1)
+    frames = made.shape[-1]
     return Memorization(
-        tuple((matches == made.shape[-1]).double().mean(0).tolist()),
-        tuple((matches >= least).double().mean(0).tolist()),
-        tuple(same.mean(0).tolist()),
+        tuple((matches == frames).double().mean(0).tolist()),
+        tuple((matches >= least_matches(frames, partial_share)).double().mean(0).tolist()),
+        tuple((matches.double() / frames).mean(0).tolist()),
         len(made),
         partial_share,
     )
+
+
+def chance(
+    made: Int[Tensor, "N K T"], original: Int[Tensor, "N K T"], tracks: Sequence[int], most: int = _OTHERS
+) -> Memorization | None:
+    """The same against the originals of other tracks, up to `most` for each; None where there is but one track.
+
+    What styles share, and what is silent or held, agrees here as well. `count` is that of the continuations.
+    """
+    count = len(made)
+    found = []
+    for shift in range(1, min(most + 1, count)):
+        others = [(i + shift) % count for i in range(count)]
+        apart = [i for i in range(count) if tracks[i] != tracks[others[i]]]
+        if apart:
+            found.append(memorization(made[apart], original[[others[i] for i in apart]]))
+    if not found:
+        return None
+    weights = np.array([one.count for one in found], dtype=np.float64)
+    means = [
+        tuple(np.average([getattr(one, name) for one in found], axis=0, weights=weights).tolist())
+        for name in ("exact", "partial", "agreement")
+    ]
+    return Memorization(*means, count=count)
+
+
+def is_stuck(codes: Int[Tensor, "T"]) -> bool:
+    """Whether one code fills half or more, as greedy choices often end: it is like any rest and any held tone."""
+    return int(torch.bincount(codes).max()) * 2 >= len(codes)
+
+
+def least_matches(frames: int, partial_share: float = PARTIAL_SHARE) -> int:
+    """How many of so many codes must agree. Counted, not compared in floating point: 4 of 5 is 80 %."""
+    return math.ceil(partial_share * frames - 1e-6)
+
+
+class Stretch(NamedTuple):
+    """Where the most codes agree: `share` of them, in track number `track` from frame `first` on."""
+
+    share: float
+    track: int
+    first: int
+
+
+class StretchIndex:
+    """Every place of all tracks by its code in the first codebook: finds the stretch most like a given one, exactly.
+
+    Each code of a stretch votes for the places at which it would have to begin; memory is 14 bytes per frame.
+    """
+
+    def __init__(self, tracks: Sequence[Int[Tensor, "K _"]]) -> None:
+        assert tracks, "no tracks"
+        self.codes: np.ndarray = np.concatenate([track[0].numpy() for track in tracks]).astype(np.int64)
+        lengths = np.array([track.shape[1] for track in tracks])
+        self.ends = np.cumsum(lengths)
+        self.left = np.repeat(self.ends, lengths) - np.arange(len(self.codes))  # frames up to the end of the track
+        self.places = np.argsort(self.codes, kind="stable")
+        self.begins = np.searchsorted(self.codes[self.places], np.arange(int(self.codes.max()) + 2))
+
+    def nearest(self, stretch: Int[Tensor, "T"]) -> Stretch | None:
+        """The first one of those that agree most; None where every track is shorter."""
+        votes = np.zeros(len(self.codes), dtype=np.int32)
+        for frame, code in enumerate(stretch.tolist()):
+            if code + 1 < len(self.begins):
+                places = self.places[self.begins[code] : self.begins[code + 1]] - frame
+                votes[places[places >= 0]] += 1
+        fits = self.left >= len(stretch)
+        if not fits.any():
+            return None
+        place = int(np.where(fits, votes, -1).argmax())
+        track = int(np.searchsorted(self.ends, place, side="right"))
+        before = int(self.ends[track - 1]) if track else 0
+        return Stretch(float(votes[place]) / len(stretch), track, place - before)

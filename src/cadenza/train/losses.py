@@ -62,15 +62,6 @@ class MelLoss(nn.Module):
         return total / (2 * len(self.config.windows))
 
 
-def si_sdr(audio: Float[Tensor, "B C N"], target: Float[Tensor, "B C N"]) -> Float[Tensor, "B"]:
-    """Scale-invariant signal-to-distortion ratio in dB per item, means removed (Le Roux et al. 2019)."""
-    x, y = (wave.flatten(1) - wave.flatten(1).mean(1, keepdim=True) for wave in (audio, target))
-    epsilon = 1e-8
-    projection = ((x * y).sum(1, keepdim=True) + epsilon) / (y.square().sum(1, keepdim=True) + epsilon) * y
-    signal, noise = projection.square().sum(1), (x - projection).square().sum(1)
-    return 10 * torch.log10((signal + epsilon) / (noise + epsilon))
-
-
 def discriminator_hinge(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Float[Tensor, ""]:
     """`mean(relu(1 - D(real))) + mean(relu(1 + D(fake)))`, averaged over the sub-discriminators."""
     losses = [F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in zip(real, fake, strict=True)]

@@ -21,18 +21,12 @@ from cadenza.codec.encodec import EnCodec, EnCodecConfig, EncodecTraining
 from cadenza.convert.parts import mono_codec
 from cadenza.data.batches import Batch, random_for
 from cadenza.errors import UserError
+from cadenza.evaluate.fidelity import si_sdr
 from cadenza.loading import load_codec
 from cadenza.nn.ranks import num_ranks
 from cadenza.train.balancer import Balancer
 from cadenza.train.discriminators import Discriminator, DiscriminatorConfig
-from cadenza.train.losses import (
-    MelLoss,
-    MelLossConfig,
-    discriminator_hinge,
-    feature_matching,
-    generator_hinge,
-    si_sdr,
-)
+from cadenza.train.losses import MelLoss, MelLossConfig, discriminator_hinge, feature_matching, generator_hinge
 from cadenza.train.objective import Loss, Phase, Turn
 from cadenza.train.optim import MuonConfig, build_optimizer
 
@@ -182,7 +176,8 @@ class CodecObjective:
         return metrics
 
     def _distances(self, rebuilt: Tensor, audio: Tensor) -> dict[str, float]:
-        ratio, mel, l1 = si_sdr(rebuilt, audio).mean(), self.mel_loss(rebuilt, audio), F.l1_loss(rebuilt, audio)
+        ratio = si_sdr(rebuilt.flatten(1), audio.flatten(1)).mean()
+        mel, l1 = self.mel_loss(rebuilt, audio), F.l1_loss(rebuilt, audio)
         return {"si_sdr": float(ratio), "mel": float(mel), "l1": float(l1)}
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,0 +1,67 @@
+"""`cadenza evaluate codec`: the last line is JSON, the decoded sounds are kept, mistakes are one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cadenza import Audio
+from data.recordings import save, tune
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    for seed in range(2):
+        save(tune(seed, 1.2), tmp_path / "clips" / f"{seed}.wav")
+    return tmp_path / "clips"
+
+
+def test_a_codec_beside_opus(cadenza, model, clips):
+    found = cadenza("evaluate", "codec", clips, "--model", model, "--opus", "6,24", "--codebooks", "1", "--out", "out")
+    assert found.code == 0, found.err
+    *table, last = found.out.splitlines()
+    facts = json.loads(last)
+    assert list(facts["coders"]) == ["codec", "codec, 1 of 4", "opus 6", "opus 24", "48 kHz and back"]
+    assert next(iter(facts["differences"]["opus 6"])) == "si_sdr_db"
+    assert facts["codec"]["nominal_kbps"] == 1.0
+    assert "Opus begins at 6" in found.err
+    assert any(line.startswith("codec ") for line in table)
+    assert "1.00 kbit/s nominal" in found.out
+    assert Audio.read("out/opus-6/0.flac").duration_seconds == pytest.approx(1.2)
+    assert len(json.loads(Path("out/codec.json").read_text())["rows"]) == 10
+
+
+def test_two_files_and_nothing_but_json(cadenza, model, clips):
+    arguments = ("evaluate", "codec", clips / "0.wav", clips / "1.wav", "--model", model, "--opus", "none", "--json")
+    first, second = cadenza(*arguments), cadenza(*arguments)
+    assert first.out.count("\n") == 1
+    assert first.out == second.out
+    assert list(json.loads(first.out)["coders"]) == ["codec"]
+
+
+def test_files_decoded_elsewhere(cadenza, clips, tmp_path):
+    for seed in range(3):
+        save(tune(seed, 1.2), tmp_path / "theirs" / f"{seed}.wav")
+    facts = json.loads(cadenza("evaluate", "codec", clips, "--against", "theirs", "--json").out)
+    assert facts["coders"]["decoded"]["mel_distance"]["mean"] == 0
+    assert [one["name"] for one in facts["refused"]] == ["2"]
+    assert "opus 24" in facts["coders"]
+
+
+def test_bad_input(cadenza, model, clips):
+    for arguments, words in (
+        (("missing",), "no such file"),
+        ((clips, "--seconds", "0"), "choose 1 to 3600"),
+        ((clips, "--opus", "0"), "give numbers above 0"),
+        ((clips, "--opus", "fast"), "is not a number"),
+        ((clips, "--against", clips, "--codebooks", "1"), "leave out"),
+        ((clips, clips), "one folder or manifest alone"),
+        ((clips, "--codebooks", "9"), "choose as many or fewer"),
+    ):
+        result = (
+            cadenza("evaluate", "codec", *arguments, "--model", model)
+            if "--against" not in arguments
+            else cadenza("evaluate", "codec", *arguments)
+        )
+        assert result.code == 2, (arguments, result.err)
+        assert words in result.err
