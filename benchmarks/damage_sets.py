@@ -1,8 +1,9 @@
 """A composed corpus to sets of clips: true music, other true music to compare with, and nine damaged versions.
 
 Every version is a folder with `manifest.jsonl` and the recordings, and says what the true clip is said to be: whoever
-judges it compares the sound with that, except for `captions`, where the sound is true and what is said is another
-piece's. One clip a piece, the same pieces and names in all versions; the reference holds other pieces.
+judges it compares the sound with that. One clip a piece, the same names in all versions; the reference holds other
+pieces. In `shuffled captions` every sound is a true one, in the same order, and answers the caption of another piece,
+whose name it bears: as a model would whose music is perfect and never what was asked for.
 """
 
 import json
@@ -23,8 +24,8 @@ Row = dict[str, Any]
 REFERENCE, TRUE = "reference", "true renders"
 NOISE_DB, CUTOFF_HZ = (30, 20, 10), (8000, 4000, 2000)
 TEMPO, CAPTIONS, LOOP = "wrong tempo", "shuffled captions", "looped bar"
-SAID = ("captions", "genre", "instruments", "moods", "tempo_bpm", "key", "meter")
-"""What a manifest says about a clip's music."""
+FACTS = {"seed", "start_seconds", "captions", "genre", "instruments", "tempo_bpm", "key", "meter"}
+"""What a manifest must say."""
 
 _SEED = 17
 
@@ -83,13 +84,12 @@ def make_sets(corpus: Path, target: Path, count: int, progress: Callable[[int, i
         progress(number + 1, count)
     for row in reference:
         _copy(corpus / row["path"], folders[REFERENCE] / _place(row))
+    here = [row | {"path": _place(row)} for row in true]
     for name in (TRUE, *damages()):
-        _write(folders[name], true)
-    _write(folders[REFERENCE], reference)
-    said = [true[other] for other in deranged(count, _SEED)]
-    _write(
-        folders[CAPTIONS], [row | {name: other[name] for name in SAID} for row, other in zip(true, said, strict=True)]
-    )
+        _write(folders[name], here)
+    _write(folders[REFERENCE], [row | {"path": _place(row)} for row in reference])
+    order = deranged(count, _SEED)
+    _write(folders[CAPTIONS], [true[other] | {"path": _place(row)} for row, other in zip(true, order, strict=True)])
     return folders
 
 
@@ -99,7 +99,7 @@ def one_clip_per_piece(corpus: Path) -> list[Row]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; give a folder of `cadenza corpus build`")
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    if any(not {"seed", "start_seconds", *SAID} <= row.keys() for row in rows):
+    if any(not row.keys() >= FACTS for row in rows):
         raise UserError(f"{path} does not say how its music was composed; give a folder of `cadenza corpus build`")
     first: dict[int, Row] = {}
     for row in rows:
@@ -133,6 +133,6 @@ def _copy(source: Path, place: Path) -> None:
 
 
 def _write(folder: Path, rows: list[Row]) -> None:
-    lines = [json.dumps(row | {"path": _place(row)}, ensure_ascii=False) + "\n" for row in rows]
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
     with atomic_file(folder / "manifest.jsonl") as temporary:
         temporary.write_text("".join(lines), encoding="utf-8")

@@ -3,77 +3,87 @@
     python benchmarks/guidance.py [--takes 2]         makes what is not there yet; prints a table, the last line is JSON
 
 "音樂生成 Music Generation" samples from `P = g P_uncond + (1 - g) P_cond` with g = 0.2; here that is
-`guidance_domain="probabilities"` and `guidance=0.8`. The same prompts and seeds, through the public `generate` of the
-model inside, at every setting; prompts and measures are those of `benchmarks/first_model.py`.
+`guidance_domain="probabilities"` and `guidance=0.8`. The quick set of prompts (`cadenza.evaluate.prompts`) and the same
+seeds, through the public `generate` of the model inside, at every setting; figures and tests are those of a report.
 """
 
 import argparse
 import json
-import statistics
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cadenza
-from cadenza.evaluate.instruments import InstrumentClassifier
-from cadenza.evaluate.intervals import mean_interval
+from cadenza.cli.progress import counter
+from cadenza.evaluate import prompts
+from cadenza.evaluate.clips import TAKE_MARK, read_clips
+from cadenza.evaluate.embedders.listener import Listener
+from cadenza.evaluate.measure import measure
+from cadenza.evaluate.measurements import Measurements
+from cadenza.evaluate.report.build import System, build
+from cadenza.evaluate.report.config import ReportConfig, SystemConfig
 from cadenza.lm.generate import GenerationConfig
-from first_model import CLASSIFIER, PROMPTS, Heard, collect, interval, listen, scores, separation
 from takes import keep
 
 HERE = Path(__file__).parent
 SCRATCH = HERE.parent / "runs" / "guidance"
 DURATION = 10.0
 
+USUAL = "logits, scale 3"
 SETTINGS: dict[str, dict[str, Any]] = {
     "as System 1 writes it, g = 0.2": {"guidance": 0.8, "guidance_domain": "probabilities"},
     "logits, scale 0.8": {"guidance": 0.8},
     "none (scale 1)": {"guidance": 1.0},
-    "logits, scale 3": {"guidance": 3.0},
+    USUAL: {"guidance": 3.0},
 }
-SHOWN = ("instruments", "mode", "tempo, octave or triple")
+SHOWN = ("text_alignment", "instruments", "mode", "tempo, octave or triple")
 
 
-def hear(music: Any, classifier: InstrumentClassifier, takes: int, scratch: Path) -> dict[str, list[Heard]]:
-    """What is heard of every take, prompt after prompt, `takes` seeds each; settings in turn."""
-    heard: dict[str, list[Heard]] = {name: [] for name in SETTINGS}
-    scratch.mkdir(parents=True, exist_ok=True)
+def make(music: Any, takes: int, scratch: Path) -> dict[str, Path]:
+    """A folder of takes per setting, `takes` seeds for each prompt; settings in turn."""
+    asked_for = prompts.load("quick")
+    folders = {name: scratch / f"{number}" for number, name in enumerate(SETTINGS)}
+    progress = counter("takes")
+    done, total = 0, takes * len(asked_for) * len(SETTINGS)
     for take in range(takes):
-        for number, prompt in enumerate(PROMPTS, 1):
-            for kind, (name, settings) in enumerate(SETTINGS.items()):
-                seed = number + len(PROMPTS) * take
-                asked = {"text": prompt.text, "seed": seed, "duration": DURATION, **settings}
+        for number, (prompt, wanted) in enumerate(asked_for.items(), 1):
+            for name, settings in SETTINGS.items():
+                seed = number + len(asked_for) * take
+                asked = {"text": wanted.text, "seed": seed, "duration": DURATION, **settings}
                 config = GenerationConfig(**music.config.generation.model_dump() | settings)
-                make = partial(music.generate, prompt.text, duration=DURATION, seed=seed, config=config)
-                audio = keep(scratch / f"{number:02d}_{take}_{kind}.flac", asked, make, resume=True)
-                heard[name].append(listen(audio, classifier))
-        print(f"take {take + 1} of {takes}", flush=True)
-    return heard
+                call = partial(music.generate, wanted.text, duration=DURATION, seed=seed, config=config)
+                folders[name].mkdir(parents=True, exist_ok=True)
+                keep(folders[name] / f"{prompt}{TAKE_MARK}{take}.flac", asked, call, resume=True)
+                done += 1
+                progress(done, total)
+    return folders
 
 
-def report(heard: dict[str, list[Heard]], takes: int) -> tuple[list[str], dict[str, Any]]:
-    """A row per setting; differences from scale 3 in the share of asked instruments, paired by take."""
-    prompts = list(PROMPTS) * takes
-    shares = {
-        name: [statistics.mean(found["instruments"]) for found in map(scores, prompts, clips) if found["instruments"]]
-        for name, clips in heard.items()
-    }
-    head = ["guidance", *SHOWN, "separation", "instruments against scale 3, per take"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+def hear(folders: Mapping[str, Path], ear: Listener, cache: Path) -> dict[str, Measurements]:
+    sets = {name: read_clips(folder, prompts.FILE, name) for name, folder in folders.items()}
+    return {name: measure(clips, joints=[ear], ear=ear, cache=cache) for name, clips in sets.items()}
+
+
+def table(heard: Mapping[str, Measurements]) -> tuple[list[str], dict[str, Any]]:
+    """A row per setting: figures, and in brackets their difference from scale 3, paired by prompt."""
+    config = ReportConfig(
+        prompts=None, reference=None, systems=tuple(SystemConfig(name=name, measured=name) for name in heard)
+    )
+    systems = [System(measured, "measured", name) for name, measured in heard.items()]
+    report = build(systems, None, config.model_copy(update={"samples": 0})).report
+    titles = [next(f.title for f in report.figures if f.metric == metric) for metric in SHOWN]
+    lines = ["| guidance | " + " | ".join(titles) + " |", "|---" * (1 + len(SHOWN)) + "|"]
     figures: dict[str, Any] = {}
-    for name, clips in heard.items():
-        values = collect(zip(prompts, clips, strict=True))
-        cells = [name]
-        for measure in SHOWN:
-            low, high = interval(values[measure])
-            hits = sum(values[measure])
-            mean = statistics.mean(values[measure])
-            cells.append(f"{hits:.0f} of {len(values[measure])} = **{mean:.2f}** ({low:.2f} to {high:.2f})")
-        apart = separation(prompts, clips)
-        gaps = [a - b for a, b in zip(shares[name], shares["logits, scale 3"], strict=True)]
-        gap = f"{mean_interval(gaps):+.2f}" if any(gaps) else "–"
-        lines.append("| " + " | ".join([*cells, f"{apart:.2f}", gap]) + " |")
-        figures[name] = {m: round(statistics.mean(values[m]), 3) for m in SHOWN} | {"separation": apart, "gap": gap}
+    for name in heard:
+        cells = []
+        for metric in SHOWN:
+            figure = report.figure(metric, name)
+            assert figure is not None, f"no {metric}"
+            test = next((t for t in report.tests if (t.metric, t.first, t.second) == (metric, name, USUAL)), None)
+            cells.append(figure.result.text() + (f"; {test.difference.text()}" if test else ""))
+            figures.setdefault(name, {})[metric] = figure.result.value
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines, figures
 
 
@@ -83,10 +93,8 @@ def main() -> None:
     parser.add_argument("--takes", type=int, default=2, help="seeds per prompt")
     parser.add_argument("--scratch", type=Path, default=SCRATCH, help="folder that keeps the takes")
     options = parser.parse_args()
-    classifier = InstrumentClassifier.from_pretrained(CLASSIFIER).float()
-    lines, figures = report(
-        hear(cadenza.load(options.model), classifier, options.takes, options.scratch), options.takes
-    )
+    folders = make(cadenza.load(options.model), options.takes, options.scratch)
+    lines, figures = table(hear(folders, Listener.embedded(), options.scratch / "heard"))
     print("\n".join(lines))
     print(json.dumps(figures))
 

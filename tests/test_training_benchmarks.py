@@ -21,7 +21,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Import one by name; all of them are forgotten again."""
     monkeypatch.syspath_prepend(str(FOLDER))
     yield importlib.import_module
-    for name in ("machine", "takes", "first_model", "convergence", "patterns", "guidance"):
+    for name in ("machine", "takes", "convergence", "patterns", "guidance"):
         sys.modules.pop(name, None)
 
 
@@ -111,3 +111,28 @@ def test_guidance_settings_are_ones_that_generation_accepts(benchmark: Any):
         GenerationConfig(**settings)
     written = guidance.SETTINGS["as System 1 writes it, g = 0.2"]
     assert written == {"guidance": pytest.approx(1 - 0.2), "guidance_domain": "probabilities"}
+
+
+def test_guidance_is_judged_setting_by_setting(benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A model that plays noise for all settings but one, and for that one nothing but what it did before."""
+    from types import SimpleNamespace
+
+    from cadenza.lm.generate import GenerationConfig
+    from cadenza.testing import noise, tiny_listener
+
+    class Model:
+        config = SimpleNamespace(generation=GenerationConfig())
+
+        def generate(self, text: str, duration: float, seed: int, config: GenerationConfig) -> Any:
+            return noise(1.0, level=0.05, seed=seed + (100 if config.guidance == 3.0 else 0))
+
+    guidance = benchmark("guidance")
+    quick = {number: asked for number, asked in guidance.prompts.load("quick").items() if number < "007"}
+    monkeypatch.setattr(guidance.prompts, "load", lambda name: quick)
+    folders = guidance.make(Model(), 1, tmp_path)
+    assert sorted(path.name for path in folders["none (scale 1)"].iterdir()) == [f"00{n}__0.flac" for n in range(1, 7)]
+    lines, figures = guidance.table(guidance.hear(folders, tiny_listener(), tmp_path / "heard"))
+    assert len(lines) == 2 + len(guidance.SETTINGS)
+    assert figures["none (scale 1)"] == figures["logits, scale 0.8"]
+    assert "; 0.00 (0.00 to 0.00)" not in lines[-1]  # the usual setting is compared with nothing
+    assert figures[guidance.USUAL]["text_alignment"] != figures["none (scale 1)"]["text_alignment"]
