@@ -17,9 +17,9 @@ from cadenza.evaluate.drift import slope_per_minute
 from cadenza.evaluate.embedders.base import Identity
 from cadenza.evaluate.frechet import frechet_per_piece
 from cadenza.evaluate.hearing import tune_similarity
-from cadenza.evaluate.intervals import Interval, cluster_interval
+from cadenza.evaluate.intervals import Interval, cluster_interval, share_interval
 from cadenza.evaluate.measurements import MeasuredClip, Measurements
-from cadenza.evaluate.report.metrics import Metric, metric
+from cadenza.evaluate.report.metrics import CONTROL, Metric, metric
 from cadenza.evaluate.statistics import GaussianStatistics
 
 SHUFFLES = 20
@@ -54,11 +54,11 @@ class Column:
         return float(np.mean(self.values[place])) if self.values[place] else None
 
     def interval(self, pieces: Sequence[str], seed: int) -> Interval | None:
-        """Mean over all values, and its interval by resampling pieces; None without values."""
-        return _interval(self.values, pieces, seed)
+        """Mean over all values, and its interval, pieces being what is independent; None without values."""
+        return _interval(self.values, pieces, seed, self.metric.group == CONTROL)
 
     def floor_interval(self, pieces: Sequence[str], seed: int) -> Interval | None:
-        return _interval(self.floor, pieces, seed) if self.floor else None
+        return _interval(self.floor, pieces, seed, self.metric.group == CONTROL) if self.floor else None
 
     def count(self) -> int:
         return sum(len(found) for found in self.values)
@@ -244,11 +244,16 @@ def _with_floor(
     return Column(kind, [between(i, i) for i in places], identity, heard_by, floor)
 
 
-def _interval(values: Values, pieces: Sequence[str], seed: int) -> Interval | None:
+def _interval(values: Values, pieces: Sequence[str], seed: int, is_share: bool) -> Interval | None:
+    """By resampling pieces; of shares by Wilson's formula, since resampling is sure of what never varied."""
     flat = [(value, piece) for found, piece in zip(values, pieces, strict=True) for value in found]
     if not flat:
         return None
-    return cluster_interval([value for value, _ in flat], [piece for _, piece in flat], seed=seed)
+    found = [value for value, _ in flat]
+    if is_share:
+        count = len({piece for _, piece in flat})
+        return share_interval(float(np.mean(found)) * count, count)
+    return cluster_interval(found, [piece for _, piece in flat], seed=seed)
 
 
 def _finite(value: float) -> list[float]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from cadenza.evaluate.control import MEASURES
 from cadenza.evaluate.report.figures import Better
 
 
@@ -72,7 +73,7 @@ METRICS = {metric.name: metric for metric in _ALL}
 
 
 def metric(name: str) -> Metric:
-    """A known metric, or one of the control figures, which `evaluate.control` names."""
+    """A known metric, or one of the control figures that `evaluate.control` names."""
     if name in METRICS:
         return METRICS[name]
-    return Metric(name, name[0].upper() + name[1:], CONTROL, "share", "higher", "facts", 2, "", True)
+    return Metric(name, name[0].upper() + name[1:], CONTROL, "share", "higher", "facts", 2, MEASURES[name], True)

@@ -3,7 +3,7 @@ what a perfect model would reach, and that half through the embedded model's cod
 
 Composed music with a seed that nothing else here was trained on. The halves share no piece: which half a piece belongs
 to is the last bit of the SHA-256 of its name. Of each half as many clips are kept as asked for, in the order of the
-SHA-256 of their names, so that nobody picks; probabilities are rounded, and only the likeliest are kept.
+SHA-256 of their names, a second of a piece only when all have one: nobody picks.
 """
 
 import hashlib
@@ -20,7 +20,6 @@ Part = Literal["reference", "truth", "ceiling"]
 Half = Literal["a", "b"]
 CODEC = "through the codec with weights"
 """In the settings of a measured set: the SHA-256 of the codec's weights (`codec_quality.codec_hash`)."""
-_KEPT = 4
 
 
 def load_shipped(part: Part) -> Measurements:
@@ -43,24 +42,27 @@ def half_of(clips: ClipSet, half: Half) -> ClipSet:
 
 
 def at_most(clips: ClipSet, count: int) -> ClipSet:
-    """`count` clips, chosen by the hash of their names and left in their order."""
-    chosen = sorted(clips.clips, key=lambda clip: _number(clip.id))[:count]
-    names = {clip.id for clip in chosen}
+    """`count` clips by the hash of their names, left in their order; a second of a piece only when all have one."""
+    turns: dict[str, int] = {}
+    ranked: list[tuple[int, int, str]] = []
+    for number, name, piece in sorted((_number(clip.id), clip.id, clip.piece) for clip in clips.clips):
+        turns[piece] = turns.get(piece, -1) + 1
+        ranked.append((turns[piece], number, name))
+    names = {name for _, _, name in sorted(ranked)[:count]}
     return replace(clips, clips=tuple(clip for clip in clips.clips if clip.id in names))
 
 
 def compact(measured: Measurements) -> Measurements:
-    """Less to ship: without records, the likeliest instruments and genres alone, and no more digits than mean much."""
+    """Less to ship: without records, and probabilities with no more digits than mean something."""
     return replace(measured, clips=tuple(map(_compact, measured.clips)))
 
 
 def _compact(clip: MeasuredClip) -> MeasuredClip:
     heard = clip.heard
-    named = dict.fromkeys([*list(heard.instruments)[:_KEPT], *heard.named])
     heard = replace(
         heard,
-        instruments={name: round(heard.instruments[name], 4) for name in named},
-        genres={name: round(value, 4) for name, value in list(heard.genres.items())[:_KEPT]},
+        instruments={name: round(value, 3) for name, value in heard.instruments.items()},
+        genres={name: round(value, 3) for name, value in heard.genres.items()},
     )
     return replace(clip, heard=heard, record={})
 
