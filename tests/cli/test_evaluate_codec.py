@@ -28,7 +28,8 @@ def test_a_codec_beside_opus(cadenza, model, clips):
     assert any(line.startswith("codec ") for line in table)
     assert "1.00 kbit/s nominal" in found.out
     assert Audio.read("out/opus-6/0.flac").duration_seconds == pytest.approx(1.2)
-    assert len(json.loads(Path("out/codec.json").read_text())["rows"]) == 10
+    assert json.loads(Path("out/codec.json").read_text()) == facts
+    assert len(Path("out/clips.jsonl").read_text().splitlines()) == 10
 
 
 def test_two_files_and_nothing_but_json(cadenza, model, clips):

@@ -46,7 +46,10 @@ def codec(
         float, typer.Option(metavar="S", parser=number, help="So much of each recording, from its beginning.")
     ] = 30.0,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep the decoded sounds and codec.json with every clip there.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Keep there the decoded sounds, codec.json, and clips.jsonl with the figures of each."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print nothing but the JSON object.")] = False,
     device: Device = None,
@@ -88,7 +91,7 @@ def codec(
     else:
         found["resampled_files"] = folder.resampled
     if out is not None:
-        _write(out, found | {"rows": trial.rows()})
+        _write(out, found, trial)
     if not as_json:
         print(_table(trial))
         if "codec" in found:
@@ -159,11 +162,13 @@ def _keeper(out: Path) -> "Any":
     return keep
 
 
-def _write(out: Path, found: dict[str, Any]) -> None:
+def _write(out: Path, found: dict[str, Any], trial: "Trial") -> None:
     from cadenza.files import atomic_file
 
     with atomic_file(out / "codec.json") as temporary:
         temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    with atomic_file(out / "clips.jsonl") as temporary:
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in trial.rows()), encoding="utf-8")
 
 
 def _table(trial: "Trial") -> str:

@@ -202,11 +202,12 @@ class Trial:
             "clips": len(self.ids),
             "pieces": len(set(self.pieces)),
             "coders": {
-                name: {"kbps": _record(self.kbps(name))} | {f: _record(self.interval(name, f)) for f in FIGURES}
+                name: {"kbps": None if (kbps := self.kbps(name)) is None else kbps.record()}
+                | {figure: self.interval(name, figure).record() for figure in FIGURES}
                 for name in self.results
             },
             "differences": {
-                other: {figure: _record(self.difference(first, other, figure)) for figure in FIGURES}
+                other: {figure: self.difference(first, other, figure).record() for figure in FIGURES}
                 for other in others
             },
             "refused": [asdict(one) for one in self.refused],
@@ -304,11 +305,3 @@ def _result(coder: Coder, original: Audio, clip: Clip, keep: Callable[[Clip, str
     if keep is not None:
         keep(clip, coder.name, coded.audio)
     return Result(measure_fidelity(made, wanted), coded.kbps, delay, contour_correlation(made, wanted))
-
-
-def _record(interval: Interval | None) -> dict[str, float | int | None] | None:
-    """As JSON, which knows no infinity: null, for the interval of a single piece."""
-    if interval is None:
-        return None
-    low, high = (end if math.isfinite(end) else None for end in (interval.low, interval.high))
-    return {"mean": interval.mean, "low": low, "high": high, "count": interval.count}

@@ -8,7 +8,7 @@ alone. Everything made is written as it comes, so that a run goes on where it wa
 import base64
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -291,15 +291,15 @@ def record(figures: CellFigures, frame_rate: float, ids: Sequence[str], train_id
         "opening_seconds": figures.cell.opening / frame_rate,
         "text": figures.cell.text,
         "count": figures.count,
-        "exact": [asdict(one) for one in figures.exact],
-        "partial": [asdict(one) for one in figures.partial],
-        "agreement": [asdict(one) for one in figures.agreement],
+        "exact": [one.record() for one in figures.exact],
+        "partial": [one.record() for one in figures.partial],
+        "agreement": [one.record() for one in figures.agreement],
         "chance": {
-            "exact": [asdict(one) for one in figures.chance_exact],
-            "partial": [asdict(one) for one in figures.chance_partial],
+            "exact": [one.record() for one in figures.chance_exact],
+            "partial": [one.record() for one in figures.chance_partial],
             "agreement": list(figures.chance_agreement),
         },
-        "stuck": asdict(figures.stuck),
+        "stuck": figures.stuck.record(),
         "anywhere": None if figures.anywhere is None else anywhere_record(figures.anywhere, frame_rate, ids, train_ids),
         "partial_share": PARTIAL_SHARE,
     }
@@ -310,9 +310,9 @@ def anywhere_record(
 ) -> dict[str, Any]:
     """As JSON, with the names of the most alike."""
     return {
-        "exact": asdict(found.exact),
-        "partial": asdict(found.partial),
-        "agreement": asdict(found.agreement),
+        "exact": found.exact.record(),
+        "partial": found.partial.record(),
+        "agreement": found.agreement.record(),
         "most_alike": [
             ({} if ids is None else {"prompt": ids[number]})
             | {"share": place.share, "track": train_ids[place.track], "seconds": place.first / frame_rate}

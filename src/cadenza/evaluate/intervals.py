@@ -28,6 +28,11 @@ class Interval:
     def excludes_zero(self) -> bool:
         return not self.low <= 0.0 <= self.high
 
+    def record(self) -> dict[str, float | int | None]:
+        """As JSON, which knows no infinity: None for the ends of an endless interval."""
+        low, high = (end if math.isfinite(end) else None for end in (self.low, self.high))
+        return {"mean": self.mean, "low": low, "high": high, "count": self.count}
+
     def __format__(self, spec: str) -> str:
         """`f"{interval:.2f}"` is "0.31 (0.24 to 0.38)"."""
         return f"{self.mean:{spec}} ({self.low:{spec}} to {self.high:{spec}})"
