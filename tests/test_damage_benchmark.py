@@ -35,7 +35,7 @@ def test_verdicts_by_hand(script: Any) -> None:
     assert rights(script, "5 4 1 0 2", "+ + · 0 ·", "ynyyy") == "ynyyy"  # it may be chance
     assert rights(script, "5 4 1 1e-9 2", "+ + · 0 ·") == "yyyny"  # not a digit
     assert rights(script, "9 9 1 3 2", "_ _ · + ·") == "yyyyy"  # whatever noise does to labels
-    assert rights(script, "-5 -4 -3 -1 -2", "+ + · 0 ·") == "nnyny"
+    assert rights(script, "-5 -4 -3 -1 -2", "+ + · 0 ·") == "nnnnn"  # nothing is noticed
 
 
 def test_every_expectation_is_complete(script: Any) -> None:
