@@ -18,6 +18,7 @@ from cadenza.data.manifest import NAMES, Entry, read_manifest
 from cadenza.data.scan import find_recordings
 from cadenza.errors import UserError
 from cadenza.evaluate.key import parse_key
+from cadenza.evaluate.words import facts_in
 
 PROMPTS, RECORD = "prompts.jsonl", "record.json"
 LEAST_SECONDS = 1.0  # MusicGen's authors leave out shorter clips
@@ -98,6 +99,7 @@ def read_clips(
     prompts: str | Path | None = None,
     name: str | None = None,
     least_seconds: float = LEAST_SECONDS,
+    parse_texts: bool = True,
 ) -> ClipSet:
     """The clips of a folder, a manifest (or a folder with one), or one recording.
 
@@ -108,6 +110,7 @@ def read_clips(
             in the folder, if there is one.
         name: What the set is called in reports; by default the name of the folder or file.
         least_seconds: Shorter clips are refused.
+        parse_texts: Read facts out of texts that come without any (`Asked.parsed` then says so).
 
     What Cadenza wrote into its takes is read; `record.json` in a folder says how all recordings of that folder were
     made. Raises UserError where nothing is left to judge, and for a prompts file or manifest that is none.
@@ -137,10 +140,18 @@ def read_clips(
         ids.add(clip.id)
         record = {**records.beside(clip.path), **clip.record, **record}
         asked = clip.asked if clip.asked.text else replace(clip.asked, text=_text_of(record))
+        if parse_texts and asked.text and not asked.has_facts:
+            asked = replace(asked_from_text(asked.text), duration_seconds=asked.duration_seconds, melody=asked.melody)
         clips.append(replace(clip, record=record, asked=asked))
     if not clips:
         raise UserError(f"{source}: nothing to judge{_first(refused)}; give recordings of {least_seconds:g} s or more")
     return ClipSet(name, tuple(clips), tuple(refused))
+
+
+def asked_from_text(text: str) -> Asked:
+    """A text and the facts that it plainly names (`evaluate.words`); nothing that is ambiguous or denied."""
+    asked = Asked(text, *facts_in(text))
+    return replace(asked, parsed=asked.has_facts)
 
 
 # ---------------------------------------------------------------------------------------------------------- prompts

@@ -20,6 +20,7 @@ from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 import pydantic
@@ -70,7 +71,7 @@ def measure(
     """
     if workers < 1:
         raise UserError(f"{workers} workers: give 1 or more")
-    networks = Networks(tuple(embedders), tuple(labellers), tuple(joints), ear, loudness_lufs)
+    networks = Networks(_named(embedders), _named(labellers), _named(joints), ear, loudness_lufs)
     folder = cache_directory() / "measured" if cache is None else Path(cache)
     listener = Listening(networks, folder)
     found: list[MeasuredClip] = []
@@ -95,13 +96,13 @@ def measure(
 
     with _one_thread():
         texts = [clip.asked.text for clip in found]
-        words = {name: listener.texts(joint, texts) for name, joint in networks.joints_by_name.items()}
+        words = {name: listener.texts(joint, texts) for name, joint in networks.joints.items()}
     return Measurements(
         clips.name,
         tuple(found),
-        {n: Embeddings(e.identity, column(f"embedder/{n}")) for n, e in networks.embedders_by_name.items()},
-        {n: Labels(e.identity, e.labels, column(f"labeller/{n}")) for n, e in networks.labellers_by_name.items()},
-        {n: Joint(j.identity, np.stack(column(f"joint/{n}")), words[n]) for n, j in networks.joints_by_name.items()},
+        {n: Embeddings(e.identity, column(f"embedder/{n}")) for n, e in networks.embedders.items()},
+        {n: Labels(e.identity, e.labels, column(f"labeller/{n}")) for n, e in networks.labellers.items()},
+        {n: Joint(j.identity, np.stack(column(f"joint/{n}")), words[n]) for n, j in networks.joints.items()},
         tuple(refused),
         {
             "loudness_lufs": loudness_lufs,
@@ -115,28 +116,18 @@ def measure(
 class Networks:
     """All that hears, and at which loudness."""
 
-    embedders: tuple[Embedder, ...]
-    labellers: tuple[Labeller, ...]
-    joints: tuple[JointEmbedder, ...]
+    embedders: Mapping[str, Embedder]
+    labellers: Mapping[str, Labeller]
+    joints: Mapping[str, JointEmbedder]
     ear: Ear | None
     loudness_lufs: float | None
-
-    @cached_property
-    def embedders_by_name(self) -> dict[str, Embedder]:
-        return _named(self.embedders)
-
-    @cached_property
-    def labellers_by_name(self) -> dict[str, Labeller]:
-        return _named(self.labellers)
-
-    @cached_property
-    def joints_by_name(self) -> dict[str, JointEmbedder]:
-        return _named(self.joints)
 
     @property
     def least_seconds(self) -> tuple[float, str]:
         """The shortest clip that all can hear, and whose limit that is."""
-        every: list[Embedder | Labeller | JointEmbedder] = [*self.embedders, *self.labellers, *self.joints]
+        every: list[Embedder | Labeller | JointEmbedder] = [
+            *self.embedders.values(), *self.labellers.values(), *self.joints.values()
+        ]  # fmt: skip
         return max(((network.least_seconds, network.identity.name) for network in every), default=(0.0, ""))
 
 
@@ -198,11 +189,11 @@ class Listening:
         return Result(measured, vectors)
 
     def _computations(self, loud: "_Levelled") -> Iterator[tuple[str, Identity, Callable[[], np.ndarray]]]:
-        for name, embedder in self.networks.embedders_by_name.items():
+        for name, embedder in self.networks.embedders.items():
             yield f"embedder/{name}", embedder.identity, partial(loud.heard_by, embedder.embed)
-        for name, labeller in self.networks.labellers_by_name.items():
+        for name, labeller in self.networks.labellers.items():
             yield f"labeller/{name}", labeller.identity, partial(loud.heard_by, labeller.probabilities)
-        for name, joint in self.networks.joints_by_name.items():
+        for name, joint in self.networks.joints.items():
             yield f"joint/{name}", joint.identity, partial(loud.heard_by, joint.embed_audio)
 
     def texts(self, joint: JointEmbedder, texts: Sequence[str]) -> np.ndarray:
@@ -240,9 +231,9 @@ class Listening:
         key = hashlib.sha256(json.dumps(heard_by).encode()).hexdigest()
         path = self.folder / content[:2] / f"{content[2:34]}-{key[:32]}.npz"
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
-        except (OSError, ValueError, EOFError, KeyError, ArithmeticError):
+        except (OSError, ValueError, EOFError, KeyError, BadZipFile):
             pass
         found = dict(compute())
         with atomic_file(path) as temporary, temporary.open("wb") as stream:
@@ -270,7 +261,7 @@ def _packed(heard: Heard) -> np.ndarray:
 
 
 def sound_hash(audio: Audio) -> str:
-    """SHA-256 of rate, channels and samples: the same for a sound in WAV and in FLAC."""
+    """SHA-256 of rate, channels and samples, whatever the file's format and metadata."""
     total = hashlib.sha256(f"{audio.sample_rate} {audio.channels}\0".encode())
     total.update(np.ascontiguousarray(audio.samples.T).data)
     return total.hexdigest()

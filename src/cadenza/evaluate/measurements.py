@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 import pydantic
-import torch
 from jaxtyping import Float32, UInt8
+from safetensors.numpy import save_file
 
-from cadenza.checkpoint import read_metadata, read_weights, write_weights
+from cadenza.checkpoint import read_metadata, read_weights
 from cadenza.errors import UserError
 from cadenza.evaluate.clips import Asked, Refused
 from cadenza.evaluate.embedders.base import Identity
 from cadenza.evaluate.key import Key
 from cadenza.evaluate.tempo import Tempo
+from cadenza.files import atomic_file
 
 FORMAT = "cadenza measurements 1"
 NO_PITCH = 12
@@ -242,8 +243,10 @@ class Measurements:
             raise UserError(f"{path}: measured sets are .safetensors files; give such a name")
         facts = np.frombuffer(json.dumps(self._facts(), ensure_ascii=False).encode(), np.uint8)
         tensors = {"facts": facts, **self._tensors()}
-        state = {key: torch.from_numpy(np.array(value)) for key, value in sorted(tensors.items())}
-        write_weights(path, state, metadata={"content": FORMAT})
+        with atomic_file(path) as temporary:
+            # One entry of metadata: safetensors writes several in no fixed order.
+            save_file({key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}, temporary,
+                      metadata={"format": FORMAT})  # fmt: skip
         return path
 
     @classmethod
@@ -317,7 +320,7 @@ def is_measured(path: str | Path) -> bool:
     if path.suffix != ".safetensors" or not path.is_file():
         return False
     try:
-        return read_metadata(path).get("content") == FORMAT
+        return read_metadata(path).get("format") == FORMAT
     except UserError:
         return False
 

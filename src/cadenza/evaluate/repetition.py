@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 
 from cadenza.audio import Audio
 from cadenza.evaluate.spectra import SAMPLE_RATE, mel_decibels, mono
@@ -33,8 +33,8 @@ Levels = Float32[np.ndarray, "T 40"]
 
 @dataclass(frozen=True)
 class Repetition:
-    """`share` of the clip that nearly copies an earlier stretch, 0 to 1; `lag_seconds` later, for most of it (0 where
-    nothing is copied). A bar of a quarter of the clip that is looped gives 0.75."""
+    """`share` of the time in which something sounds that nearly copies an earlier stretch, 0 to 1; `lag_seconds` later,
+    for most of it (0 where nothing is copied). A bar of a quarter of the clip that is looped gives 0.75."""
 
     share: float
     lag_seconds: float
@@ -53,7 +53,8 @@ def measure_repetition(levels: Levels) -> Repetition:
     lags = range(first, min(last, frames - width) + 1)
     if not len(lags):
         return Repetition(0.0, 0.0)
-    sounding = _moving_mean((levels - _FLOOR_DB).mean(axis=1), width) > _SOUNDING_DB
+    sounds = (levels - _FLOOR_DB).mean(axis=1) > _SOUNDING_DB
+    sounding = _moving_mean(sounds, width) > 0.5
     differences = [_moving_mean(np.abs(levels[lag:] - levels[:-lag]).mean(axis=1), width) for lag in lags]
     usual = max(float(np.median(np.concatenate(differences))), _LEAST_USUAL_DB)
     copied = np.zeros(frames, np.bool_)
@@ -63,14 +64,14 @@ def measure_repetition(levels: Levels) -> Repetition:
         covered = np.zeros(frames + 1, np.int64)
         np.add.at(covered, starts, 1)
         np.add.at(covered, np.minimum(starts + width, frames), -1)
-        here = np.cumsum(covered)[:frames] > 0
+        here = (np.cumsum(covered)[:frames] > 0) & sounds
         copied |= here
         counts.append(int(here.sum()))
     if not copied.any():
         return Repetition(0.0, 0.0)
     # A loop also returns after two and three of its periods, for a shorter time: the first of the best.
     best = int(np.argmax(np.asarray(counts) >= 0.95 * max(counts)))
-    return Repetition(float(copied.mean()), lags[best] / _FRAME_RATE)
+    return Repetition(float(copied.sum() / sounds.sum()), lags[best] / _FRAME_RATE)
 
 
 def stuck_seconds(levels: Levels) -> float:
@@ -88,7 +89,7 @@ def stuck_seconds(levels: Levels) -> float:
     return (longest + step) / _FRAME_RATE if longest else 0.0
 
 
-def _moving_mean(values: Float[np.ndarray, "T"], width: int) -> Float[np.ndarray, "_"]:
+def _moving_mean(values: Float[np.ndarray, "T"] | Bool[np.ndarray, "T"], width: int) -> Float[np.ndarray, "_"]:
     """Of each `width` neighbours that lie wholly inside."""
     sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     return (sums[width:] - sums[:-width]) / width
