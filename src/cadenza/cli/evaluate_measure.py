@@ -37,9 +37,7 @@ def measure(
         str | None,
         typer.Option(metavar="CODEC", help="Encode and decode first: the ceiling. embedded, or a codec or model."),
     ] = None,
-    compact: Annotated[
-        bool, typer.Option("--compact", help="Without records, likeliest labels only: to ship.")
-    ] = False,
+    compact: Annotated[bool, typer.Option("--compact", help="To ship: without records, vectors in 16 bits.")] = False,
     device: Device = None,
 ) -> None:
     """Hear a set once, and keep what figures need of it, without the sound: to share, and to compare with later.
@@ -81,7 +79,7 @@ def measure(
     found = replace(found, settings={**found.settings, **settings})
     if compact:
         found = compacted(found)
-    found.save(out)
+    found.save(out, half=compact)
     size = out.stat().st_size
     lines = [f"{out}: {len(found)} clips of {len({c.piece for c in found.clips})} pieces, {size / 1e6:.2f} MB"]
     show(lines, {"measured": str(out), "bytes": size, **about({"source": found})}, as_json=False)

@@ -1,6 +1,7 @@
 """`cadenza evaluate run`: a configuration to a report. Takes and what was heard in them are kept as they come."""
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from cadenza.evaluate.measurements import Measurements
     from cadenza.evaluate.report.build import System
     from cadenza.evaluate.report.config import ReportConfig, SystemConfig
+    from cadenza.evaluate.report.figures import Report
 
 TAKES, CEILINGS, MEASURED, CACHE = "takes", "ceilings", "measured", "cache"
 CONFIG, TIMINGS = "config.json", "timings.json"
@@ -48,6 +50,7 @@ def run(
     no network is needed. Every figure stands with its N, its 95 % interval and the embedder that heard it.
     """
     show_notices()
+    logging.getLogger("cadenza").addFilter(_Once())  # few clips are few for every figure; once is enough
     from cadenza.evaluate.report.config import read_report_config
 
     chosen = read_report_config(config)
@@ -303,6 +306,21 @@ class Run:
         write_json(self.folder / TIMINGS, self.timings)
 
 
+class _Once(logging.Filter):
+    """Lets each message through the first time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if message in self._seen:
+            return False
+        self._seen.add(message)
+        return True
+
+
 def slug(name: str) -> str:
     """A name as a folder's."""
     kept = "".join(c if c.isalnum() else "-" for c in name.lower())
@@ -322,25 +340,20 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _summary(report: Any, page: Path) -> dict[str, Any]:
+def _summary(report: "Report", page: Path) -> dict[str, Any]:
     """The figures in short, for the terminal and for programs."""
     from cadenza.evaluate.report.metrics import metric
 
-    lines = []
+    rows: dict[tuple[str, str], list[str]] = {}
+    values: dict[str, dict[str, float | None]] = {system.name: {} for system in report.systems}
     for figure in report.figures:
-        digits = metric(figure.metric).digits
         heard = f" ({figure.heard_by})" if figure.heard_by else ""
-        lines.append(f"{figure.system}: {figure.title}{heard} {figure.result.text(digits)}")
-    lines += [f"{test.title}: {test.verdict} ({test.first}, {test.second})" for test in report.tests]
-    lines.append(f"the report: {page}")
-    figures = [
-        {
-            "system": f.system,
-            "metric": f.metric,
-            "embedder": f.embedder.name if f.embedder else None,
-            "value": f.result.value,
-        }
-        for f in report.figures
-    ]
+        text = f"{figure.system} {figure.result.text(metric(figure.metric).digits)}"
+        rows.setdefault((figure.title, heard), []).append(text)
+        values[figure.system][figure.metric + heard] = figure.result.value
+    lines = [f"{title}{heard}: {', '.join(texts)}" for (title, heard), texts in rows.items()]
+    lines += [f"{test.title}, {test.first} and {test.second}: {test.verdict}" for test in report.tests]
     refused = sum(len(system.refused) for system in report.systems)
-    return {"lines": lines, "report": str(page.with_name("report.json")), "figures": figures, "refused": refused}
+    lines += [f"not judged: {refused} files or prompts, listed in the report"] if refused else []
+    lines.append(f"the report: {page}")
+    return {"lines": lines, "report": str(page.with_name("report.json")), "figures": values, "refused": refused}

@@ -101,16 +101,18 @@ def _check(found: "Measurements", ears: Ears, source: str) -> None:
 
 def lines_of(figures: "Sequence[Figure]") -> list[str]:
     """Figures for a person."""
+    from cadenza.evaluate.report.figures import shown
     from cadenza.evaluate.report.metrics import metric
 
     lines = []
     for figure in figures:
         digits = metric(figure.metric).digits
+        infinity = figure.details.get("fad_infinity")
         heard = f" by {figure.embedder.name} ({figure.embedder.weights[:12]})" if figure.embedder else ""
         unit = f" {figure.unit}" if figure.unit else ""
         line = f"{figure.title}{heard}: {figure.result.text(digits)}{unit}, N {figure.count} {figure.of}"
-        if figure.details.get("fad_infinity") is not None:
-            line += f"; FAD-infinity {figure.details['fad_infinity']:.{digits}f}"
+        if infinity is not None:
+            line += f"; FAD-infinity {shown(infinity, digits)}"
         if figure.floor is not None:
             line += f"; chance {figure.floor.text(digits)}"
         lines += [line, *(f"  note: {note}" for note in figure.notes)]

@@ -6,6 +6,7 @@ rows of its table of clips, and the sounds and pictures of its page. The same se
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,7 +138,7 @@ def _figures(
     figures: list[Figure] = []
     if reference is not None and measured.embeddings:
         figures += distances(measured, reference, config.mauve, config.seed)
-    various = [variety(measured, name, config.seed) for name in measured.embeddings]
+    various = [variety(measured, name, reference, config.seed) for name in measured.embeddings]
     figures += [figure for figure in various if figure is not None]
     figures += clip_figures(measured, found, config.seed)
     order = {name: place for place, name in enumerate(METRICS)}
@@ -158,14 +159,10 @@ def clip_figures(measured: Measurements, found: Sequence[Column], seed: int = 0)
                 count=column.count(), of=column.metric.of, unit=column.metric.unit, better=column.metric.better,
                 heard_by=column.heard_by, embedder=heard,
                 floor=None if floor is None else Range.of(floor), details={"pieces": interval.count},
-                notes=_notes(interval.count),
+                notes=() if interval.low > -math.inf else ("one piece alone has no interval",),
             )
         )  # fmt: skip
     return figures
-
-
-def _notes(pieces: int) -> tuple[str, ...]:
-    return ("one piece alone has no interval",) if pieces == 1 else ()
 
 
 def _with_ceilings(figures: Sequence[Figure], systems: Sequence[System]) -> list[Figure]:

@@ -44,11 +44,12 @@ class Range(Config):
         return cls(value=finite(interval.mean), low=finite(interval.low), high=finite(interval.high))
 
     def text(self, digits: int = 2) -> str:
+        """For a person: "0.31 (0.28 to 0.34)"."""
         if self.value is None:
             return "–"
         if self.low is None or self.high is None:
-            return f"{self.value:.{digits}f}"
-        return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+            return shown(self.value, digits)
+        return f"{shown(self.value, digits)} ({shown(self.low, digits)} to {shown(self.high, digits)})"
 
 
 class Figure(Config):
@@ -119,7 +120,8 @@ class Sample(Config):
     id: str = Field(description="of the clip")
     rank: str = Field(description="best, median or worst")
     text: str = Field(description="what was asked for")
-    score: float | None = Field(description="by which it was ranked")
+    ranked_by: str = Field(description="the figure by which it was ranked; empty: by its name")
+    score: float | None = Field(description="that figure")
     sound: str = Field(description="Opus: a file beside the page, or its SHA-256 where it is inside")
     facts: dict[str, str] = Field(description="what was heard in it")
 
@@ -147,6 +149,12 @@ class Report(Config):
         """One figure, of the first network unless one is named; None if it was not measured."""
         of_system = (one for one in self.figures if (one.metric, one.system) == (metric, system))
         return next((one for one in of_system if heard_by in (None, one.heard_by)), None)
+
+
+def shown(value: float, digits: int) -> str:
+    """With `digits` behind the point, or, below 0, with so many that mean something; never a negative zero."""
+    text = f"{value:.{digits}f}" if digits >= 0 else f"{value:#.{-digits}g}".rstrip(".")
+    return text.removeprefix("-") if not text.strip("-0.") else text
 
 
 def finite(value: float | None) -> float | None:

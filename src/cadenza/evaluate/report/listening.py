@@ -34,9 +34,9 @@ def rule(count: int, loudness_lufs: float | None) -> str:
     )
 
 
-def choose(measured: Measurements, columns: Sequence[Column], count: int) -> list[tuple[str, int, float | None]]:
-    """Rank, place in the set and score: the best, the middle and the worst `count`, each clip once."""
-    places, scores = _ranked(measured, columns)
+def choose(measured: Measurements, columns: Sequence[Column], count: int) -> list[tuple[str, int]]:
+    """Rank and place in the set: the best, the middle and the worst `count`, each clip once."""
+    places = _ranked(measured, _column(columns))
     count = min(count, len(places) // 3)
     middle = (len(places) - count) // 2
     parts = (
@@ -44,18 +44,25 @@ def choose(measured: Measurements, columns: Sequence[Column], count: int) -> lis
         ("median", places[middle : middle + count]),
         ("worst", places[len(places) - count :]),
     )
-    return [(rank, place, scores.get(place)) for rank, part in parts for place in part]
+    return [(rank, place) for rank, part in parts for place in part]
 
 
-def _ranked(measured: Measurements, columns: Sequence[Column]) -> tuple[list[int], dict[int, float]]:
-    """Places from the best to the worst clip, and their scores."""
-    for name, sign in (("text_alignment", -1.0), ("song_distance", 1.0)):
+def _column(columns: Sequence[Column]) -> Column | None:
+    """What clips are ranked by."""
+    for name in ("text_alignment", "song_distance"):
         for column in columns:
-            scores = {place: column.mean(place) for place in range(len(measured))}
-            known = {place: score for place, score in scores.items() if score is not None}
-            if column.metric.name == name and known:
-                return sorted(known, key=lambda place: (sign * known[place], measured.ids[place])), known
-    return sorted(range(len(measured)), key=lambda place: measured.ids[place]), {}
+            if column.metric.name == name:
+                return column
+    return None
+
+
+def _ranked(measured: Measurements, column: Column | None) -> list[int]:
+    """Places from the best to the worst clip."""
+    if column is None:
+        return sorted(range(len(measured)), key=lambda place: measured.ids[place])
+    sign = -1.0 if column.metric.better == "higher" else 1.0
+    scores = {place: score for place in range(len(measured)) if (score := column.mean(place)) is not None}
+    return sorted(scores, key=lambda place: (sign * scores[place], measured.ids[place]))
 
 
 def samples(
@@ -67,7 +74,8 @@ def samples(
 ) -> list[tuple[Sample, Media]]:
     """The chosen clips whose files are at hand; one that cannot be read any more is left out."""
     found = []
-    for rank, place, score in choose(measured, columns, count):
+    column = _column(columns)
+    for rank, place in choose(measured, columns, count):
         clip = measured.clips[place]
         path = sounds.get(clip.id)
         if path is None:
@@ -80,7 +88,9 @@ def samples(
             audio = audio.normalize(loudness_lufs)
         media = Media(opus_file(audio), spectrogram_png(audio))
         sample = Sample(
-            system=measured.name, id=clip.id, rank=rank, text=clip.asked.text, score=finite(score),
+            system=measured.name, id=clip.id, rank=rank, text=clip.asked.text,
+            ranked_by="" if column is None else column.metric.title.lower(),
+            score=None if column is None else finite(column.mean(place)),
             sound=hashlib.sha256(media.sound).hexdigest(), facts=facts(clip),
         )  # fmt: skip
         found.append((sample, media))

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ def versions() -> dict[str, str]:
     """Of everything that can change a digit."""
     import soundfile
 
-    return {
+    found = {
         "cadenza": cadenza.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "libsndfile": soundfile.__libsndfile_version__,
     }
+    transformers = sys.modules.get("transformers")  # only where an embedder needed it
+    return found if transformers is None else {**found, "transformers": transformers.__version__}
 
 
 def hardware(device: str) -> dict[str, Any]:

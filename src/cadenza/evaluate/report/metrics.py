@@ -13,7 +13,7 @@ class Metric:
     Args:
         group: The heading that it stands under.
         of: What its N counts.
-        digits: Behind the decimal point.
+        digits: Behind the decimal point; below 0: so many that mean something (`figures.shown`).
         tested: Systems are compared by it, prompt by prompt.
         what: How to read it.
     """
@@ -39,17 +39,17 @@ DISTANCE, WORDS, CONTROL, SOUND, LONG = (
 GROUPS = (DISTANCE, WORDS, CONTROL, SOUND, LONG)
 
 _ALL = (
-    Metric("fad", "Fréchet distance (FAD)", DISTANCE, "", "lower", "pieces", 3,
+    Metric("fad", "Fréchet distance (FAD)", DISTANCE, "", "lower", "pieces", -3,
            "how far the Gaussian of what the embedder hears lies from that of the reference; 0 is the same"),
-    Metric("kad", "Kernel distance (KAD)", DISTANCE, "", "lower", "pieces", 3,
+    Metric("kad", "Kernel distance (KAD)", DISTANCE, "", "lower", "pieces", -3,
            "the same without Gaussians, unbiased for small sets; about 0 is the same, below it too"),
-    Metric("mad", "MAUVE divergence (MAD)", DISTANCE, "", "lower", "clips", 3,
+    Metric("mad", "MAUVE divergence (MAD)", DISTANCE, "", "lower", "clips", -3,
            "whether both sets fall alike into clusters; 0 is the same"),
-    Metric("song_distance", "Fréchet distance of single clips", DISTANCE, "", "lower", "clips", 3,
+    Metric("song_distance", "Fréchet distance of single clips", DISTANCE, "", "lower", "clips", -3,
            "each clip alone against the reference: for outliers and orders, not as a size", True),
-    Metric("kl", "KL divergence of labels, paired", DISTANCE, "nats", "lower", "pairs", 3,
+    Metric("kl", "KL divergence of labels, paired", DISTANCE, "nats", "lower", "pairs", -3,
            "how differently a labeller hears a take and the recording that its caption was written for", True),
-    Metric("kl_genre", "KL divergence of labels, by genre", DISTANCE, "nats", "lower", "clips", 3,
+    Metric("kl_genre", "KL divergence of labels, by genre", DISTANCE, "nats", "lower", "clips", -3,
            "how differently a labeller hears a clip and the mean true piece of the genre that was asked for", True),
     Metric("diversity", "Diversity", DISTANCE, "1 − cosine", "higher", "clips", 3,
            "how little clips of different prompts sound alike; compare with true music"),

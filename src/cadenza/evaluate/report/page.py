@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 
 from cadenza.evaluate.report.build import Built, groups_of
-from cadenza.evaluate.report.figures import EmbedderRecord, Figure, Report, Sample, SystemRecord
+from cadenza.evaluate.report.figures import EmbedderRecord, Figure, Report, Sample, SystemRecord, shown
 from cadenza.evaluate.report.listening import Media
 from cadenza.evaluate.report.media import data_uri
 from cadenza.evaluate.report.metrics import metric
@@ -102,8 +102,10 @@ def _figures(report: Report) -> str:
 
 
 def _rows(report: Report, names: Iterable[str]) -> list[tuple[str, str]]:
-    """Metric and network of each row of the table."""
-    heard_by = {name: dict.fromkeys(f.heard_by for f in report.figures if f.metric == name) for name in names}
+    """Metric and network of each row; without those that only true music has."""
+    judged = {system.name for system in report.systems if system.kind not in ("truth", "ceiling")}
+    found = [figure for figure in report.figures if figure.system in judged]
+    heard_by = {name: dict.fromkeys(f.heard_by for f in found if f.metric == name) for name in names}
     return [(name, network) for name, networks in heard_by.items() for network in networks]
 
 
@@ -111,16 +113,16 @@ def _cell(figure: Figure | None) -> str:
     if figure is None or figure.result.value is None:
         return "–"
     digits = metric(figure.metric).digits
-    parts = [f"<strong>{figure.result.value:.{digits}f}</strong>"]
+    parts = [f"<strong>{shown(figure.result.value, digits)}</strong>"]
     if figure.result.low is not None and figure.result.high is not None:
-        parts.append(f"<small>{figure.result.low:.{digits}f} to {figure.result.high:.{digits}f}</small>")
+        parts.append(f"<small>{shown(figure.result.low, digits)} to {shown(figure.result.high, digits)}</small>")
     infinity = figure.details.get("fad_infinity")
     if infinity is not None:
-        parts.append(f"<small>∞ {infinity:.{digits}f}</small>")
+        parts.append(f"<small>∞ {shown(infinity, digits)}</small>")
     if figure.floor is not None and figure.floor.value is not None:
-        parts.append(f"<small>chance {figure.floor.value:.{digits}f}</small>")
-    mark = ' <span class="warn" title="see the notes">!</span>' if figure.notes else ""
-    parts.append(f"<small>N {figure.count}{mark}</small>")
+        parts.append(f"<small>chance {shown(figure.floor.value, digits)}</small>")
+    mark = '<small class="warn">see the notes</small>' if figure.notes else ""
+    parts.append(f"<small>N {figure.count}</small>{mark}")
     return "".join(parts)
 
 
@@ -209,7 +211,7 @@ def _samples(report: Report, media: Sequence[Media], sounds: Sequence[str] | Non
 
 def _card(sample: Sample, sound: str, picture: str) -> str:
     name = escape(sample.text or sample.id)
-    score = "" if sample.score is None else f" · {sample.score:.3f}"
+    score = "" if sample.score is None else f": {sample.ranked_by} {sample.score:.3f}"
     facts = "".join(f"<li>{escape(key)}: {escape(value)}</li>" for key, value in sample.facts.items())
     return (
         f"<article><h4>{sample.rank}{score}</h4>"

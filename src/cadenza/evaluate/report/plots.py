@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-_WIDTH, _LEFT, _RIGHT, _ROW, _AXIS = 720, 230, 20, 24, 38
+_WIDTH, _LEFT, _RIGHT, _ROW, _AXIS = 760, 260, 20, 24, 38
 
 
 @dataclass(frozen=True)
@@ -71,27 +71,30 @@ def extrapolation_plot(lines: Sequence[tuple[str, Sequence[int], Sequence[float]
 
     `lines`: label, sizes, values at these sizes, value at infinity.
     """
-    height = 220
-    right = max(1 / size for _, sizes, _, _ in lines for size in sizes)
-    across = Scale(0.0, right, _LEFT, _WIDTH - _RIGHT)
-    upright = Scale.over([v for _, _, values, end in lines for v in (*values, end)], height - 10, 12)
-    drawn = across.axis(height, "1 / number of pieces (left end: endlessly many)")
+    top, bottom, left = 18 * len(lines) + 8, 18 * len(lines) + 208, 70
+    across = Scale(0.0, max(1 / size for _, sizes, _, _ in lines for size in sizes), left, _WIDTH - _RIGHT)
+    upright = Scale.over([v for _, _, values, end in lines for v in (*values, end)], bottom, top)
+    drawn = across.axis(bottom, "1 / number of pieces (left end: endlessly many)", top)
+    for tick in upright.ticks(5):
+        y = upright(tick)
+        drawn.append(f'<line class="grid" x1="{left}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        drawn.append(f'<text class="tick" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{_number(tick)}</text>')
     for number, (label, sizes, values, end) in enumerate(lines):
-        kind = f"series-{number % 6}"
-        largest = min(1 / size for size in sizes), max(1 / size for size in sizes)
+        kind, furthest = f"series-{number % 6}", max(1 / size for size in sizes)
         slope = _slope([1 / size for size in sizes], values)
         drawn.append(
-            f'<line class="fit {kind}" x1="{across(0):.1f}" y1="{upright(end):.1f}" x2="{across(largest[1]):.1f}" '
-            f'y2="{upright(end + slope * largest[1]):.1f}"/>'
+            f'<line class="fit {kind}" x1="{across(0):.1f}" y1="{upright(end):.1f}" x2="{across(furthest):.1f}" '
+            f'y2="{upright(end + slope * furthest):.1f}"/>'
         )
         drawn += [
-            f'<circle class="dot {kind}" cx="{across(1 / s):.1f}" cy="{upright(v):.1f}" r="2.5"/>'
+            f'<circle class="dot {kind}" cx="{across(1 / s):.1f}" cy="{upright(v):.1f}" r="3"/>'
             for s, v in zip(sizes, values, strict=True)
         ]
-        drawn.append(f'<text class="label {kind}" x="{_LEFT - 10}" y="{upright(end) + 4:.1f}" text-anchor="end">'
-                     f"{escape(_short(label, 24))} {end:.3g}</text>")  # fmt: skip
+        y = 18 * number + 10
+        drawn.append(f'<circle class="{kind}" cx="{left + 6}" cy="{y}" r="4"/>')
+        drawn.append(f'<text class="label" x="{left + 16}" y="{y + 4}">{escape(label)}: {end:.3g} at infinity</text>')
     words = "; ".join(f"{label}: {end:.3g} at infinity" for label, _, _, end in lines)
-    return _svg(title, words, drawn, height + _AXIS)
+    return _svg(title, words, drawn, bottom + _AXIS)
 
 
 class Scale:
@@ -124,12 +127,12 @@ class Scale:
         first = math.ceil(self.low / step - 1e-9)
         return [number * step + 0.0 for number in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
-    def axis(self, height: float, words: str) -> list[str]:
+    def axis(self, height: float, words: str, top: float = 2.0) -> list[str]:
         """Lines and numbers for an axis at the bottom."""
         drawn = []
         for tick in self.ticks():
             x = self(tick)
-            drawn.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="2" y2="{height}"/>')
+            drawn.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top:g}" y2="{height}"/>')
             drawn.append(
                 f'<text class="tick" x="{x:.1f}" y="{height + 14}" text-anchor="middle">{_number(tick)}</text>'
             )

@@ -95,8 +95,13 @@ def mad(measured: Measurements, reference: Measurements, embedder: str, seed: in
     return _figure("mad", measured, embedder, value, None, len(made), notes, details={"reference_clips": len(true)})
 
 
-def variety(measured: Measurements, embedder: str, seed: int = 0) -> Figure | None:
-    """One less the mean cosine of clips of different prompts, by leaving out prompts; None for fewer than three."""
+def variety(
+    measured: Measurements, embedder: str, reference: Measurements | None = None, seed: int = 0
+) -> Figure | None:
+    """One less the mean cosine of clips of different prompts, by leaving out prompts; None for fewer than three.
+
+    Pairs that are all but the same are a warning where they are twice as frequent as in the reference.
+    """
     windows = measured.embeddings[embedder].windows
     pieces = [clip.piece for clip in measured.clips]
     names = list(dict.fromkeys(pieces))
@@ -112,8 +117,12 @@ def variety(measured: Measurements, embedder: str, seed: int = 0) -> Figure | No
         left_out.append(1 - rest.mean_similarity)
         sizes.append(len(pieces) - len(kept))
     interval = jackknife_interval(1 - found.mean_similarity, left_out, sizes, len(names))
-    twins = len(found.near_duplicates)
-    notes = [f"{twins} pairs of clips are all but the same (cosine 0.98 or more)"] if twins else []
+    twins, usual = len(found.near_duplicates), 0.0
+    if reference is not None and embedder in reference.embeddings:
+        true = diversity(reference.embeddings[embedder].windows, [clip.piece for clip in reference.clips])
+        usual = len(true.near_duplicates) / max(1, true.pairs)
+    is_odd = twins > 2 * usual * found.pairs
+    notes = [f"{twins} of {found.pairs} pairs of clips are all but the same (cosine 0.98 or more)"] if is_odd else []
     return _figure("diversity", measured, embedder, 1 - found.mean_similarity, interval, len(pieces), notes,
                    details={"near_duplicates": twins, "pairs": found.pairs})  # fmt: skip
 
