@@ -1,5 +1,6 @@
 """Measuring sets: everything heard once, the same for any number of workers, and nothing lost on the way to a file."""
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from cadenza.errors import UserError
 from cadenza.evaluate.chroma import chroma_similarity
 from cadenza.evaluate.clips import Asked, Clip, ClipSet, read_clips
 from cadenza.evaluate.embedders.base import Embedder, Identity, JointEmbedder, Labeller
+from cadenza.evaluate.embedders.listener import Listener
+from cadenza.evaluate.embedders.listener_network import ListenerConfig
 from cadenza.evaluate.hearing import Ear, pitch_classes, tune_similarity
 from cadenza.evaluate.measure import measure, sound_hash
 from cadenza.evaluate.measurements import Measurements, is_measured
@@ -169,6 +172,15 @@ def test_two_networks_of_one_name(clips: ClipSet, tmp_path: Path) -> None:
     assert found.embeddings.keys() == {f"peaks-{one.identity.digest[:8]}", f"peaks-{other.identity.digest[:8]}"}
     with pytest.raises(UserError, match="peaks was named twice"):
         measure(clips, [one, Peaks("1" * 64)], cache=tmp_path / "c")
+
+
+def test_the_ear_travels_to_workers() -> None:
+    """Also after it has heard something: what it remembers of that stays behind."""
+    config = ListenerConfig(instruments=("tone",), thresholds=(0.5,), genres=("test",), widths=(2, 2, 2, 2),
+                            hidden_dim=4, dim=3, text_buckets=8)  # fmt: skip
+    ear = Listener(config).eval()
+    heard = ear.instrument_probabilities(audio := tone(440.0, 2.0))
+    assert pickle.loads(pickle.dumps(ear)).instrument_probabilities(audio) == heard
 
 
 def test_the_hash_is_of_the_sound() -> None:

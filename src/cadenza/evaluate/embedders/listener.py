@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from weakref import ref
 
 import numpy as np
@@ -72,6 +72,10 @@ class Listener(nn.Module, Pretrained):
         self.text = TextNetwork(config.text_buckets, config.dim)
         self._weights_hash: str | None = None
         self._last: tuple[ref[np.ndarray], int, Impression] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: without what was heard last."""
+        return {**self.__dict__, "_last": None}
 
     @classmethod
     def open(cls, directory: str | Path) -> Self:
