@@ -115,3 +115,10 @@ def test_weights_come_from_a_file(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pt")
     with pytest.raises(CheckpointError, match=r"other.pt holds no PaSST .*: fetch https://github.com/kkoutini/PaSST"):
         PasstLabeller.open(PASST, tmp_path / "other.pt")
+
+
+@pytest.mark.gpu
+def test_a_gpu_hears_the_same() -> None:
+    there = PasstLabeller(tiny().to("cuda"), Identity("passt", "0"), "cuda")
+    # Convolutions in full float32 (`exactly`), sums in another order.
+    np.testing.assert_allclose(there.probabilities(glide(2.0)), labeller().probabilities(glide(2.0)), rtol=1e-3)

@@ -28,8 +28,6 @@ def test_unknown_names_list_those_that_fit() -> None:
         open_embedder("vggish@3")
     with pytest.raises(UserError, match="only mert has layers"):
         open_embedder("mert@last")
-    with pytest.raises(UserError, match="give the directory of a codec as encodec:PATH"):
-        open_embedder("encodec")
 
 
 def test_names_with_paths_open(tmp_path: Path) -> None:
@@ -38,6 +36,8 @@ def test_names_with_paths_open(tmp_path: Path) -> None:
     opened = open_embedder(f"mert@1:{tmp_path / 'mert'}")
     assert isinstance(opened, Embedder)
     assert opened.identity.settings["layer"] == 1
+    assert opened.identity.name == "mert@1"  # two layers can be measured beside each other
+    assert open_embedder(f"mert:{tmp_path / 'mert'}").identity.name == "mert"
     assert open_embedder(f"encodec:{tmp_path / 'codec@2'}").embed(noise(1.0, 32000)).shape[0] == 1
     (tmp_path / "clap").mkdir()
     write_tiny_clap(tmp_path / "clap")
@@ -66,6 +66,8 @@ def test_every_embedder_is_described(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert set(lines) == {"mel", "vggish", "vggish-consecutive", "clap", "mert", "mert-330m", "encodec", "passt",
                           "passt-10s", "ast"}  # fmt: skip
     assert lines["mel"].is_there
+    assert lines["encodec"].is_there
+    assert lines["encodec"].dim == open_embedder("encodec").dim
     assert lines["mel"].kinds == ("embedder", "labeller", "joint")
     assert not lines["vggish"].is_there
     assert all(line.origin and line.licence and line.hears for line in lines.values())

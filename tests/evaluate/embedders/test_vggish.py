@@ -135,6 +135,7 @@ def test_weights_come_from_a_file(tmp_path: Path) -> None:
     same, other = VggishEmbedder.open(VGGISH, str(file)), VggishEmbedder.open(VGGISH, file, windows="consecutive")
     assert found.identity == same.identity
     assert found.identity != other.identity
+    assert (found.identity.name, other.identity.name) == ("vggish", "vggish-consecutive")
     assert found.identity.settings["hop_seconds"] == 0.5
     assert other.identity.settings["hop_seconds"] == 0.96
     assert str(tmp_path) not in str(found.identity.record())

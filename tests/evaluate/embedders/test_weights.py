@@ -1,6 +1,7 @@
 """Where weights are looked for, how they are fetched, and what is said where they cannot be had."""
 
 import io
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -67,13 +68,13 @@ def test_half_a_file_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_without_a_network_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(url: str, timeout: float) -> Any:
-        raise OSError("no route to host")
+        raise urllib.error.URLError(OSError("no route to host"))
 
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
     with pytest.raises(UserError) as caught:
         HERE.find()
     message = str(caught.value)
-    for part in ("no route to host", HERE.url, str(HERE.place), "tiny:PATH"):
+    for part in ("(no route to host)", HERE.url, str(HERE.place), "tiny:PATH"):
         assert part in message
     assert "\n" not in message
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -21,6 +21,8 @@ from cadenza.errors import UserError
 from cadenza.evaluate.embedders.base import Identity, Setting, consecutive, mono_wave
 from cadenza.evaluate.embedders.weights import state_hash
 
+EMBEDDED = Path(__file__).parents[2] / "assets" / "embedded"
+"""The model that ships with Cadenza; its codec is heard where no other is named."""
 _PIECE_SECONDS = 30  # coded at a time, so that an hour takes no more memory than this
 
 
@@ -48,15 +50,19 @@ class EncodecEmbedder:
         self.device = tensor.device
 
     @classmethod
-    def open(cls, path: str | Path, device: str = "cpu") -> "EncodecEmbedder":
-        """The codec in the directory `path`, or in its folder `codec`, where a model has it. UserError if neither."""
-        folder = Path(path)
+    def open(cls, path: str | Path | None = None, device: str = "cpu") -> "EncodecEmbedder":
+        """The codec in the directory `path`, or in its folder `codec`, where a model has it; None: that of the embedded
+        model. UserError if there is none."""
+        folder = EMBEDDED if path is None else Path(path)
         if not (folder / WEIGHTS_FILE).is_file() and (folder / "codec" / CONFIG_FILE).is_file():
             folder = folder / "codec"
         if not folder.is_dir():
-            raise UserError(f"no codec at {path}: give the directory of a codec or of a model of Cadenza")
+            raise UserError(f"no codec at {folder}: give the directory of a codec or of a model of Cadenza")
         codec = EnCodec.from_pretrained(folder, device, torch.float32)
-        return cls(codec, file_hash(folder / WEIGHTS_FILE), "Défossez et al. (2022), High fidelity audio compression")
+        source = "Défossez et al. (2022), High fidelity neural audio compression"
+        return cls(
+            codec, file_hash(folder / WEIGHTS_FILE), f"{source}; the embedded model's" if path is None else source
+        )
 
     @torch.no_grad()
     def embed(self, audio: Audio) -> Float32[np.ndarray, "W D"]:

@@ -51,6 +51,7 @@ class MertEmbedder:
         config = read_config(MertConfig, folder / CONFIG_FILE)
         if layer is not None and not 0 <= layer <= config.num_layers:
             raise UserError(f"layer {layer} of mert: it has 0 to {config.num_layers}")
+        name = published.name if layer is None else f"{published.name}@{layer}"
         layer = config.num_layers if layer is None else layer
         file = folder / WEIGHTS_FILE
         if not file.is_file() and (folder / PICKLED).is_file():
@@ -69,7 +70,7 @@ class MertEmbedder:
         }
         checkpoint = published.repository if path is None else Path(path).name
         source = f"{published.paper}; checkpoint {checkpoint}"
-        return cls(mert, Identity("mert", file_hash(file), settings, source), device, layer, normalize)
+        return cls(mert, Identity(name, file_hash(file), settings, source), device, layer, normalize)
 
     @torch.no_grad()
     def embed(self, audio: Audio) -> Float32[np.ndarray, "W D"]:

@@ -120,7 +120,7 @@ class PasstLabeller:
             "probabilities": "softmax",
         }
         source = f"{published.paper}; {published.url}"
-        return cls(network, Identity("passt", file_hash(file), settings, source), device)
+        return cls(network, Identity(published.name, file_hash(file), settings, source), device)
 
     @torch.no_grad()
     def probabilities(self, audio: Audio) -> Float32[np.ndarray, "P L"]:

@@ -5,7 +5,7 @@ In: what a user writes on the command line or in a configuration (of MERT also a
 when it is opened.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -161,8 +161,6 @@ def _ast(request: _Request) -> Opened:
 def _encodec(request: _Request) -> Opened:
     from cadenza.evaluate.embedders.encodec import EncodecEmbedder
 
-    if request.path is None:
-        raise UserError("encodec has no weights of its own: give the directory of a codec as encodec:PATH")
     return EncodecEmbedder.open(request.path, request.device)
 
 
@@ -184,7 +182,11 @@ _ALL: dict[str, _Known] = {
     "mert": _Known(("embedder",), _mert, 768, MERT, "music, self-supervised: FAD, KAD, MAD"),
     "mert-330m": _Known(("embedder",), _mert_330, 1024, MERT_330, "the larger one: MAD as published"),
     "encodec": _Known(
-        ("embedder",), _encodec, None, None, "a codec's latents; not independent of models that speak its codes"
+        ("embedder",),
+        _encodec,
+        64,
+        None,
+        "latents of the embedded model's codec, or of that at PATH: it flatters models of its codes",
     ),
     "passt": _Known(("labeller",), _passt, 527, PASST, "AudioSet's labels over 20 s: KL as published"),
     "passt-10s": _Known(("labeller",), _passt_10, 527, PASST_10, "AudioSet's labels over 10 s"),
@@ -219,14 +221,21 @@ def open_joint(spec: str, device: str = "cpu", on_progress: Progress | None = No
     return opened
 
 
+_WHAT: dict[Kind, str] = {
+    "embedder": "network that gives vectors",
+    "labeller": "network that tells labels",
+    "joint": "network that also hears words",
+}
+
+
 def _open(spec: str, kind: Kind, device: str, on_progress: Progress | None) -> Opened:
     name, colon, path = spec.partition(":")
     name, at, layer = name.partition("@")
     fitting = [other for other, entry in _ALL.items() if kind in entry.kinds]
     if name not in _ALL:
-        raise UserError(f"no embedder {name!r}: choose {_choice(fitting)}")
+        raise UserError(f"no embedder {name!r}: choose {', '.join(fitting)}")
     if name not in fitting:
-        raise UserError(f"{name!r} is no {_WHAT[kind]}: choose {_choice(fitting)}")
+        raise UserError(f"{name!r} is no {_WHAT[kind]}: choose {', '.join(fitting)}")
     if colon and not path:
         raise UserError(f"{spec!r} names no path: write {name} alone, or {name}:PATH")
     if at and (not name.startswith("mert") or not layer.isdecimal()):
@@ -237,26 +246,12 @@ def _open(spec: str, kind: Kind, device: str, on_progress: Progress | None) -> O
     return known.open(_Request(path or None, device, int(layer) if at else None))
 
 
-_WHAT: dict[Kind, str] = {
-    "embedder": "network that gives vectors",
-    "labeller": "network that tells labels",
-    "joint": "network that also hears words",
-}
-
-
-def _choice(names: Iterable[str]) -> str:
-    return ", ".join(names)
-
-
 def describe_embedders() -> list[Description]:
     """All that can be opened, and whether their weights are on this machine. Fetches nothing."""
-    return [_describe(name, known) for name, known in _ALL.items()]
-
-
-def _describe(name: str, known: _Known) -> Description:
-    if known.weights is not None:
-        weights = known.weights
-        return Description(name, known.kinds, known.dim, weights.is_there, weights.origin, weights.licence, known.hears)
-    ships = name == "mel"
-    origin = "ships with Cadenza" if ships else f"a codec directory: {name}:PATH"
-    return Description(name, known.kinds, known.dim, ships, origin, "MIT" if ships else "the codec's", known.hears)
+    lines = []
+    for name, known in _ALL.items():
+        there, origin, licence = True, "ships with Cadenza", "MIT"
+        if known.weights is not None:
+            there, origin, licence = known.weights.is_there, known.weights.origin, known.weights.licence
+        lines.append(Description(name, known.kinds, known.dim, there, origin, licence, known.hears))
+    return lines

@@ -103,7 +103,8 @@ class VggishEmbedder:
             "pca": False,
         }
         source = f"{published.paper}; {published.url}"
-        return cls(network, Identity("vggish", file_hash(file), settings, source), device, windows)
+        name = published.name if windows == "google" else f"{published.name}-{windows}"
+        return cls(network, Identity(name, file_hash(file), settings, source), device, windows)
 
     @torch.no_grad()
     def embed(self, audio: Audio) -> Float32[np.ndarray, "W D"]:

@@ -91,7 +91,8 @@ class Published:
                 if done < total:
                     raise OSError(f"only {done} of {total} bytes came")
         except (OSError, CadenzaError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            cause = getattr(error, "reason", error)  # what urllib's errors are about
+            reason = (str(cause).splitlines() or [type(error).__name__])[0]
             raise UserError(
                 f"the weights of {self.name} ({self.megabytes} MB) cannot be fetched ({reason}): download {self.url}, "
                 f"and put the file at {self.place} or give its path as {self.name}:PATH"
@@ -131,11 +132,13 @@ class Repository:
         if (folder := self._cached()) is not None:
             return folder
         from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import LocalEntryNotFoundError
 
         try:
             places = [Path(hf_hub_download(self.repository, file)) for file in self.files]
         except Exception as error:  # connection, time-out, server, full disk: each library below has its own classes
             reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = "the Hub cannot be reached" if isinstance(error, LocalEntryNotFoundError) else reason
             raise UserError(
                 f"the weights of {self.name} cannot be fetched ({reason}): download {', '.join(self.files)} from "
                 f"{self.origin} into a folder, and give it as {self.name}:PATH"
