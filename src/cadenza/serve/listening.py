@@ -189,7 +189,7 @@ def create_app(test: ListeningTest, names: Sequence[str] = HOSTS) -> "FastAPI":
         if judgement.position == session.position and session.next is not None:
             heard = test.check(session, judgement)
             test.store.answer(judgement.code, judgement.position, judgement.answer, heard)
-        return shown(judgement.code)  # of a screen that was answered before, the answer is kept as it was
+        return JSONResponse(test.state(test.store.session(judgement.code)))  # an answer that came before stays
 
     @app.post("/api/stop")
     def stop(code: Code) -> JSONResponse:

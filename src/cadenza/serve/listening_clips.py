@@ -25,6 +25,7 @@ FADE_SECONDS = (0.01, 0.1)  # in: only against a click; out: where a clip was cu
 LOWPASS_HZ = 3500  # the low anchor of ITU-R BS.1534
 MOST_RATE, MOST_CHANNELS = 48000, 2
 _LEVEL_TOLERANCE_LU = 0.1
+_AUDIBLE_LU = 1.0
 
 Take = tuple[str, int]
 """A system and the number of its take."""
@@ -128,13 +129,16 @@ def prepare(prompt: Prompt, takes: int, rate: int, channels: int, config: Listen
         if take == 0 and length > seconds + 0.05
     ]
     sounds = {key: _faded(sound.slice(0, seconds)) for key, sound in sounds.items()}
-    source = config.anchor_of or config.reference or next(iter(prompt.takes))
-    for anchor in config.anchors:
-        for take in range(sum(1 for system, _ in sounds if system == source)):
-            sounds[f"anchor-{anchor}", take] = _ANCHORS[anchor](sounds[source, take])
     clips, level, softest = matched_levels(sounds, config.loudness_lufs)
     if softest is not None:
         notes.append(f"all at {level:.1f} LUFS: the peaks of {softest[0]} allow no more")
+    source = config.anchor_of or config.reference or next(iter(prompt.takes))
+    for anchor in config.anchors:  # what is bad on purpose pulls nobody down
+        for take in [take for system, take in sounds if system == source]:
+            made = _ANCHORS[anchor](sounds[source, take]).normalize(level)
+            clips[f"anchor-{anchor}", take] = made
+            if take == 0 and made.loudness_lufs() < level - _AUDIBLE_LU:
+                notes.append(f"anchor-{anchor}: at {made.loudness_lufs():.1f} LUFS, its peaks allow no more")
     return Prepared(clips, seconds, level, tuple(notes))
 
 

@@ -190,14 +190,21 @@ class Store:
         now = self.clock()
         with self._writing() as db:
             listener, _ = self._listener(code)
-            db.execute(
-                "UPDATE screens SET shown = ? WHERE listener = ? AND position = ? AND shown IS NULL",
-                (now, listener, position),
-            )
-            db.execute("UPDATE listeners SET seen = ?, stopped = 0 WHERE id = ?", (now, listener))
+            self._show(db, listener, position, now)
+
+    @staticmethod
+    def _show(db: sqlite3.Connection, listener: int, position: int, now: float) -> None:
+        db.execute(
+            "UPDATE screens SET shown = ? WHERE listener = ? AND position = ? AND shown IS NULL",
+            (now, listener, position),
+        )
+        db.execute("UPDATE listeners SET seen = ?, stopped = 0 WHERE id = ?", (now, listener))
 
     def answer(self, code: str, position: int, answer: float, heard: float) -> None:
-        """Keep an answer. The first one to a screen counts: a click that is sent twice changes nothing."""
+        """Keep an answer, behind which the next screen is shown.
+
+        The first answer to a screen counts: a click that is sent twice changes nothing.
+        """
         now = self.clock()
         with self._writing() as db:
             listener, _ = self._listener(code)
@@ -206,7 +213,7 @@ class Store:
                 "WHERE listener = ? AND position = ? AND answered IS NULL AND shown IS NOT NULL",
                 (now, answer, heard, listener, position),
             )
-            db.execute("UPDATE listeners SET seen = ? WHERE id = ?", (now, listener))
+            self._show(db, listener, position + 1, now)
 
     def stop(self, code: str) -> None:
         """The listener stops, for now or for good: what is left is free for others."""

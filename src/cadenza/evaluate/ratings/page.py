@@ -58,7 +58,7 @@ def _who(analysis: Mapping[str, Any]) -> str:
         f"<p>{people['count']} listeners came ({escape(heard)}), {people['answered']} answered; "
         f"{len(people['excluded'])} are left out of the filtered figures altogether. Filtered: who failed more than "
         f"{rules['failures_allowed']} attention checks is left out, and from each question who correlates with the "
-        f"mean of the other raters by less than {rules['least_correlation']:g} (CrowdMOS; the lowest first, one by one)."
+        f"mean of the other raters by less than {rules['least_correlation']:g} (CrowdMOS, one by one, lowest first)."
         "</p>"
     ]
     if people["excluded"]:

@@ -4,8 +4,9 @@ Bradley and Terry (1952) with ties as Davidson (1970) has them: of systems with 
 proportion to e^a, the second to e^b, and neither to v e^((a + b) / 2). Fitted by maximum likelihood (Newton's method).
 
 Where it exists: if one group of systems never lost against the rest, no finite strengths are the most likely (Ford
-1957). Then, and only then, each system gets half a won and half a lost vote against an opponent of average strength,
-which keeps it finite; the result says so (`prior`), and such strengths are at least as far apart as they say.
+1957), nor is a finite v if all were ties. Then, and only then, each system gets half a won and half a lost vote against
+an opponent of average strength, which keeps it finite; the result says so (`prior`), and such strengths are at least as
+far apart as they say.
 
 Votes of one listener are no more independent than those about one prompt: the variance is clustered by both (Cameron,
 Gelbach and Miller 2011) and never below that of independent votes.
@@ -95,7 +96,9 @@ def fit_pairs(
 
 
 def decided(left: np.ndarray, right: np.ndarray, signs: np.ndarray, systems: int) -> bool:
-    """Ford's condition: from every system a chain of votes won or tied leads to every other one."""
+    """Ford's condition: from every system a chain of votes won or tied leads to every other one; not all are ties."""
+    if not signs.any():
+        return False
     reach = np.eye(systems, dtype=bool)
     reach[left[signs <= 0], right[signs <= 0]] = True
     reach[right[signs >= 0], left[signs >= 0]] = True
