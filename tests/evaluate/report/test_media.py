@@ -7,7 +7,6 @@ import zlib
 import numpy as np
 import pytest
 import soundfile
-from measured_sets import tone
 
 from cadenza.audio import Audio
 from cadenza.evaluate.report.media import (
@@ -21,6 +20,7 @@ from cadenza.evaluate.report.media import (
     spectrogram_png,
     with_serial,
 )
+from measured_sets import tone
 
 
 @pytest.fixture(scope="module")

@@ -153,7 +153,7 @@ def _pictures(report: Report) -> str:
                 lines = [(f.system, [n for n, _ in f.curve], [v for _, v in f.curve], f.details["fad_infinity"] or 0.0)
                          for f in of_row if len(f.curve) > 1]  # fmt: skip
                 if lines:
-                    parts.append(extrapolation_plot(lines, "Fréchet distance by number of pieces"))
+                    parts.append(extrapolation_plot(lines, "Fréchet distance by number of windows"))
     return "".join(parts)
 
 

@@ -67,14 +67,14 @@ def strip_plot(groups: Sequence[tuple[str, Sequence[float]]], title: str, axis: 
 
 
 def extrapolation_plot(lines: Sequence[tuple[str, Sequence[int], Sequence[float], float]], title: str) -> str:
-    """Fréchet distance against 1 / N: what is measured with N pieces, and the straight line to endlessly many.
+    """Fréchet distance against 1 / N: what is measured with N windows, and the straight line to endlessly many.
 
     `lines`: label, sizes, values at these sizes, value at infinity.
     """
     top, bottom, left = 18 * len(lines) + 8, 18 * len(lines) + 208, 70
     across = Scale(0.0, max(1 / size for _, sizes, _, _ in lines for size in sizes), left, _WIDTH - _RIGHT)
     upright = Scale.over([v for _, _, values, end in lines for v in (*values, end)], bottom, top)
-    drawn = across.axis(bottom, "1 / number of pieces (left end: endlessly many)", top)
+    drawn = across.axis(bottom, "1 / number of windows (left end: endlessly many)", top)
     for tick in upright.ticks(5):
         y = upright(tick)
         drawn.append(f'<line class="grid" x1="{left}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
