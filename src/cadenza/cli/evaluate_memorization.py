@@ -169,31 +169,35 @@ def player_of(music: "MusicGen", guidance: float, sample: bool) -> "Player":
     """Plays on, greedily or not: by the caption, or by nothing but the opening."""
     import torch
 
-    from cadenza.conditioning.fuser import FusedConditions
-    from cadenza.lm.generate import GenerationConfig, generate_codes
+    from cadenza.conditioning.text import TextConditioner
+    from cadenza.lm.generate import GenerationConfig
+    from cadenza.pipelines.prompts import Section, fit
+    from cadenza.pipelines.requests import Request
 
-    settings = GenerationConfig(greedy=not sample, guidance=guidance)
-    words = music.config.text_condition
+    renderer, rate = music.desk.renderer, music.codec.frame_rate
+    reader = music.conditioning.conditioner(music.config.text_condition)
 
-    @torch.no_grad()
-    def conditions(items: list[dict[str, object]]) -> FusedConditions:
-        return music.conditioning(music.conditioning.prepare(items)).to(music.device)
+    def asked(caption: str | None) -> Section:
+        section = Section(0.0, caption or "")
+        return fit(section, reader) if caption and isinstance(reader, TextConditioner) else section
 
-    @torch.no_grad()
     def play(openings: "Tensor", captions: Sequence[str | None], seeds: Sequence[int], num_frames: int) -> "Tensor":
-        heard = conditions([{words: caption} if caption else {} for caption in captions])
-        null = conditions([{} for _ in captions]) if guidance != 1.0 and any(captions) else None
         given = openings.shape[-1]
-        frames = generate_codes(
-            music.lm,
-            heard,
-            null,
-            settings,
-            given + num_frames,
-            seeds,
-            openings.to(music.device) if given else None,
-        )
-        return torch.cat([part.codes for part in frames], dim=-1).cpu()
+        settings = GenerationConfig(duration=(given + num_frames) / rate, greedy=not sample, guidance=guidance)
+        jobs = []
+        for codes, caption, seed in zip(openings, captions, seeds, strict=True):
+            before = codes.to(music.device) if given else None
+            jobs.append(renderer.prepare(Request((asked(caption),), seed, before, {}), settings).job)
+        needs = [job.needs() for job in jobs]
+        rows, steps = max(rows for rows, _ in needs), max(steps for _, steps in needs)
+        with renderer.engine(renderer.places(len(jobs), len(jobs)), rows, steps) as scheduler:
+            for job in jobs:
+                scheduler.submit(job)
+            while not all(job.is_done for job in jobs):
+                scheduler.step()
+        for error in (job.error for job in jobs if job.error is not None):
+            raise error
+        return torch.stack([job.codes[:, given:].cpu() for job in jobs])
 
     return play
 

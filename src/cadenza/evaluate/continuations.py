@@ -89,6 +89,9 @@ def plan(
 
     Raises UserError where no track is long enough.
     """
+    cells = [Cell(name, opening, text) for name in sources for opening in openings for text in texts if opening or text]
+    if not cells:
+        raise UserError("an opening of 0 s without text asks for nothing: give text, or a longer opening")
     longest = max(openings)
     excerpts, captions = {}, {}
     for name, items in sources.items():
@@ -103,9 +106,6 @@ def plan(
             )
         excerpts[name] = [excerpt._replace(track=order[excerpt.track]) for excerpt in drawn]
         captions[name] = [next(iter(items[excerpt.track].captions), "") for excerpt in excerpts[name]]
-    cells = [Cell(name, opening, text) for name in sources for opening in openings for text in texts if opening or text]
-    if not cells:
-        raise UserError("an opening of 0 s without text asks for nothing: give text, or a longer opening")
     return Plan(excerpts, captions, tuple(cells), longest, num_frames)
 
 

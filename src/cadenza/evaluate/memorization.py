@@ -102,11 +102,16 @@ def chance(
     if not found:
         return None
     weights = np.array([one.count for one in found], dtype=np.float64)
-    means = [
-        tuple(np.average([getattr(one, name) for one in found], axis=0, weights=weights).tolist())
-        for name in ("exact", "partial", "agreement")
-    ]
-    return Memorization(*means, count=count)
+
+    def mean(shares: list[tuple[float, ...]]) -> tuple[float, ...]:
+        return tuple(np.average(shares, axis=0, weights=weights).tolist())
+
+    return Memorization(
+        mean([one.exact for one in found]),
+        mean([one.partial for one in found]),
+        mean([one.agreement for one in found]),
+        count,
+    )
 
 
 def is_stuck(codes: Int[Tensor, "T"]) -> bool:

@@ -167,8 +167,10 @@ def find_neighbours(
         found.append(
             Found(
                 clip.id,
-                *closest.tolist(),
-                *percentiles.tolist(),
+                whole=float(closest[0]),
+                aligned=float(closest[1]),
+                whole_percentile=float(percentiles[0]),
+                aligned_percentile=float(percentiles[1]),
                 closeness=float((closest / medians).min()),
                 suspicious=bool(percentiles.min() <= limit),
                 nearest=tuple(
