@@ -4,6 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from cadenza.errors import UserError
 from cadenza.evaluate.embedders.base import Embedder
@@ -81,6 +83,8 @@ def test_every_embedder_is_described(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_without_transformers_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "audio-spectrogram-transformer"}')
+    (tmp_path / "preprocessor_config.json").write_text("{}")
+    save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(UserError, match=r'AST needs the package transformers: pip install "transformers>=5.0"'):
         open_labeller(f"ast:{tmp_path}")

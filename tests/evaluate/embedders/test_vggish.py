@@ -149,3 +149,13 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
         UserError, match=r"no weights of vggish at nowhere.pth: they come from https://github.com/harri"
     ):
         VggishEmbedder.open(VGGISH, "nowhere.pth")
+
+
+@pytest.mark.network
+def test_the_published_weights_hear_a_sine_as_google_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mean and deviation in `vggish_smoke_test.py` of tensorflow/models (2023), which allows 10 %."""
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    sine = Audio(np.sin(2 * np.pi * 1000 * np.arange(48000) / 16000).astype(np.float32), 16000)
+    vectors = VggishEmbedder.open(VGGISH, windows="consecutive").embed(sine)
+    assert vectors.shape == (3, 128)
+    np.testing.assert_allclose([vectors.mean(), vectors.std()], [0.000657, 0.343], rtol=0.1)

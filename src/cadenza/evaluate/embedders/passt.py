@@ -23,6 +23,7 @@ from cadenza.checkpoint import assign_weights, file_hash, on_meta
 from cadenza.codec.base import exactly
 from cadenza.errors import CheckpointError
 from cadenza.evaluate.embedders.base import Identity, Setting, consecutive, mono_wave
+from cadenza.evaluate.embedders.kaldi import mel_bank
 from cadenza.evaluate.embedders.weights import Published, read_state
 
 SAMPLE_RATE = 32000
@@ -146,17 +147,5 @@ def log_mel(wave: Float[Tensor, "B N"]) -> Float[Tensor, "B F T"]:
     window = torch.hann_window(_WINDOW, periodic=False, device=wave.device)
     spectrum = torch.stft(wave, _POINTS, _HOP, _WINDOW, window, center=True, return_complex=True)
     power = spectrum.real.square() + spectrum.imag.square()
-    return ((mel_bank().to(power) @ power + _FLOOR).log() + 4.5) / 5
-
-
-def mel_bank() -> Float[Tensor, "F K"]:
-    """Kaldi's triangles: linear in mel (1127 ln(1 + f / 700)) from 0 to 15 kHz, peak 1, none for the last bin.
-
-    In float32, as the network was trained: near 0 Hz that differs from the exact ones by 3e-5.
-    """
-    bins = 1127.0 * (1.0 + torch.arange(_POINTS // 2) * (SAMPLE_RATE / _POINTS) / 700.0).log()
-    step = 1127.0 * math.log(1.0 + _HIGH_HZ / 700.0) / (_BANDS + 1)
-    left = step * torch.arange(_BANDS)[:, None]
-    centre, right = left + step, left + 2 * step
-    triangles = torch.minimum((bins - left) / (centre - left), (right - bins) / (right - centre))
-    return F.pad(triangles.clamp_min(0), (0, 1))
+    bank = mel_bank(_BANDS, _POINTS, SAMPLE_RATE, 0.0, _HIGH_HZ)
+    return ((bank.to(power) @ power + _FLOOR).log() + 4.5) / 5
