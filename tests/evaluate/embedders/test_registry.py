@@ -30,6 +30,9 @@ def test_unknown_names_list_those_that_fit() -> None:
         open_embedder("vggish@3")
     with pytest.raises(UserError, match="only mert has layers"):
         open_embedder("mert@last")
+    for device in ("gpu", "cuda:99"):
+        with pytest.raises(UserError, match=rf"device '{device}' is none that torch finds here: give cpu"):
+            open_embedder("encodec", device)
 
 
 def test_names_with_paths_open(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import torch
+
 from cadenza.errors import UserError
 from cadenza.evaluate.embedders.base import Embedder, JointEmbedder, Labeller
 from cadenza.evaluate.embedders.weights import Progress, Published, Repository
@@ -240,10 +242,20 @@ def _open(spec: str, kind: Kind, device: str, on_progress: Progress | None) -> O
         raise UserError(f"{spec!r} names no path: write {name} alone, or {name}:PATH")
     if at and (not name.startswith("mert") or not layer.isdecimal()):
         raise UserError(f"{spec!r}: only mert has layers to choose, as in mert@7")
+    _check_device(device)
     known = _ALL[name]
     if not path and isinstance(known.weights, Published):
         known.weights.find(on_progress=on_progress)
     return known.open(_Request(path or None, device, int(layer) if at else None))
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # an assertion where torch was built without the device
+        raise UserError(
+            f"device {device!r} is none that torch finds here: give cpu, or cuda or mps where there is one"
+        ) from error
 
 
 def describe_embedders() -> list[Description]:
