@@ -183,7 +183,7 @@ def _ends(test: Test, sign: int) -> tuple[float | None, float | None]:
     low, high = test.difference.low, test.difference.high
     if low is None or high is None:
         return None, None
-    return (low, high) if sign > 0 else (-high, -low)
+    return (low, high) if sign > 0 else (0.0 - high, 0.0 - low)
 
 
 def _apart(made: Figure, true: Figure, worse: float) -> tuple[float | None, float | None]:
