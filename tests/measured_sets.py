@@ -13,7 +13,6 @@ from cadenza.evaluate.tempo import Tempo
 
 DIM, WINDOWS = 4, 8
 GENRES = ("waltz", "techno", "blues")
-WORDS = ("low", "high")
 
 
 def identity(name: str = "mel", weights: str = "ab" * 32) -> Identity:
@@ -57,47 +56,6 @@ def measured_set(
         (Refused("x.wav", "silent"),),
         {"loudness_lufs": -14.0},
     )
-
-
-class FakeEar:
-    """Hears the level in four bands, second by second; labels and words by how bright a clip is."""
-
-    identity = identity("mel", "cd" * 32)
-    dim = 4
-    least_seconds = 1.0
-    labels = GENRES
-
-    def embed(self, audio: Audio) -> np.ndarray:
-        samples = audio.with_channels(1).resample(8000).samples[0]
-        seconds = samples[: samples.size // 8000 * 8000].reshape(-1, 8000)
-        power = np.abs(np.fft.rfft(seconds)) ** 2
-        edges = ((1, 300), (300, 800), (800, 2000), (2000, 4000))
-        bands = np.stack([power[:, a:b].sum(axis=1) for a, b in edges], axis=1)
-        return np.float32(np.log10(bands + 1e-3))
-
-    def probabilities(self, audio: Audio) -> np.ndarray:
-        bands = 10.0 ** self.embed(audio).mean(axis=0)[:3]
-        return np.float32(bands / bands.sum())[None]
-
-    def genre_probabilities(self, audio: Audio) -> dict[str, float]:
-        found = dict(zip(GENRES, self.probabilities(audio)[0].tolist(), strict=True))
-        return dict(sorted(found.items(), key=lambda item: -item[1]))
-
-    def instrument_probabilities(self, audio: Audio) -> dict[str, float]:
-        return {"piano": 0.5}
-
-    def heard(self, probabilities: dict[str, float]) -> list[str]:
-        return list(probabilities)
-
-    def embed_audio(self, audio: Audio) -> np.ndarray:
-        return _unit(self.embed(audio).mean(axis=0))
-
-    def embed_text(self, texts: list[str]) -> np.ndarray:
-        return np.stack([_unit(np.float32([1, 0, 0, 0] if "low" in t else [0, 0, 0, 1])) for t in texts])
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return np.float32(vector / np.linalg.norm(vector))
 
 
 def tone(hertz: float, seconds: float = 2.0, seed: int = 0, rate: int = 16000) -> Audio:
