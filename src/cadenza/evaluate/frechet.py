@@ -189,7 +189,7 @@ def _judge(reference: GaussianStatistics, pieces: Pieces, groups: int, seed: int
     order = np.random.default_rng(seed).permutation(len(pieces))
     parts = []
     for group in np.array_split(order, min(groups, len(pieces))):
-        parts.append(GaussianStatistics.of(np.concatenate([pieces[number] for number in group])))
+        parts.append(GaussianStatistics.of_pieces([pieces[number] for number in group]))
         reference.match(parts[-1])
     count = sum(part.count for part in parts)
     _few(min(count, reference.count), reference.dim, "intervals and FAD-infinity cannot be relied on")

@@ -19,7 +19,7 @@ from cadenza.evaluate.intervals import Interval, jackknife_interval
 SCALE = 100.0
 """By which the paper and its package (kadtk) multiply, so that figures are easy to read."""
 
-_TILE = 1024  # rows and columns of the kernel at once: 8 MB
+_TILE = 512  # rows and columns of the kernel at once: 2 MB, which caches hold
 _MEDIAN_ROWS = 4096  # rows of the reference that the median is taken of, spread evenly over it: 8 M distances
 
 
@@ -37,8 +37,7 @@ def kernel_distance(
     if first.shape[1] != second.shape[1]:
         raise UserError(f"windows of {second.shape[1]} values beside {first.shape[1]}: measure both with one embedder")
     bandwidth = median_distance(reference) if bandwidth is None else bandwidth
-    within = _total(first, first, bandwidth) - len(first)
-    other = _total(second, second, bandwidth) - len(second)
+    within, other = _within(first, bandwidth), _within(second, bandwidth)
     across = _total(first, second, bandwidth)
     n, m = len(first), len(second)
     return SCALE * (within / (n * (n - 1)) + other / (m * (m - 1)) - 2 * across / (n * m))
@@ -68,11 +67,12 @@ def kernel_interval(
     sizes = np.array([len(group) for group in groups])
     within = np.zeros((len(groups), len(groups)))
     for i, one in enumerate(groups):
-        for j in range(i + 1):
-            within[i, j] = within[j, i] = _total(one, groups[j], bandwidth) - (len(one) if i == j else 0)
+        within[i, i] = _within(one, bandwidth)
+        for j in range(i):
+            within[i, j] = within[j, i] = _total(one, groups[j], bandwidth)
     across = np.array([_total(first, group, bandwidth) for group in groups])
     n = len(first)
-    constant = (_total(first, first, bandwidth) - n) / (n * (n - 1))
+    constant = _within(first, bandwidth) / (n * (n - 1))
 
     def distance(kept: np.ndarray) -> float:
         m = int(sizes[kept].sum())
@@ -93,7 +93,8 @@ def median_distance(windows: Float[np.ndarray, "N D"]) -> float:
     """
     chosen = np.unique(np.linspace(0, len(windows) - 1, min(len(windows), _MEDIAN_ROWS)).astype(int))
     known = _checked(windows[chosen])
-    squares = _squares(known, known)[np.triu_indices(len(known), 1)]
+    square = _squares(known, known)
+    squares = np.concatenate([row[number + 1 :] for number, row in enumerate(square)])
     middle = (len(squares) - 1) // 2
     median = float(np.sqrt(np.partition(squares, middle)[middle]))
     if median == 0.0:
@@ -112,8 +113,11 @@ def _checked(windows: Float[np.ndarray, "N D"], least: int = 2) -> Float64[np.nd
 
 def _squares(a: Float64[np.ndarray, "N D"], b: Float64[np.ndarray, "M D"]) -> Float64[np.ndarray, "N M"]:
     """Squared distances of all pairs."""
-    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2 * (a @ b.T)
-    return np.maximum(squares, 0.0)
+    squares = a @ b.T
+    squares *= -2.0
+    squares += (a**2).sum(axis=1)[:, None]
+    squares += (b**2).sum(axis=1)
+    return np.maximum(squares, 0.0, out=squares)
 
 
 def _total(a: Float64[np.ndarray, "N D"], b: Float64[np.ndarray, "M D"], bandwidth: float) -> float:
@@ -121,6 +125,20 @@ def _total(a: Float64[np.ndarray, "N D"], b: Float64[np.ndarray, "M D"], bandwid
     total = 0.0
     for i in range(0, len(a), _TILE):
         for j in range(0, len(b), _TILE):
-            squares = _squares(a[i : i + _TILE], b[j : j + _TILE])
-            total += float(np.exp(squares / (-2 * bandwidth**2)).sum())
+            total += _tile(a[i : i + _TILE], b[j : j + _TILE], bandwidth)
     return total
+
+
+def _within(a: Float64[np.ndarray, "N D"], bandwidth: float) -> float:
+    """The kernel of all pairs of two different windows of one set, summed: tiles below the diagonal count twice."""
+    total = -float(len(a))  # each window beside itself: 1
+    for i in range(0, len(a), _TILE):
+        for j in range(0, i + 1, _TILE):
+            total += (1 if i == j else 2) * _tile(a[i : i + _TILE], a[j : j + _TILE], bandwidth)
+    return total
+
+
+def _tile(a: Float64[np.ndarray, "N D"], b: Float64[np.ndarray, "M D"], bandwidth: float) -> float:
+    squares = _squares(a, b)
+    squares *= -0.5 / bandwidth**2
+    return float(np.exp(squares, out=squares).sum())

@@ -47,6 +47,26 @@ class GaussianStatistics:
         statistics.update(windows)
         return statistics
 
+    @classmethod
+    def of_pieces(
+        cls, pieces: Sequence[Float[np.ndarray, "_ _"]], identity: Identity | None = None
+    ) -> "GaussianStatistics":
+        """The statistics of many short arrays, many at a time: one by one they take far longer.
+
+        Raises UserError for values that are not finite, for pieces of different widths, and where there is none.
+        """
+        if not pieces:
+            raise UserError("no pieces: every clip was left out, or none was given")
+        statistics = cls(pieces[0].shape[1], identity)
+        first, held = 0, 0
+        for number, piece in enumerate(pieces):
+            statistics._check_width(piece)
+            held += len(piece)
+            if held >= _BLOCK or number == len(pieces) - 1:
+                statistics.update(np.concatenate(pieces[first : number + 1]))
+                first, held = number + 1, 0
+        return statistics
+
     @property
     def dim(self) -> int:
         return len(self.mean)
@@ -56,21 +76,20 @@ class GaussianStatistics:
         """With N - 1 in the denominator; zeros for a single window, which says nothing of how windows vary."""
         return self.scatter / max(1, self.count - 1)
 
-    def update(self, windows: Float[np.ndarray, "N D"]) -> None:
+    def update(self, windows: Float[np.ndarray, "_ _"]) -> None:
         """Add windows. Raises UserError for values that are not finite or of another width."""
-        if windows.shape[1] != self.dim:
-            raise UserError(f"windows of {windows.shape[1]} values beside {self.dim}: use one embedder for all")
+        self._check_width(windows)
         for start in range(0, len(windows), _BLOCK):
             block = windows[start : start + _BLOCK].astype(np.float64)
             if not np.isfinite(block).all():
-                bad = start + int(np.flatnonzero(~np.isfinite(block).all(axis=1))[0])
-                raise UserError(f"window {bad} is not finite: leave its clip out, or measure it again")
-            added = GaussianStatistics(self.dim, self.identity)
-            added.count, added.mean = len(block), block.mean(axis=0)
-            block -= added.mean
-            added.scatter = block.T @ block
-            both = self.total([self, added])
-            self.count, self.mean, self.scatter = both.count, both.mean, both.scatter
+                raise UserError("a window is not finite: leave its clip out, or measure it again")
+            mean, total = block.mean(axis=0), self.count + len(block)
+            block -= mean
+            between = (mean - self.mean) * np.sqrt(self.count * len(block) / total)
+            self.scatter += block.T @ block
+            self.scatter += np.outer(between, between)
+            self.mean += (mean - self.mean) * (len(block) / total)
+            self.count = total
 
     @classmethod
     def total(cls, parts: Sequence["GaussianStatistics"]) -> "GaussianStatistics":
@@ -113,6 +132,10 @@ class GaussianStatistics:
             raise UserError(f"{_difference(one, two)}: measure both sets with the same embedder")
         if self.dim != other.dim:
             raise UserError(f"windows of {other.dim} values beside {self.dim}: measure both sets with one embedder")
+
+    def _check_width(self, windows: Float[np.ndarray, "_ _"]) -> None:
+        if windows.shape[1] != self.dim:
+            raise UserError(f"windows of {windows.shape[1]} values beside {self.dim}: use one embedder for all")
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, whole or not at all; the same set gives the same bytes."""
