@@ -128,6 +128,7 @@ def test_a_session_from_the_first_word_to_the_last(page: TestClient, test: Liste
     assert Counter(answer.kind for answer in answers) == {"rating": 12, "check": 2}
     assert {answer.heard for answer in answers} == {1.0}
     assert {answer.seconds for answer in answers} == {20.0}
+    assert test.summary() == "1 listeners, 14 answers; 0 of 24 screens have the 5 ratings that are wanted"
 
 
 def test_the_page_is_never_told_a_system_or_what_is_a_check(page: TestClient, folder: Path, clock: Clock) -> None:
@@ -288,7 +289,12 @@ def test_nothing_but_clips_of_the_test_can_be_read(page: TestClient, path: str) 
 
 @pytest.mark.parametrize(
     ("headers", "status"),
-    [({"Host": "evil.example"}, 400), ({"Origin": "https://evil.example"}, 403), ({"Host": "localhost"}, 200)],
+    [
+        ({"Host": "evil.example"}, 400),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Host": "localhost"}, 200),
+        ({"Origin": "https://127.0.0.1:8765"}, 200),
+    ],
 )
 def test_only_the_page_itself_is_answered(page: TestClient, headers: dict[str, str], status: int) -> None:
     answer = page.post("/api/stop", json={"code": Listener(page, Clock()).code}, headers=headers)
@@ -338,14 +344,14 @@ def test_a_disk_that_refuses_is_said_and_changes_nothing(
     assert ann.answer() == 200
 
 
-def test_addresses_that_cannot_be_used_are_said(folder: Path) -> None:
+def test_addresses_that_cannot_be_used_are_said(test: ListeningTest) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         with pytest.raises(UserError, match=r"port \d+ cannot be used"):
-            serve(ListeningTest(folder), other.getsockname()[1], print)
+            serve(test, other.getsockname()[1], print)
     with pytest.raises(UserError, match="say with --name what listeners call it"):
-        serve(ListeningTest(folder), 0, print, "0.0.0.0")
+        serve(test, 0, print, "0.0.0.0")
 
 
 def test_a_named_host_is_answered(test: ListeningTest) -> None:

@@ -93,13 +93,17 @@ def serve(
     from cadenza.serve.listening import serve as serve_page
 
     opened = ListeningTest(test)
-    serve_page(
-        opened,
-        port,
-        lambda address: print(f"{address}  (Ctrl-C ends it; every answer is saved as it comes)", flush=True),
-        host,
-        name or (),
-    )
+    try:
+        serve_page(
+            opened,
+            port,
+            lambda address: print(f"{address}  (Ctrl-C ends it; every answer is saved as it comes)", flush=True),
+            host,
+            name or (),
+        )
+        print(f"{test}: {opened.summary()}")
+    finally:
+        opened.store.close()
 
 
 @app.command()

@@ -8,6 +8,7 @@ Listens on 127.0.0.1 unless told otherwise, guarded as `serve.local` tells. Need
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -82,6 +83,18 @@ class ListeningTest:
     def begin(self, headphones: str) -> str:
         """A session for somebody new; returns the code."""
         return self.store.begin(headphones, partial(plan_session, self.design))
+
+    def summary(self) -> str:
+        """How far the test is, in a line."""
+        answers = self.store.answers()
+        counts = Counter(answer.screen for answer in answers if answer.kind == "rating")
+        screens = sum(len(block.screens) for section in self.design.sections for block in section.blocks)
+        wanted = self.design.ratings_per_item
+        full = sum(count >= wanted for count in counts.values())
+        return (
+            f"{len(self.store.listeners())} listeners, {len(answers)} answers; {full} of {screens} screens have the "
+            f"{wanted} ratings that are wanted"
+        )
 
     def state(self, session: Session) -> dict[str, Any]:
         """What the page shows of a session: the next screen, how far it is and what is left."""
@@ -215,7 +228,4 @@ def serve(
     if host in _EVERYWHERE and not names:
         raise UserError(f"--host {host} is every address of this machine: say with --name what listeners call it")
     known = tuple(dict.fromkeys((*HOSTS, *(() if host in _EVERYWHERE else (host,)), *names)))
-    try:
-        serve_app(create_app(test, known), port, announce, host)
-    finally:
-        test.store.close()
+    serve_app(create_app(test, known), port, announce, host)

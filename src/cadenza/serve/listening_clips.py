@@ -173,7 +173,7 @@ def low_passed(audio: Audio) -> Audio:
 
 
 def squeezed(audio: Audio) -> Audio:
-    """Through Opus at the lowest bitrate that libsndfile offers (6 kb/s per channel)."""
+    """Through Opus at the lowest bitrate that libsndfile offers (about 5 kb/s per channel)."""
     import soundfile
 
     rate = 48000

@@ -52,7 +52,7 @@ def _section(
     number: int,
     random: np.random.Generator,
 ) -> list[Planned]:
-    rated = [min(counts.get(screen.id, 0) for screen in block.screens) for block in section.blocks]
+    rated = np.array([min(counts.get(screen.id, 0) for screen in block.screens) for block in section.blocks])
     by_need = np.lexsort((random.random(len(rated)), rated))  # equals in any order
     chosen = random.permutation(by_need[:num_blocks])
     square = balanced_square(section.screens_per_block)

@@ -172,15 +172,15 @@ class Store:
             ).fetchall()
         left = [row for row in rows if row[5] is None]
         taken = sorted(row[5] - row[4] for row in rows if row[5] is not None)
-        position, kind, screen, clips, shown, _ = left[0] if left else (len(rows), "", "", "[]", None, None)
+        first = left[0] if left else None
         return Session(
             code,
             bool(stopped),
             len(rows) - len(left),
             len(rows),
-            position,
-            Planned(kind, screen, tuple(json.loads(clips))) if left else None,
-            shown,
+            first[0] if first else len(rows),
+            Planned(first[1], first[2], tuple(json.loads(first[3]))) if first else None,
+            first[4] if first else None,
             [tuple(json.loads(row[3])) for row in left],
             taken[len(taken) // 2] if taken else None,
         )

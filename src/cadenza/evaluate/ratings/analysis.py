@@ -76,7 +76,7 @@ def analyse(results: Results, rules: Rules) -> dict[str, Any]:
         },
         "listeners": {
             "count": len(results.listeners),
-            "answered": len({one.listener for one in (*results.ratings, *results.preferences)}),
+            "answered": len({one.listener for one in results.ratings} | {one.listener for one in results.preferences}),
             "heard_with": dict(sorted(heard_with.items())),
             "excluded": [{"listener": listener, "reason": reason} for listener, reason in sorted(excluded.items())],
         },
