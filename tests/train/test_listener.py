@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from cadenza.audio import Audio
-from cadenza.evaluate.embedders.listener_network import FLOOR_DB, band_levels
+from cadenza.evaluate.embedders.listener_network import FLOOR_DB, band_levels, cut_windows
 from cadenza.testing import noise, tiny_listener, tone
 from cadenza.train import listener as training
 from cadenza.train.listener import (
@@ -18,7 +19,7 @@ from cadenza.train.listener import (
 )
 
 QUICK = ListenerTraining(
-    steps=100, batch_windows=16, crop_windows=(1, 2), learning_rate=1e-2, mixed_share=0.1, other_captions=4
+    steps=100, batch_windows=12, crop_windows=(1, 2), learning_rate=1e-2, mixed_share=0.1, other_captions=4
 )
 
 
@@ -105,3 +106,22 @@ def test_rare_players_are_drawn_more_often(clips: list[ListenerClip]) -> None:
     chances = training._rarity(many)
     assert chances[-1] == pytest.approx(5 * chances[0])  # the root of 100 / 4
     assert chances.sum() == pytest.approx(1.0)
+
+
+def test_a_whitened_embedding_varies_alike_in_every_direction(clips: list[ListenerClip]) -> None:
+    listener = tiny_listener()
+    before = [listener.embed(noise(3.0, seed=i)) for i in range(2)]
+    training.whiten_embedding(listener, clips)
+    with torch.inference_mode():
+        windows = torch.cat(
+            [
+                listener.embedding(listener.network(torch.from_numpy(cut_windows(unpack_levels(clip.whole), 64))))
+                for clip in clips
+            ]
+        )
+    assert windows.mean(dim=0).abs().max() < 1e-2
+    covariance = torch.cov(windows.T)
+    variances = covariance.diagonal()
+    assert (covariance - torch.diag(variances)).abs().max() < 1e-2  # the directions are those of the covariance
+    assert 0.5 < variances.max() <= 1.01 and variances.min() >= 0  # less than 1 by what was held back
+    assert not np.allclose(listener.embed(noise(3.0, seed=0)), before[0])
