@@ -25,7 +25,17 @@ def test_a_codec_beside_opus(cadenza, model, clips):
     assert next(iter(facts["differences"]["opus 6"])) == "si_sdr_db"
     assert facts["codec"]["nominal_kbps"] == 1.0
     assert "Opus begins at 6" in found.err
-    assert any(line.startswith("codec ") for line in table)
+    assert [line.split("  ")[0] for line in table[1:10]] == [
+        "codec",
+        "codec, 1 of 4",
+        "opus 6",
+        "opus 24",
+        "48 kHz and back",
+        "codec less codec, 1 of 4",
+        "codec less opus 6",
+        "codec less opus 24",
+        "codec less 48 kHz and back",
+    ]
     assert "1.00 kbit/s nominal" in found.out
     assert Audio.read("out/opus-6/0.flac").duration_seconds == pytest.approx(1.2)
     assert json.loads(Path("out/codec.json").read_text()) == facts

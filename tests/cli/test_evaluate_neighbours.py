@@ -12,7 +12,7 @@ from data.recordings import save, tune
 
 def test_a_copy_is_named_first(cadenza, tmp_path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CADENZA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(registry, "open_embedder", lambda name, device="cpu": tiny_listener())
+    monkeypatch.setattr(registry, "open_embedder", lambda *given, **named: tiny_listener())
     for i in range(4):
         save(tune(i, 1.5), tmp_path / "training" / f"{i}.wav")
         save(tune(10 + i, 1.5), tmp_path / "unseen" / f"{i}.wav")

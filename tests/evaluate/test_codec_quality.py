@@ -90,6 +90,7 @@ def test_a_codec_and_its_first_codebooks_and_opus(folder: Path):
     )
     assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
     facts = whole.record()
+    assert trial.settings["resampled"] == 3  # clips of 16 kHz, a codec of 32
     spent = trial.kbps("codec")
     assert spent is not None
     assert spent.mean == pytest.approx(facts["nominal_kbps"], rel=0.02)  # a last frame that is not full
@@ -120,6 +121,7 @@ def test_files_that_somebody_else_decoded_are_paired_by_name(folder: Path, tmp_p
     assert [result.delay_samples for result in trial.results["decoded"]] == [80, 80, 80]
     assert trial.values("decoded", "si_sdr_db")[0] > 60  # 16 bits
     assert decoded.resampled == 1
+    assert trial.settings["resampled"] == trial.settings["mixed"] == 0
     assert trial.remarks == ()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from cadenza.audio import Audio
     from cadenza.evaluate.clips import Clip, ClipSet
     from cadenza.evaluate.codec_quality import Coder, Trial
+    from cadenza.evaluate.intervals import Interval
 
 OPUS_KBPS = "6,8,12,16,24"
 _COLUMNS = (  # figure, heading, form
@@ -153,7 +155,7 @@ def _opus(rates: list[float], nominal: float | None, channels: int) -> "list[Cod
     return [*(OpusCoder(rate) for rate in sorted(wanted - set(impossible))), Resampler()]
 
 
-def _keeper(out: Path) -> "Any":
+def _keeper(out: Path) -> "Callable[[Clip, str, Audio], None]":
     from cadenza.evaluate.codec_quality import sound_path
 
     def keep(clip: "Clip", coder: str, audio: "Audio") -> None:
@@ -172,18 +174,25 @@ def _write(out: Path, found: dict[str, Any], trial: "Trial") -> None:
 
 
 def _table(trial: "Trial") -> str:
-    """Means with their intervals; whatever better means, stands in the JSON's definitions."""
+    """Means with their intervals, then what the first coder has more than the others on the same clips. Whether more
+    is better stands in the JSON's definitions."""
+    first, *others = trial.results
     rows = [["", *(heading for _, heading, _ in _COLUMNS)]]
     for name in trial.results:
-        cells = []
-        for figure, _, form in _COLUMNS:
-            interval = trial.kbps(name) if figure == "kbps" else trial.interval(name, figure)
-            cells.append("" if interval is None else format(interval, form))
-        rows.append([name, *cells])
+        spent = trial.kbps(name)
+        intervals = [trial.interval(name, figure) for figure, _, _ in _COLUMNS[1:]]
+        rows.append([name, "" if spent is None else format(spent, _COLUMNS[0][2]), *_cells(intervals)])
+    for other in others:
+        intervals = [trial.difference(first, other, figure) for figure, _, _ in _COLUMNS[1:]]
+        rows.append([f"{first} less {other}", "", *_cells(intervals)])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     pieces = len(set(trial.pieces))
     return "\n".join([*lines, f"{len(trial.ids)} clips of {pieces} pieces; mean (95 % interval, over pieces)"])
+
+
+def _cells(intervals: "list[Interval]") -> list[str]:
+    return [format(one, form) for one, (_, _, form) in zip(intervals, _COLUMNS[1:], strict=True)]
 
 
 def _codebooks(facts: dict[str, Any]) -> str:

@@ -162,6 +162,8 @@ def memorization(
             temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found))
     if interrupted:
+        again = "" if out is None else "; give the same command to go on"
+        print(f"cadenza: interrupted{again}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED)
 
 

@@ -237,22 +237,29 @@ def hold_trial(
 ) -> Trial:
     """Every clip through every coder, at `sample_rate` and in `channels`, the first `seconds` of it.
 
-    A clip that is silent, cannot be read, or that a coder does not have is refused, for all coders alike. `keep` is
+    Clips of another rate or number of channels are brought to those, which the settings of the result count. A clip
+    that is silent, cannot be read, or that a coder does not have is refused, for all coders alike. `keep` is
     given what each coder made. Raises UserError where nothing is left.
     """
     assert len({coder.name for coder in coders}) == len(coders) > 0, "coders need names of their own"
     kept: list[Clip] = []
     results: dict[str, list[Result]] = {coder.name: [] for coder in coders}
     refused, remarks = list(clips.refused), []
+    changed = {"resampled": 0, "mixed": 0}
     for number, clip in enumerate(clips.clips):
         on_progress(number, len(clips))
         try:
-            original = _original(clip, sample_rate, channels, seconds)
+            own = Audio.read(clip.path, 0.0, seconds)
+            original = own.resample(sample_rate).with_channels(channels)
+            if not math.isfinite(original.loudness_lufs()):
+                raise UserError("silent")
             found = [_result(coder, original, clip, keep) for coder in coders]
         except UserError as error:
             refused.append(Refused(clip.id, reason_of(error, clip.path)))
             continue
         kept.append(clip)
+        changed["resampled"] += own.sample_rate != sample_rate
+        changed["mixed"] += own.channels != channels
         for coder, result in zip(coders, found, strict=True):
             results[coder.name].append(result)
             if result.contour_correlation < STRANGE_CORRELATION:
@@ -262,7 +269,7 @@ def hold_trial(
     on_progress(len(clips), len(clips))
     if not kept:
         raise UserError(f"{clips.name}: no clip is left ({refused[0].name}: {refused[0].reason}): give others")
-    settings = {"sample_rate": sample_rate, "channels": channels, "seconds": seconds}
+    settings = {"sample_rate": sample_rate, "channels": channels, "seconds": seconds} | changed
     ids, pieces = tuple(clip.id for clip in kept), tuple(clip.piece for clip in kept)
     return Trial(ids, pieces, results, tuple(refused), tuple(remarks), settings)
 
@@ -290,13 +297,6 @@ def codec_hash(codec: Codec) -> str:
 def sound_path(folder: Path, coder: str, clip: str) -> Path:
     """Where what a coder made of a clip is kept."""
     return folder / coder.replace(",", "").replace(" ", "-") / f"{clip}.flac"
-
-
-def _original(clip: Clip, sample_rate: int, channels: int, seconds: float) -> Audio:
-    audio = Audio.read(clip.path, 0.0, seconds).resample(sample_rate).with_channels(channels)
-    if not math.isfinite(audio.loudness_lufs()):
-        raise UserError("silent")
-    return audio
 
 
 def _result(coder: Coder, original: Audio, clip: Clip, keep: Callable[[Clip, str, Audio], None] | None) -> Result:

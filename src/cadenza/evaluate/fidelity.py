@@ -1,8 +1,10 @@
 """What a sound lost on its way through a codec: an original and its reconstruction in, figures out.
 
-SI-SDR (Le Roux et al. 2019), the mel distance of DAC (Kumar et al. 2023, section 4.3), the multi-resolution STFT
-distance of Parallel WaveGAN (Yamamoto et al. 2020, equations 4 to 6), error of loudness, and drop-outs. Which scales,
-windows and floors they use is part of a figure: `DEFINITIONS` says it in words, for reports. Knows no codec.
+SI-SDR (Le Roux et al. 2019), the mel distance of DAC (Kumar et al. 2023: the scales of its mel loss), the
+multi-resolution STFT distance of Parallel WaveGAN (Yamamoto et al. 2020), error of loudness, and drop-outs. Which
+scales, windows and floors they use is part of a figure: `DEFINITIONS` says it in words, for reports; distances of
+sounds of different rates cannot be compared. EnCodec's mel loss (64 bands at every scale, power and logarithm) is
+`train.losses.MelLoss`, a loss and no yardstick. Knows no codec.
 """
 
 import math
@@ -75,7 +77,7 @@ def measure_fidelity(made: Audio, original: Audio) -> Fidelity:
 
 
 def si_sdr(audio: Float[Tensor, "*B N"], target: Float[Tensor, "*B N"]) -> Float[Tensor, "*B"]:
-    """Scale-invariant signal-to-distortion ratio in dB, means removed (Le Roux et al. 2019, equations 4 and 5)."""
+    """Scale-invariant signal-to-distortion ratio in dB, means removed (Le Roux et al. 2019)."""
     x, y = (wave - wave.mean(-1, keepdim=True) for wave in (audio, target))
     scale = ((x * y).sum(-1, keepdim=True) + _SDR_EPSILON) / (y.square().sum(-1, keepdim=True) + _SDR_EPSILON)
     signal, noise = (scale * y).square().sum(-1), (x - scale * y).square().sum(-1)

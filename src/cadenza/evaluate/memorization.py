@@ -135,21 +135,23 @@ class Stretch(NamedTuple):
 class StretchIndex:
     """Every place of all tracks by its code in the first codebook: finds the stretch most like a given one, exactly.
 
-    Each code of a stretch votes for the places at which it would have to begin; memory is 14 bytes per frame.
+    Each code of a stretch votes for the places at which it would have to begin; memory is 16 bytes per frame.
     """
 
     def __init__(self, tracks: Sequence[Int[Tensor, "K _"]]) -> None:
         assert tracks, "no tracks"
-        self.codes: np.ndarray = np.concatenate([track[0].numpy() for track in tracks]).astype(np.int64)
+        codes = np.concatenate([track[0].numpy() for track in tracks])
         lengths = np.array([track.shape[1] for track in tracks])
         self.ends = np.cumsum(lengths)
-        self.left = np.repeat(self.ends, lengths) - np.arange(len(self.codes))  # frames up to the end of the track
-        self.places = np.argsort(self.codes, kind="stable")
-        self.begins = np.searchsorted(self.codes[self.places], np.arange(int(self.codes.max()) + 2))
+        self.left = (np.repeat(self.ends, lengths) - np.arange(len(codes))).astype(
+            np.int32
+        )  # frames up to the end of the track
+        self.places = np.argsort(codes, kind="stable")
+        self.begins = np.searchsorted(codes[self.places], np.arange(int(codes.max()) + 2))
 
     def nearest(self, stretch: Int[Tensor, "T"]) -> Stretch | None:
         """The first one of those that agree most; None where every track is shorter."""
-        votes = np.zeros(len(self.codes), dtype=np.int32)
+        votes = np.zeros(len(self.left), dtype=np.int32)
         for frame, code in enumerate(stretch.tolist()):
             if code + 1 < len(self.begins):
                 places = self.places[self.begins[code] : self.begins[code + 1]] - frame
