@@ -14,6 +14,7 @@ interval holds it, ours beside a plain bootstrap of pieces, and the bias of FAD,
 import argparse
 import gc
 import json
+import logging
 import statistics
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from cadenza.evaluate.frechet import (
     frechet_infinity,
     frechet_interval,
     frechet_per_piece,
+    least_windows,
 )
 from cadenza.evaluate.kernel import kernel_distance, kernel_interval
 from cadenza.evaluate.mauve import mauve_divergence
@@ -44,6 +46,7 @@ TRUTHS = (
     (64, 1.0, 0.0, 0.0, 300, 5, 0.5),
     (64, 1.0, 0.1, 0.2, 300, 5, 0.5),
     (64, 1.0, 0.1, 0.2, 128, 1, 0.0),
+    (64, 1.0, 0.1, 0.2, 256, 1, 0.0),
     (128, 1.0, 0.1, 0.2, 300, 15, 0.3),
     (128, 1.0, 0.3, 0.6, 100, 15, 0.3),
 )
@@ -150,7 +153,8 @@ def endless(mean: np.ndarray, covariance: np.ndarray) -> GaussianStatistics:
 def replaced(truth: Truth, pieces: Pieces, random: np.random.Generator) -> float:
     """FAD-infinity by fadtk's rule: single windows, put back, 25 sizes from 500 to all, a line over 1 / N."""
     together = np.concatenate(pieces)
-    sizes = np.linspace(min(500, len(together) // 2), len(together), 25).astype(int)
+    least = min(max(500, least_windows(together.shape[1])), len(together) // 2)
+    sizes = np.linspace(least, len(together), 25).astype(int)
     drawn = [GaussianStatistics.of(together[random.integers(len(together), size=size)]) for size in sizes]
     return float(np.polyfit(1 / sizes, [frechet_distance(truth.reference, one) for one in drawn], 1)[1])
 
@@ -168,6 +172,7 @@ def bootstrapped(truth: Truth, pieces: Pieces, random: np.random.Generator) -> b
 
 def cover(sets: int) -> list[dict[str, Any]]:
     """A row for each truth; what is slow and far off is counted in a tenth of the sets."""
+    logging.getLogger("cadenza").setLevel(logging.ERROR)  # that small sets are small
     records = []
     print("| values, decay | pieces x windows | truth | FAD | FAD-infinity | fadtk's rule | interval's middle "
           "| half width | holds the truth | bootstrap does |")  # fmt: skip

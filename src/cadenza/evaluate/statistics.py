@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64
 
-from cadenza.checkpoint import read_metadata, read_weights, write_weights
+from cadenza.checkpoint import read_weights, write_weights
 from cadenza.errors import UserError
 from cadenza.evaluate.embedders.base import Identity
 
@@ -133,29 +133,36 @@ class GaussianStatistics:
         if self.dim != other.dim:
             raise UserError(f"windows of {other.dim} values beside {self.dim}: measure both sets with one embedder")
 
-    def _check_width(self, windows: Float[np.ndarray, "_ _"]) -> None:
-        if windows.shape[1] != self.dim:
-            raise UserError(f"windows of {windows.shape[1]} values beside {self.dim}: use one embedder for all")
-
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, whole or not at all; the same set gives the same bytes."""
         identity = None if self.identity is None else self.identity.record()
-        state = {"mean": self.mean, "scatter": self.scatter, "count": np.array([self.count], np.int64)}
-        metadata = {"content": FORMAT, "identity": json.dumps(identity)}
-        write_weights(path, {key: torch.from_numpy(value) for key, value in state.items()}, metadata=metadata)
+        # As a tensor: the header's own facts stand in an order that differs from call to call.
+        facts = json.dumps({"content": FORMAT, "count": self.count, "identity": identity}).encode()
+        state = {"facts": np.frombuffer(facts, np.uint8).copy(), "mean": self.mean, "scatter": self.scatter}
+        write_weights(path, {key: torch.from_numpy(value) for key, value in state.items()})
 
     @classmethod
     def load(cls, path: str | Path) -> "GaussianStatistics":
         """Read what `save` wrote. Raises UserError for any other file."""
-        metadata = read_metadata(path)
-        if metadata.get("content") != FORMAT:
-            raise UserError(f"{path}: no statistics of a set; make them with GaussianStatistics.save")
         state = {key: value.numpy().copy() for key, value in read_weights(path).items()}
-        record = json.loads(metadata["identity"])
-        statistics = cls(len(state["mean"]), None if record is None else Identity.from_record(record))
-        statistics.count = int(state["count"][0])
-        statistics.mean, statistics.scatter = state["mean"], state["scatter"]
+        try:
+            facts = json.loads(state["facts"].tobytes())
+            if facts["content"] != FORMAT:
+                raise ValueError(facts["content"])
+            identity = None if facts["identity"] is None else Identity.from_record(facts["identity"])
+            statistics = cls(len(state["mean"]), identity)
+            statistics.count, statistics.mean, statistics.scatter = facts["count"], state["mean"], state["scatter"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{path}: no statistics of a set; make them with GaussianStatistics.save") from error
         return statistics
+
+    def _check_width(self, windows: Float[np.ndarray, "_ _"]) -> None:
+        if windows.shape[1] != self.dim:
+            raise UserError(f"windows of {windows.shape[1]} values beside {self.dim}: use one embedder for all")
+
+    def _check_width(self, windows: Float[np.ndarray, "_ _"]) -> None:
+        if windows.shape[1] != self.dim:
+            raise UserError(f"windows of {windows.shape[1]} values beside {self.dim}: use one embedder for all")
 
 
 def _difference(one: Identity, other: Identity) -> str:
