@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cadenza.cli.evaluate_metrics import Level, Prompts, lufs
-from cadenza.cli.evaluate_sets import about, measured, open_ears, show
+from cadenza.cli.evaluate_sets import Workers, about, measured, open_ears, show
 from cadenza.cli.progress import counter, resumable
 from cadenza.cli.values import Device, show_notices, whole_number
 from cadenza.errors import UserError
@@ -39,6 +39,7 @@ def measure(
     ] = None,
     compact: Annotated[bool, typer.Option("--compact", help="To ship: without records, vectors in 16 bits.")] = False,
     device: Device = None,
+    workers: Workers = 1,
 ) -> None:
     """Hear a set once, and keep what figures need of it, without the sound: to share, and to compare with later.
 
@@ -75,7 +76,7 @@ def measure(
             settings[CODEC] = codec_hash(codec)
             folder = cache_directory() / "ceilings" / settings[CODEC][:16] / source.absolute().name
             clips = through_codec(clips, codec, f"{clips.name}, through a codec", folder, len(clips), counter("clips"))
-        found = measured(clips, ears, level_lufs, name=name)
+        found = measured(clips, ears, level_lufs, name=name, workers=workers)
     found = replace(found, settings={**found.settings, **settings})
     if compact:
         found = compacted(found)

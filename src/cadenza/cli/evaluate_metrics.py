@@ -40,7 +40,7 @@ def fad(
 ) -> None:  # fmt: skip
     """Fréchet distance to true music, its interval, FAD-infinity, and single clips that stand out.
 
-    The papers' setting: --embedding vggish --loudness off.
+    The papers' setting: --embedding vggish.
     """
     from cadenza.evaluate.report.setwise import fad as figure_of
 

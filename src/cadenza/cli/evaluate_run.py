@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cadenza.cli import INTERRUPTED
-from cadenza.cli.evaluate_sets import Ears, measured, open_ears
+from cadenza.cli.evaluate_sets import Ears, Workers, measured, open_ears
 from cadenza.cli.progress import counter
 from cadenza.cli.values import show_notices
 from cadenza.errors import UserError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cadenza.evaluate.measurements import Measurements
     from cadenza.evaluate.report.build import System
     from cadenza.evaluate.report.config import ReportConfig, SystemConfig
-    from cadenza.evaluate.report.figures import Report
+    from cadenza.evaluate.report.figures import Kind, Report
 
 TAKES, CEILINGS, MEASURED, CACHE = "takes", "ceilings", "measured", "cache"
 CONFIG, TIMINGS = "config.json", "timings.json"
@@ -43,6 +43,7 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a report that was begun in this folder.")
     ] = False,
+    workers: Workers = 1,
 ) -> None:
     """Judge systems by everything there is: one page, one JSON, one table of clips.
 
@@ -57,7 +58,7 @@ def run(
     folder = out or Path("evaluation") / ("embedded" if config is None else config.stem)
     _claim(folder, chosen, resume)
     try:
-        result = Run(chosen, Path() if config is None else config.parent, folder).report()
+        result = Run(chosen, Path() if config is None else config.parent, folder, workers).report()
     except KeyboardInterrupt:
         _say("cadenza: interrupted; takes and measurements are kept, add --resume to go on")
         raise typer.Exit(INTERRUPTED) from None
@@ -85,8 +86,8 @@ def _claim(folder: Path, config: "ReportConfig", resume: bool) -> None:
 class Run:
     """One report on its way. Paths in the configuration are relative to `base`."""
 
-    def __init__(self, config: "ReportConfig", base: Path, folder: Path) -> None:
-        self.config, self.base, self.folder = config, base, folder
+    def __init__(self, config: "ReportConfig", base: Path, folder: Path, workers: int = 1) -> None:
+        self.config, self.base, self.folder, self.workers = config, base, folder, workers
         self.timings: dict[str, Any] = _read_timings(folder / TIMINGS)
         self._codecs: dict[str, Codec] = {}
 
@@ -103,7 +104,7 @@ class Run:
         prompts = self._prompts()
         self._check_paths()
         with self._timed("open embedders"):
-            ears = open_ears(config.embedders, config.labellers, config.joints, True)
+            ears = open_ears(config.embedders, config.labellers, config.joints, True, config.embedder_device)
         reference = self._true(config.reference, "reference", ears)
         systems: list[System] = []
         sounds: dict[str, ClipSet] = {}
@@ -112,13 +113,13 @@ class Run:
             if clips is not None:
                 sounds[system.name] = clips
             found = self._measured(clips or self.base / str(system.measured), ears, system.name)
-            kind = "model" if system.model is not None else "audio" if system.audio is not None else "measured"
+            kind: Kind = "model" if system.model is not None else "audio" if system.audio is not None else "measured"
             source = system.model or Path(system.audio or system.measured or "").name
             places = {} if clips is None else {clip.id: clip.path for clip in clips.clips}
             systems.append(System(found, kind, source, places))
         systems += self._truth_and_ceilings(ears)
         with self._timed("figures"):
-            built = build(systems, reference, config, self._device(), findings, progress=_say)
+            built = build(systems, reference, config, self._device(), findings, self._notes(), _say)
         page = write_report(built, self.folder)
         self._write_timings()
         return _summary(built.report, page)
@@ -199,7 +200,9 @@ class Run:
 
     def _measured(self, source: "ClipSet | Path", ears: Ears, name: str) -> "Measurements":
         with self._timed(f"measuring {name}"):
-            found = measured(source, ears, self.config.loudness_lufs, self.folder / CACHE, name=name)
+            found = measured(
+                source, ears, self.config.loudness_lufs, self.folder / CACHE, name=name, workers=self.workers
+            )
         found.save(self.folder / MEASURED / f"{self._slug(name)}.safetensors")
         return found
 
@@ -287,6 +290,15 @@ class Run:
         """A name for files; systems are numbered, so that no two of them meet."""
         place = next((f"{n}-" for n, system in enumerate(self.config.systems, 1) if system.name == name), "")
         return place + slug(name)
+
+    def _notes(self) -> list[str]:
+        """What concerns every figure."""
+        if self.config.reference != "embedded":
+            return []
+        return [
+            "The true music is composed, by the program that composed the embedded model's training data too (other "
+            "pieces): distances say how well that music is met, not how near a system comes to recorded music."
+        ]
 
     def _device(self) -> str:
         from cadenza.pipelines.placement import choose_device

@@ -4,9 +4,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from cadenza.cli.progress import counter
+from cadenza.cli.values import whole_number
 from cadenza.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,6 +18,11 @@ if TYPE_CHECKING:
     from cadenza.evaluate.embedders.listener import Listener
     from cadenza.evaluate.measurements import Measurements
     from cadenza.evaluate.report.figures import Figure
+
+
+Workers = Annotated[
+    int, typer.Option(metavar="N", parser=whole_number, help="Processes that listen; figures do not depend on it.")
+]
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,7 @@ def measured(
     cache: Path | None = None,
     prompts: Path | None = None,
     name: str | None = None,
+    workers: int = 1,
 ) -> "Measurements":
     """A measured set as it is on the disk, or clips, measured now. UserError where nothing can be judged."""
     from dataclasses import replace
@@ -73,7 +82,7 @@ def measured(
     clips = replace(clips, name=name or clips.name)
     return measure(
         clips, ears.embedders, ears.labellers, ears.joints, ears.listener, loudness_lufs, cache,
-        counter(f"clips of {clips.name}"),
+        counter(f"clips of {clips.name}"), workers,
     )  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def test_systems_say_what_they_are(built: Built) -> None:
 def test_the_same_again_byte_for_byte(sounds: Path, folder: Path, tmp_path: Path) -> None:
     write_report(make(sounds), tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["index.html", "items.csv", "report.json"]
+    assert names == ["index.html", "items.csv", "report.json", "summary.md"]
     assert all((tmp_path / name).read_bytes() == (folder / name).read_bytes() for name in names)
 
 
@@ -109,6 +109,15 @@ def test_json_is_the_report(built: Built, folder: Path) -> None:
     text = (folder / "report.json").read_text()
     assert Report.model_validate_json(text) == built.report
     assert "NaN" not in text and "Infinity" not in text
+
+
+def test_summary_is_a_table(folder: Path) -> None:
+    lines = (folder / "summary.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert rows[0] == "| figure | good | bad | true music | through the codec |"
+    fad = next(line for line in rows if line.startswith("| Fréchet distance (FAD) ↓ (mel) |"))
+    assert fad.count(" | ") == 4 and "∞" in fad and "; 9 |" in fad and "- mind the gap" in lines
+    assert any("good is better" in line for line in rows)
 
 
 def test_table_has_a_row_per_clip(folder: Path) -> None:

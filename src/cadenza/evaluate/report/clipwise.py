@@ -163,7 +163,7 @@ def _genre_means(reference: Measurements, labeller: str) -> dict[str, Float64[np
         if clip.asked.genre is not None:
             by_genre.setdefault(clip.asked.genre, {}).setdefault(clip.piece, []).append(windows.mean(axis=0))
     return {
-        genre: np.mean([np.mean(found, axis=0) for found in of_piece.values()], axis=0, dtype=np.float64)
+        genre: np.stack([np.mean(found, axis=0, dtype=np.float64) for found in of_piece.values()]).mean(axis=0)
         for genre, of_piece in by_genre.items()
         if len(of_piece) >= LEAST_OF_GENRE
     }

@@ -90,6 +90,7 @@ class ReportConfig(Config):
     labellers: tuple[str, ...] = Field(("mel",), description="for the divergence of labels")
     joints: tuple[str, ...] = Field(("mel",), description="sound and text in one space, for text alignment")
     mauve: bool = Field(True, description="MAD beside the other distances")
+    embedder_device: str = Field("cpu", description="cpu, cuda, mps: where embedders, labellers and joints listen")
     paired: bool = Field(
         False, description="clips of the reference (or truth) are the recordings that captions of the same name were "
         "written for: KL divergence pair by pair, as in the papers"

@@ -1,4 +1,4 @@
-"""A report on the disk: `report.json`, `items.csv`, `index.html` and, if wanted, a folder of sounds.
+"""A report on the disk: `report.json`, `items.csv`, `summary.md`, `index.html` and, if wanted, a folder of sounds.
 
 Each file appears whole or not at all, the page last; the same report gives the same bytes.
 """
@@ -13,9 +13,10 @@ from typing import Any
 
 from cadenza.evaluate.report.build import Built
 from cadenza.evaluate.report.page import page
+from cadenza.evaluate.report.summary import summary
 from cadenza.files import atomic_directory, atomic_file
 
-DATA, ITEMS, PAGE, SOUNDS = "report.json", "items.csv", "index.html", "samples"
+DATA, ITEMS, SUMMARY, PAGE, SOUNDS = "report.json", "items.csv", "summary.md", "index.html", "samples"
 
 
 def write_report(built: Built, folder: Path) -> Path:
@@ -23,6 +24,7 @@ def write_report(built: Built, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / DATA, json.dumps(built.report.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
     _write(folder / ITEMS, table(built.rows))
+    _write(folder / SUMMARY, summary(built.report))
     sounds = None
     if built.report.config.sound == "folder":
         sounds = [f"{SOUNDS}/{number:02d}-{sample.rank}.opus" for number, sample in enumerate(built.report.samples, 1)]
