@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from cadenza.audio import Audio
 from cadenza.checkpoint import WEIGHTS_FILE, Pretrained, file_hash
 from cadenza.errors import UserError
-from cadenza.evaluate.embedders.base import Identity, mono_wave
+from cadenza.evaluate.embedders.base import Identity, Setting, mono_wave
 from cadenza.evaluate.embedders.listener_network import (
     ListenerConfig,
     TextNetwork,
@@ -93,7 +93,7 @@ class Listener(nn.Module, Pretrained):
     def identity(self) -> Identity:
         """The hash is that of the file of weights; of a listener that came from no file, of the weights themselves."""
         config = self.config
-        settings = {
+        settings: dict[str, Setting] = {
             "sample_rate": config.sample_rate,
             "window_seconds": config.window_seconds,
             "window_rule": "as few as hold every frame, evenly spread",
