@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 PAGE = Path(__file__).parent / "page" / "listening.html"
-HEADPHONES = {"headphones": "Headphones", "earphones": "Earphones", "speakers": "Loudspeakers", "built-in": "Built-in"}
+HEADPHONES = {
+    "headphones": "Headphones",
+    "earphones": "Earphones",
+    "speakers": "Loudspeakers",
+    "built-in": "The loudspeaker of this device",
+}
 PACE_SECONDS = 6.0
 """For an answer, besides hearing the clips, until a listener's own pace is known."""
 _HEARD_SLACK_SECONDS = 0.3  # browsers end a clip a little early, and say so late

@@ -10,7 +10,7 @@ from cadenza.errors import UserError
 from cadenza.evaluate.ratings.records import Preference, Rating, Results, Rules
 from cadenza.serve.listening_checks import passed
 from cadenza.serve.listening_design import KEY, RESULTS, Design, read_json
-from cadenza.serve.listening_store import Answer, Store
+from cadenza.serve.listening_store import Store
 
 
 def read_results(folder: str | Path) -> tuple[Results, Rules]:
@@ -34,13 +34,13 @@ def read_results(folder: str | Path) -> tuple[Results, Rules]:
     for answer in answers:
         section, _, screen = known[answer.screen]
         truth = key["screens"][answer.screen]
-        value = answer.answer
-        if section.kind == "pair" and answer.clips != screen.clips:
-            value = -value  # it was offered the other way round
+        turned = section.kind == "pair" and answer.clips != screen.clips
+        value = -answer.answer if turned else answer.answer
         if answer.kind == "check":
             checks.setdefault(answer.listener, []).append(passed(truth["check"], truth["expected"], value))
         elif section.kind == "pair":
-            preferences.append(_preference(answer, truth, value))
+            first, second = truth["systems"]
+            preferences.append(Preference(answer.listener, truth["prompt"], first, second, value, turned))
         else:
             ratings.append(Rating(answer.listener, section.protocol, truth["system"], truth["prompt"], value))
     results = Results(
@@ -60,8 +60,3 @@ def read_results(folder: str | Path) -> tuple[Results, Rules]:
     )
     names = ("failures_allowed", "least_correlation", "reference", "reference_least")
     return results, Rules(**{name: key[name] for name in names})
-
-
-def _preference(answer: Answer, truth: dict[str, Any], value: float) -> Preference:
-    first, second = truth["systems"]
-    return Preference(answer.listener, truth["prompt"], first, second, value)

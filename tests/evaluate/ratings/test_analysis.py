@@ -47,6 +47,12 @@ def test_pairs_count_votes_and_strengths() -> None:
     assert (row["won"], row["lost"], row["tied"]) == (7, 13, 0)
     assert row["chance"] == pytest.approx(7 / 20, abs=1e-5)
     assert row["strength"]["mean"] == pytest.approx((7 * 2 - 13) / 20)
+    assert pairs["side_a"]["mean"] == pytest.approx(7 / 20)
+    votes = tuple(replace(vote, turned=vote.item == "p0") for vote in RESULTS.preferences)
+    side = analyse(replace(RESULTS, preferences=votes), Rules())["pairs"]["all"]
+    # Of the four votes about p0 two are for "a", which stood on side B: two others are for side A now.
+    assert side["side_a"]["mean"] == pytest.approx((7 - 2 + 2) / 20)
+    assert side["strengths"] == pairs["strengths"]
 
 
 def test_everybody_is_counted_and_the_careless_left_out_with_a_reason() -> None:

@@ -12,7 +12,7 @@ from itertools import combinations
 from typing import Any
 
 from cadenza.errors import UserError
-from cadenza.evaluate.intervals import Interval
+from cadenza.evaluate.intervals import Interval, share_interval
 from cadenza.evaluate.paired import holm
 from cadenza.evaluate.ratings.agreement import krippendorff_alpha
 from cadenza.evaluate.ratings.means import crossed_mean
@@ -197,9 +197,16 @@ def _pairs(votes: Sequence[Preference], names: Sequence[str]) -> dict[str, Any]:
         "strengths": {name: _plain(model.strengths[place]) for name, place in number.items()},
         "tie": _number(model.tie),
         "prior": model.prior,
+        "side_a": _side(votes),
         "agreement_alpha": _number(alpha),
         "differences": _corrected(rows),
     }
+
+
+def _side(votes: Sequence[Preference]) -> dict[str, Any] | None:
+    """How often the side that is named first was liked better, of the votes that are no tie."""
+    sides = [(vote.value < 0) != vote.turned for vote in votes if vote.value]
+    return _plain(share_interval(sum(sides), len(sides))) if sides else None
 
 
 def _corrected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -131,6 +131,12 @@ def _pairs(pairs: Mapping[str, Any]) -> str:
             lines.append(f"<p>{who}: nobody is left.</p>")
             continue
         lines.append(f"<h3>{who}: {found['votes']} votes by {found['listeners']} listeners</h3>")
+        side = found["side_a"]
+        if side is not None:
+            lines.append(
+                f'<p class="small">Side A was liked better in {side["mean"]:.0%} ({side["low"]:.0%} to '
+                f"{side['high']:.0%}) of {side['count']} votes without a tie; the sides are balanced.</p>"
+            )
         if found["prior"]:
             lines.append(
                 f"<p>Some systems never lost against the others: half a vote each way ({found['prior']:g}) keeps their "
@@ -257,7 +263,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(word: str) -> str:
-    number = word[:1].isdigit() or word[:2].lstrip("-<")[:1].isdigit()
+    number = word.lstrip("-< ")[:1].isdigit()
     return f"<td{' class=n' if number else ''}>{escape(word)}</td>"
 
 

@@ -19,13 +19,17 @@ class Rating:
 
 @dataclass(frozen=True)
 class Preference:
-    """One judgement of two systems: `value` below 0 prefers the first, above 0 the second, 0 neither."""
+    """One judgement of two systems: `value` below 0 prefers the first, above 0 the second, 0 neither.
+
+    `turned`: the first stood on side B of the screen.
+    """
 
     listener: int
     item: str
     first: str
     second: str
     value: float
+    turned: bool = False
 
 
 @dataclass(frozen=True)
