@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from cadenza.evaluate.intervals import bootstrap_interval, mean_interval, t_quantile
+from cadenza.evaluate.intervals import (
+    bootstrap_interval,
+    cluster_interval,
+    jackknife_interval,
+    mean_interval,
+    share_interval,
+    t_quantile,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,3 +57,49 @@ def test_the_bootstrap_agrees_with_students_t_on_many_normal_values_and_follows_
     assert crooked.high - crooked.mean > crooked.mean - crooked.low
     assert bootstrap_interval([0.0, 1.0], seed=1) == bootstrap_interval([0.0, 1.0], seed=1)
     assert math.isinf(bootstrap_interval([3.0]).high)
+
+
+def test_pieces_of_one_value_are_the_plain_bootstrap_and_pieces_of_equal_values_are_as_few_as_they_are() -> None:
+    values = np.random.default_rng(0).normal(1.0, 2.0, 50).tolist()
+    plain = bootstrap_interval(values)
+    alone = cluster_interval(values, range(50))
+    assert (alone.low, alone.high) == pytest.approx((plain.low, plain.high), rel=1e-12)
+    thrice = cluster_interval([value for value in values for _ in range(3)], [n for n in range(50) for _ in range(3)])
+    assert thrice.count == 50
+    assert (thrice.low, thrice.high) == pytest.approx((plain.low, plain.high), rel=1e-12)
+    assert cluster_interval([1.0, 2.0], ["a", "a"]).high == math.inf
+
+
+def test_long_pieces_weigh_more_in_the_mean() -> None:
+    found = cluster_interval([0.0, 0.0, 0.0, 1.0], ["long", "long", "long", "short"])
+    assert (found.mean, found.low, found.high) == (0.25, 0.0, 1.0)
+
+
+def test_shares_stay_within_0_and_1() -> None:
+    """Wilson 1927: 8 of 10 lie within 0.490 and 0.943; none and all are not sure either."""
+    found = share_interval(8, 10)
+    assert (found.mean, found.count) == (0.8, 10)
+    assert (found.low, found.high) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    none, every = share_interval(0, 10), share_interval(10, 10)
+    assert (none.low, none.high) == pytest.approx((0.0, 0.2775), abs=1e-4)
+    assert (every.low, every.high) == pytest.approx((0.7225, 1.0), abs=1e-4)
+
+
+def test_leaving_out_one_value_at_a_time_gives_students_interval_of_the_mean() -> None:
+    values = np.random.default_rng(0).normal(size=12)
+    left_out = [float(np.delete(values, i).mean()) for i in range(12)]
+    found, by_t = jackknife_interval(float(values.mean()), left_out, [1] * 12, 12), mean_interval(values.tolist())
+    assert (found.mean, found.low, found.high) == pytest.approx((by_t.mean, by_t.low, by_t.high), rel=1e-9)
+
+
+def test_leaving_out_takes_the_bias_of_a_variance_away_in_groups_of_any_size() -> None:
+    """The variance over N is too small by 1 / N of it."""
+    values = np.random.default_rng(0).normal(size=60)
+    left_out = [float(np.delete(values, i).var()) for i in range(60)]
+    found = jackknife_interval(float(values.var()), left_out, [1] * 60, 60)
+    assert found.mean == pytest.approx(values.var(ddof=1), rel=1e-9)
+    sizes = [1, 2, 3, 4, 5, 15, 10, 20]
+    groups = np.split(np.arange(60), np.cumsum(sizes)[:-1])
+    means = jackknife_interval(float(values.mean()), [float(np.delete(values, g).mean()) for g in groups], sizes, 60)
+    assert means.mean == pytest.approx(values.mean(), rel=1e-9)
+    assert math.isinf(jackknife_interval(1.0, [math.nan], [4], 4).low)

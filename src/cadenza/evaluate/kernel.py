@@ -24,7 +24,7 @@ _MEDIAN_ROWS = 4096  # rows of the reference that the median is taken of, spread
 
 
 def kernel_distance(
-    reference: Float[np.ndarray, "N D"], judged: Float[np.ndarray, "M D"], bandwidth: float | None = None
+    reference: Float[np.ndarray, "_ _"], judged: Float[np.ndarray, "_ _"], bandwidth: float | None = None
 ) -> float:
     """The distance of two sets of at least two windows each.
 

@@ -95,8 +95,8 @@ class GaussianStatistics:
     def total(cls, parts: Sequence["GaussianStatistics"]) -> "GaussianStatistics":
         """Several sets as one, a new one. Raises UserError where they are of different embedders."""
         assert parts, "no parts"
-        first = parts[0]
-        for part in parts[1:]:
+        first = next((part for part in parts if part.identity is not None), parts[0])
+        for part in parts:
             first.match(part)
         known = all(part.identity is not None for part in parts)
         merged = cls(first.dim, first.identity if known else None)
@@ -155,10 +155,6 @@ class GaussianStatistics:
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path}: no statistics of a set; make them with GaussianStatistics.save") from error
         return statistics
-
-    def _check_width(self, windows: Float[np.ndarray, "_ _"]) -> None:
-        if windows.shape[1] != self.dim:
-            raise UserError(f"windows of {windows.shape[1]} values beside {self.dim}: use one embedder for all")
 
     def _check_width(self, windows: Float[np.ndarray, "_ _"]) -> None:
         if windows.shape[1] != self.dim:
