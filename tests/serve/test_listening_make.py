@@ -246,6 +246,26 @@ def test_rel_needs_texts_and_diversity_clips(tmp_path: Path) -> None:
         make_test(settings, tmp_path / "test")
 
 
+def test_what_systems_were_asked_differently_is_left_out_of_rel(tmp_path: Path) -> None:
+    settings = config(tmp_path / "takes", "a bb", protocols=["rel", "ovl"])
+    other = Audio(noise(1.0, RATE).samples, RATE, {"text": "something else"})
+    other.write(tmp_path / "takes" / "bb" / "p1.wav", None)
+    made = make_test(settings, tmp_path / "test")
+    assert [len(section.blocks) for section in made.design.sections] == [2, 3]
+    assert made.left_out == [
+        {"system": "all", "what": "p1 (rel)", "reason": "the systems were asked for different things"}
+    ]
+
+
+def test_prompts_can_be_drawn_and_takes_come_from_several_folders(tmp_path: Path) -> None:
+    settings = config(tmp_path / "takes", "a bb", protocols=["diversity"], diversity_clips=2, most_prompts=2)
+    both = (tmp_path / "takes" / "a", tmp_path / "takes" / "bb")
+    made = make_test(settings.model_copy(update={"systems": {"a": both}}), tmp_path / "test")
+    (section,) = made.design.sections
+    assert made.prompts == len(section.blocks) == 2
+    assert {tuple(entry[1:]) for entry in key_of(made)["clips"].values()} == {("a", 0), ("a", 1)}
+
+
 def test_a_file_of_settings_is_read_from_its_own_folder(tmp_path: Path) -> None:
     write_takes(tmp_path, "a")
     (tmp_path / "test.yaml").write_text("systems: {a: a, b: [a, a]}\nprotocols: jukebox\n")

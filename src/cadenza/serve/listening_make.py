@@ -1,7 +1,8 @@
 """From folders of takes to a test folder that needs nothing else: clips, screens, attention checks, and the key.
 
 In: a `ListeningConfig`. Out: `clips/` under random names, `test.json` (what the server knows), `key.json` (who is who,
-and what was done to each clip; never sent). The same settings, seed and takes give the same bytes, whichever machine.
+and what was done to each clip; never sent). The same settings, seed and takes give the same bytes (of Opus the same
+sound: its container draws a number for each file).
 """
 
 import hashlib
