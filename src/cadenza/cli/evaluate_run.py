@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cadenza.cli import INTERRUPTED
-from cadenza.cli.evaluate_sets import Ears, Workers, measured, open_ears
+from cadenza.cli.evaluate_sets import Ears, Workers, check_ears, measured, open_ears
 from cadenza.cli.progress import counter
 from cadenza.cli.values import show_notices
 from cadenza.errors import UserError
@@ -105,7 +105,7 @@ class Run:
         self._check_paths()
         with self._timed("open embedders"):
             ears = open_ears(config.embedders, config.labellers, config.joints, True, config.embedder_device)
-        reference = self._true(config.reference, "reference", ears)
+        reference = self._reference(config.reference, ears)
         systems: list[System] = []
         sounds: dict[str, ClipSet] = {}
         for system in config.systems:
@@ -208,14 +208,17 @@ class Run:
 
     # ---- true music --------------------------------------------------------------------------------------------------
 
-    def _true(self, named: str | None, role: str, ears: Ears) -> "Measurements | None":
+    def _reference(self, named: str | None, ears: Ears) -> "Measurements | None":
         from cadenza.evaluate.report.shipped import load_shipped
 
         if named is None:
             return None
+        ears = Ears(ears.embedders, ears.labellers)  # nobody asks what its words or its tempo are
         if named == "embedded":
-            return load_shipped("reference")
-        return self._measured(self.base / named, ears, f"true music ({role})")
+            reference = load_shipped("reference")
+            check_ears(reference, Ears(ears.embedders), "the embedded true music")
+            return reference
+        return self._measured(self.base / named, ears, "true music (reference)")
 
     def _truth_and_ceilings(self, ears: Ears) -> "list[System]":
         """True music as a system, and through the codec of each system that has one."""

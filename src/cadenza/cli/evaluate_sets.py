@@ -75,7 +75,7 @@ def measured(
         clips = source
     elif is_measured(source):
         found = Measurements.load(source)
-        _check(found, ears, str(source))
+        check_ears(found, ears, str(source))
         return replace(found, name=name or found.name)
     else:
         clips = read_clips(source, prompts)
@@ -86,7 +86,7 @@ def measured(
     )  # fmt: skip
 
 
-def _check(found: "Measurements", ears: Ears, source: str) -> None:
+def check_ears(found: "Measurements", ears: Ears, source: str) -> None:
     """A measured set has to hold what is asked for: its sound is not here to be heard again."""
     for kind, wanted, known in (
         ("embedder", ears.embedders, found.embeddings),
@@ -146,9 +146,12 @@ def object_of(key: str, figure: "Figure", sets: "Mapping[str, Measurements]", **
 
 
 def about(sets: "Mapping[str, Measurements]") -> dict[str, Any]:
-    """What was judged, and what could not be."""
+    """What was judged, what differs within it, and what could not be."""
+    from cadenza.evaluate.report.build import differences
+
     return {
         "sets": {role: {"name": found.name, "clips": len(found)} for role, found in sets.items()},
+        "mixed": {role: mixed for role, found in sets.items() if (mixed := differences(found))},
         "refused": [
             {"set": role, "name": one.name, "reason": one.reason}
             for role, found in sets.items()
@@ -162,6 +165,8 @@ def show(lines: Iterable[str], result: Mapping[str, Any], as_json: bool) -> None
     if not as_json:
         for line in lines:
             print(line)
+        for role, notes in result.get("mixed", {}).items():
+            print(f"{role}: {'; '.join(notes)}")
         for one in result.get("refused", ()):
             print(f"not judged: {one['name']}: {one['reason']}")
     print(json.dumps(result, ensure_ascii=False))

@@ -16,6 +16,7 @@ from cadenza.evaluate.report.build import Built, System, build, groups_of, read_
 from cadenza.evaluate.report.config import ReportConfig, SystemConfig
 from cadenza.evaluate.report.figures import Range, Report, shown
 from cadenza.evaluate.report.files import table, write_report
+from cadenza.evaluate.report.metrics import METRICS
 from measured_sets import measured_set, tone
 
 EVIL = '<script>alert("x")</script> & co'
@@ -175,6 +176,21 @@ def test_page_says_everything(html: str) -> None:
     assert "<script" not in html and "&lt;script&gt;" in html
 
 
+def test_pictures_show_figures_chance_and_clips(html: str, built: Built) -> None:
+    pictures = html[html.index('<section id="pictures">') : html.index('<section id="systems">')]
+    count = len(built.report.rows(METRICS))
+    assert pictures.count("<svg") == pictures.count("<title>") == pictures.count("<desc>") >= count
+    assert "good, other captions: " in pictures and pictures.count('class="median"') == 2 * 4
+    assert "at infinity" in pictures
+
+
+def test_rows_of_true_music_alone_are_left_out(built: Built) -> None:
+    report = built.report
+    figure = report.figures[0].model_copy(update={"metric": "chroma", "system": "true music"})
+    more = report.model_copy(update={"figures": (*report.figures, figure)})
+    assert more.rows(["chroma", "fad"]) == [("fad", "mel")] and groups_of(more) == groups_of(report)
+
+
 def test_published_figures_can_be_left_out_and_are_never_mixed_in(html: str) -> None:
     figures = html[html.index('<section id="figures">') : html.index('<section id="pictures">')]
     assert "MusicGen" not in figures and "4.88" not in figures
@@ -198,7 +214,7 @@ def test_clips_are_chosen_by_the_rule(built: Built) -> None:
 
 
 def test_groups_keep_their_order(built: Built) -> None:
-    groups = groups_of(built.report.figures)
+    groups = groups_of(built.report)
     assert list(groups)[:2] == ["Near true music", "As the words say"] and groups["Near true music"][0] == "fad"
 
 

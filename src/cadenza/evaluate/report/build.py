@@ -214,9 +214,10 @@ def _record(system: System) -> SystemRecord:
         pieces=len({clip.piece for clip in measured.clips}),
         seconds=round(sum(clip.heard.duration_seconds for clip in measured.clips), 3),
         sample_rates=tuple(sorted({clip.heard.sample_rate for clip in measured.clips})),
-        ids=hashlib.sha256(named.encode()).hexdigest(), made_with=_made_with(measured), ceiling_of=system.ceiling_of,
+        clip_ids=measured.ids, ids=hashlib.sha256(named.encode()).hexdigest(), made_with=_made_with(measured),
+        ceiling_of=system.ceiling_of,
         refused=tuple(RefusedRecord(name=r.name, reason=r.reason) for r in measured.refused),
-        notes=(*system.notes, *_mixed(measured)),
+        notes=(*system.notes, *differences(measured)),
     )  # fmt: skip
 
 
@@ -234,7 +235,7 @@ def _made_with(measured: Measurements) -> dict[str, Any]:
     return common | ({"seeds": f"{min(seeds)} to {max(seeds)}, in items.csv"} if seeds else {})
 
 
-def _mixed(measured: Measurements) -> list[str]:
+def differences(measured: Measurements) -> list[str]:
     """What differs between the clips of a set although a comparison supposes that it does not."""
     heard = [clip.heard for clip in measured.clips]
     lengths = [h.duration_seconds for h in heard]
@@ -273,8 +274,9 @@ def read_finding(path: Path) -> dict[str, Any]:
     raise UserError(f"{path}: no JSON object; give the last line that a `cadenza evaluate` command printed")
 
 
-def groups_of(figures: Sequence[Figure]) -> dict[str, list[str]]:
+def groups_of(report: Report) -> dict[str, list[str]]:
     """The metrics of a report by heading, in the order of the page."""
-    names = dict.fromkeys(figure.metric for figure in figures)
+    names = [name for name, _ in report.rows(dict.fromkeys(figure.metric for figure in report.figures))]
+    names = list(dict.fromkeys(names))
     found = {group: [name for name in names if metric(name).group == group] for group in GROUPS}
     return {group: members for group, members in found.items() if members}

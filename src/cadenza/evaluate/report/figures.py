@@ -5,7 +5,7 @@ cannot be written down either. Nothing holds a time or a place, so that two runs
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field
@@ -106,6 +106,7 @@ class SystemRecord(Config):
     pieces: int = Field(description="independent of each other")
     seconds: float = Field(description="of sound in all")
     sample_rates: tuple[int, ...] = Field(description="Hz, as found")
+    clip_ids: tuple[str, ...] = Field(description="names of the clips")
     ids: str = Field(description="SHA-256 of the names and sounds of all clips, in order")
     made_with: dict[str, Any] = Field({}, description="model, weights and sampling, as the takes themselves say")
     ceiling_of: tuple[str, ...] = Field((), description="for a ceiling: the systems with that codec")
@@ -144,6 +145,13 @@ class Report(Config):
     hardware: dict[str, Any] = Field(description="on which")
     notes: tuple[str, ...] = Field(description="warnings that concern all figures")
     config: ReportConfig = Field(description="what was asked of the report")
+
+    def rows(self, metrics: Iterable[str]) -> list[tuple[str, str]]:
+        """Metric and network of each row of a table; without those that only true music has."""
+        judged = {system.name for system in self.systems if system.kind not in ("truth", "ceiling")}
+        found = [figure for figure in self.figures if figure.system in judged]
+        heard_by = {name: dict.fromkeys(f.heard_by for f in found if f.metric == name) for name in metrics}
+        return [(name, network) for name, networks in heard_by.items() for network in networks]
 
     def figure(self, metric: str, system: str, heard_by: str | None = None) -> Figure | None:
         """One figure, of the first network unless one is named; None if it was not measured."""

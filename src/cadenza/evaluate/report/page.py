@@ -5,7 +5,7 @@ prompts, reasons) is escaped.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from cadenza.evaluate.report.figures import EmbedderRecord, Figure, Report, Samp
 from cadenza.evaluate.report.listening import Media
 from cadenza.evaluate.report.media import data_uri
 from cadenza.evaluate.report.metrics import metric
-from cadenza.evaluate.report.plots import Bar, extrapolation_plot, interval_plot
+from cadenza.evaluate.report.pictures import SIDES, pictures
 from cadenza.evaluate.report.published import PUBLISHED
 
 STYLE = Path(__file__).with_name("page.css")
@@ -26,7 +26,6 @@ KINDS = {
     "ceiling": "true music through a codec: what a model that speaks its codes can reach",
 }
 ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
-SIDES = {"higher": "higher is better", "lower": "lower is better", "neither": "neither is better in itself"}
 
 
 def page(built: Built, sounds: Sequence[str] | None) -> str:
@@ -34,7 +33,7 @@ def page(built: Built, sounds: Sequence[str] | None) -> str:
     report = built.report
     sections = [
         ("figures", "Figures", _figures(report)),
-        ("pictures", "Pictures of the figures", _pictures(report)),
+        ("pictures", "Pictures of the figures", pictures(built)),
         ("systems", "Systems against each other", _tests(report)),
         ("listen", "Listen", _samples(report, built.media, sounds)),
         ("outliers", "Clips that stand out", _outliers(report)),
@@ -84,9 +83,9 @@ def _figures(report: Report) -> str:
     systems = [system.name for system in report.systems]
     head = "".join(f'<th scope="col">{escape(s.name)}<small>{s.kind}</small></th>' for s in report.systems)
     rows = []
-    for group, names in groups_of(report.figures).items():
+    for group, names in groups_of(report).items():
         rows.append(f'<tr><th scope="rowgroup" colspan="{len(systems) + 1}">{group}</th></tr>')
-        for name, heard_by in _rows(report, names):
+        for name, heard_by in report.rows(names):
             cells = "".join(f"<td>{_cell(report.figure(name, system, heard_by))}</td>" for system in systems)
             kind = metric(name)
             heard = f" · {escape(heard_by)}" if heard_by else ""
@@ -99,14 +98,6 @@ def _figures(report: Report) -> str:
         f"FAD-infinity.</caption><thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         f"{_notes(report)}"
     )
-
-
-def _rows(report: Report, names: Iterable[str]) -> list[tuple[str, str]]:
-    """Metric and network of each row; without those that only true music has."""
-    judged = {system.name for system in report.systems if system.kind not in ("truth", "ceiling")}
-    found = [figure for figure in report.figures if figure.system in judged]
-    heard_by = {name: dict.fromkeys(f.heard_by for f in found if f.metric == name) for name in names}
-    return [(name, network) for name, networks in heard_by.items() for network in networks]
 
 
 def _cell(figure: Figure | None) -> str:
@@ -132,43 +123,6 @@ def _notes(report: Report) -> str:
     )
     items = "".join(f'<li class="warn">{escape(note)}</li>' for note in notes)
     return f"<h3>What to know before trusting them</h3><ul>{items}</ul>" if items else ""
-
-
-def _pictures(report: Report) -> str:
-    parts = []
-    kinds = {system.name: system.kind for system in report.systems}
-    for names in groups_of(report.figures).values():
-        for name, heard_by in _rows(report, names):
-            of_row = [f for f in report.figures if (f.metric, f.heard_by) == (name, heard_by)]
-            embedder = of_row[0].embedder
-            bars = [bar for figure in of_row for bar in _bars(figure, kinds[figure.system])]
-            if not bars:
-                continue
-            kind = metric(name)
-            heard = f" ({heard_by}, weights {embedder.weights[:12]})" if embedder else ""
-            axis = f"{kind.title}{f', {kind.unit}' if kind.unit else ''}: {SIDES[kind.better]}"
-            what = f'<p class="soft">{escape(kind.what)}</p>' if kind.what else ""
-            parts.append(f"<h3>{escape(kind.title + heard)}</h3>{what}{interval_plot(bars, kind.title, axis)}")
-            if name == "fad":
-                lines = [(f.system, [n for n, _ in f.curve], [v for _, v in f.curve], f.details["fad_infinity"] or 0.0)
-                         for f in of_row if len(f.curve) > 1]  # fmt: skip
-                if lines:
-                    parts.append(extrapolation_plot(lines, "Fréchet distance by number of windows"))
-    return "".join(parts)
-
-
-def _bars(figure: Figure, kind: str) -> list[Bar]:
-    """A row for the figure, and one for what chance reaches."""
-    bars = []
-    if figure.result.value is not None:
-        middle = figure.details.get("without_bias")
-        value = figure.result.value if middle is None or figure.result.low is None else middle
-        bars.append(Bar(figure.system, value, figure.result.low, figure.result.high, kind))
-    if figure.floor is not None and figure.floor.value is not None and kind not in ("truth", "ceiling"):
-        bars.append(
-            Bar(f"{figure.system}, other captions", figure.floor.value, figure.floor.low, figure.floor.high, "floor")
-        )
-    return bars
 
 
 # ------------------------------------------------------------------------------------------------------------- systems

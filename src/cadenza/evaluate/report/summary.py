@@ -18,12 +18,11 @@ def summary(report: Report) -> str:
         "| figure | " + " | ".join(map(_cell, names)) + " |",
         "|---|" + "---:|" * len(names),
     ]  # fmt: skip
-    for group, metrics in groups_of(report.figures).items():
+    for group, metrics in groups_of(report).items():
         lines.append(f"| **{group}** |" + " |" * len(names))
-        for name in metrics:
-            for heard_by in dict.fromkeys(f.heard_by for f in report.figures if f.metric == name):
-                found = [report.figure(name, system, heard_by) for system in names]
-                lines.append(f"| {_title(name, heard_by)} | " + " | ".join(map(_value, found)) + " |")
+        for name, heard_by in report.rows(metrics):
+            found = [report.figure(name, system, heard_by) for system in names]
+            lines.append(f"| {_title(name, heard_by)} | " + " | ".join(map(_value, found)) + " |")
     if report.tests:
         lines += ["", "| prompt by prompt | first less second (95 %) | p (Holm) | |", "|---|---:|---:|---|"]
         for test in report.tests:
