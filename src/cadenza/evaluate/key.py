@@ -2,8 +2,10 @@
 
 The energy of the twelve pitch classes (chroma) is correlated with the profile of each of the 24 keys (Krumhansl 1990).
 The profiles are those of Albrecht & Shanahan (2013), counted in scores; with the ratings of Krumhansl & Kessler's
-listeners (1982), also here, 53 instead of 64 % of composed clips were named exactly. Errors are weighted as in the
-MIREX audio key detection task: a fifth away is half right, the relative key 0.3, the parallel key 0.2.
+listeners (1982), also here, 53 instead of 64 % of composed clips were named exactly. What is left is mostly what eleven
+seconds do not tell: from two clips of a piece 67 instead of 59 % are right. Profiles fitted to composed music, the
+bass, or how a clip begins and ends gain nothing that holds on other pieces. Errors are weighted as in the MIREX audio
+key detection task: a fifth away is half right, the relative key 0.3, the parallel key 0.2.
 """
 
 import re

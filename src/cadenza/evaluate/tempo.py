@@ -26,7 +26,10 @@ _SIZE = 1024
 _BANDS = 40
 _FRAME_RATE = SAMPLE_RATE / _HOP
 _SLOWEST, _FASTEST = 40.0, 220.0  # beats per minute searched
-_PREFERRED_BPM, _PREFERENCE_OCTAVES = 100.0, 1.0
+# Chosen among a grid on 700 composed pieces (69.0 to 73.6 % had their tempo), compared with 100 bpm, 1 octave and the
+# offbeat counted once. Of 1118 clips of other pieces 75.0 instead of 70.9 % had it; an octave allowed, 89.9 instead of 90.0 %.
+_PREFERRED_BPM, _PREFERENCE_OCTAVES = 90.0, 0.85
+_OFFBEAT = 2.0
 _MULTIPLES = 4  # a beat must return after 1, 2, 3 and 4 times its period
 
 
@@ -47,7 +50,7 @@ def estimate_tempo(audio: Audio) -> Tempo:
     novelty = _without_trend(onsets)
     regularity = _regularity(novelty, tempos)
     # A beat is heard at its own frequency or, with an offbeat, at the double of it.
-    pulse = _pulse(novelty, tempos) + _pulse(novelty, 2 * tempos)
+    pulse = _pulse(novelty, tempos) + _OFFBEAT * _pulse(novelty, 2 * tempos)
     preference = np.exp(-0.5 * (np.log2(tempos / _PREFERRED_BPM) / _PREFERENCE_OCTAVES) ** 2)
     best = int(np.argmax(regularity * np.sqrt(pulse) * preference))
     return Tempo(float(tempos[best]), float(min(regularity[best], 1.0)))
