@@ -103,3 +103,10 @@ def test_leaving_out_takes_the_bias_of_a_variance_away_in_groups_of_any_size() -
     means = jackknife_interval(float(values.mean()), [float(np.delete(values, g).mean()) for g in groups], sizes, 60)
     assert means.mean == pytest.approx(values.mean(), rel=1e-9)
     assert math.isinf(jackknife_interval(1.0, [math.nan], [4], 4).low)
+
+
+def test_draws_in_blocks_are_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).normal(size=30).tolist()
+    whole = bootstrap_interval(values, draws=500)
+    monkeypatch.setattr("cadenza.evaluate.intervals._BLOCK", 100)
+    assert bootstrap_interval(values, draws=500) == whole

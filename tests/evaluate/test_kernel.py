@@ -104,5 +104,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
         kernel_distance(np.ones((9, 3)), windows(9))
     with pytest.raises(UserError, match="not finite"):
         kernel_distance(windows(9), np.full((4, 3), np.inf))
+    with pytest.raises(UserError, match="windows of 2 values beside 3"):
+        kernel_interval(windows(9), [windows(9), windows(9, 2)])
     with pytest.raises(UserError, match="no pieces"):
         kernel_interval(windows(9), [])

@@ -11,8 +11,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 
 _NORMAL = 1.959963984540054  # 97.5 % of the normal distribution lie below
+_BLOCK = 1_000_000  # values drawn at once
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,7 @@ def bootstrap_interval(values: Sequence[float], draws: int = 10_000, seed: int =
     known = np.asarray(values, dtype=np.float64)
     if len(known) == 1:
         return Interval(float(known[0]), -math.inf, math.inf, 1)
-    random = np.random.default_rng(seed)
-    means = known[random.integers(len(known), size=(draws, len(known)))].mean(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
+    low, high = np.quantile(_resampled(known, np.ones(len(known)), draws, seed), (0.025, 0.975))
     return Interval(float(known.mean()), float(low), float(high), len(known))
 
 
@@ -76,9 +76,8 @@ def cluster_interval(
     mean, count = float(known.mean()), len(numbers)
     if count == 1:
         return Interval(mean, -math.inf, math.inf, 1)
-    sums, sizes = np.bincount(of_piece, known), np.bincount(of_piece)
-    drawn = np.random.default_rng(seed).integers(count, size=(draws, count))
-    low, high = np.quantile(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), (0.025, 0.975))
+    sums, sizes = np.bincount(of_piece, known), np.bincount(of_piece).astype(np.float64)
+    low, high = np.quantile(_resampled(sums, sizes, draws, seed), (0.025, 0.975))
     return Interval(mean, float(low), float(high), count)
 
 
@@ -129,3 +128,16 @@ def t_quantile(degrees: int) -> float:
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
     return sum(term / n**power for power, term in enumerate(terms))
+
+
+def _resampled(
+    sums: Float64[np.ndarray, "N"], sizes: Float64[np.ndarray, "N"], draws: int, seed: int
+) -> Float64[np.ndarray, "R"]:
+    """The mean over as many pieces as there are, drawn with putting back, for each draw; so many draws at a time that
+    memory is bounded."""
+    random, count, means = np.random.default_rng(seed), len(sums), []
+    rows = max(1, _BLOCK // count)
+    for start in range(0, draws, rows):
+        drawn = random.integers(count, size=(min(rows, draws - start), count))
+        means.append(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
+    return np.concatenate(means)

@@ -2,7 +2,8 @@
 
 In: embeddings of a reference and of what is judged. Out: 100 times the unbiased squared maximum mean discrepancy
 (Gretton et al. 2012, equation 3) under a Gaussian kernel, in float64, tile by tile, so that memory does not grow with
-the sets. The bandwidth is the median distance within the reference.
+the sets. The bandwidth is the median distance within the reference, as the paper says; the command line of its package
+(kadtk 1.1.0) takes it of the judged set instead, so give that one's `median_distance` to compare with its figures.
 
 Unbiased: of two sets from one distribution it is 0 in the mean, and below 0 half of the time. Of a set beside itself it
 is below 0 too, since each window then meets itself in the other set.
@@ -34,8 +35,7 @@ def kernel_distance(
     Raises UserError for sets of other widths or fewer windows, and for values that are not finite.
     """
     first, second = _checked(reference), _checked(judged)
-    if first.shape[1] != second.shape[1]:
-        raise UserError(f"windows of {second.shape[1]} values beside {first.shape[1]}: measure both with one embedder")
+    _check_widths(reference, judged)
     bandwidth = median_distance(reference) if bandwidth is None else bandwidth
     within, other = _within(first, bandwidth), _within(second, bandwidth)
     across = _total(first, second, bandwidth)
@@ -44,8 +44,8 @@ def kernel_distance(
 
 
 def kernel_interval(
-    reference: Float[np.ndarray, "N D"],
-    pieces: Sequence[Float[np.ndarray, "_ D"]],
+    reference: Float[np.ndarray, "_ _"],
+    pieces: Sequence[Float[np.ndarray, "_ _"]],
     bandwidth: float | None = None,
     draws: int = 50,
     seed: int = 0,
@@ -58,6 +58,7 @@ def kernel_interval(
     if not pieces:
         raise UserError("no pieces to judge: every clip was left out, or none was given")
     first = _checked(reference)
+    _check_widths(reference, *pieces)
     bandwidth = median_distance(reference) if bandwidth is None else bandwidth
     order = np.random.default_rng(seed).permutation(len(pieces))
     groups = [
@@ -100,6 +101,13 @@ def median_distance(windows: Float[np.ndarray, "N D"]) -> float:
     if median == 0.0:
         raise UserError("most windows of the reference are equal: give one with more than one sound, or a bandwidth")
     return median
+
+
+def _check_widths(*sets: Float[np.ndarray, "_ _"]) -> None:
+    widths = [windows.shape[1] for windows in sets]
+    other = next((width for width in widths if width != widths[0]), None)
+    if other is not None:
+        raise UserError(f"windows of {other} values beside {widths[0]}: measure both sets with one embedder")
 
 
 def _checked(windows: Float[np.ndarray, "N D"], least: int = 2) -> Float64[np.ndarray, "N D"]:
