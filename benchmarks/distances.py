@@ -172,7 +172,6 @@ def bootstrapped(truth: Truth, pieces: Pieces, random: np.random.Generator) -> b
 
 def cover(sets: int) -> list[dict[str, Any]]:
     """A row for each truth; what is slow and far off is counted in a tenth of the sets."""
-    logging.getLogger("cadenza").setLevel(logging.ERROR)  # that small sets are small
     records = []
     print("| values, decay | pieces x windows | truth | FAD | FAD-infinity | fadtk's rule | interval's middle "
           "| half width | holds the truth | bootstrap does |")  # fmt: skip
@@ -219,6 +218,7 @@ def main() -> None:
         return
     facts = describe(torch.device("cpu"))
     if options.coverage:
+        logging.getLogger("cadenza").setLevel(logging.ERROR)  # no word of small sets, one after the other
         print(json.dumps({"coverage": cover(options.sets), "machine": facts}))
         return
     records = []
