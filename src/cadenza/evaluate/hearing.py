@@ -113,9 +113,9 @@ def tune_similarity(tune: UInt8[np.ndarray, "A"], music: UInt8[np.ndarray, "B"])
 
 @cache
 def version() -> str:
-    """What a figure depends on besides the sound: SHA-256 of the source that computes it.
+    """The key of cached figures: SHA-256 of the source that computes them.
 
-    Cached figures of other code are computed anew, without anyone having to remember.
+    What other code computed is computed anew, without anyone having to remember.
     """
     modules: tuple[ModuleType, ...] = (
         audio_module, chroma, chromagram, drift, key, loudness, measurements, repetition, spectra, tempo

@@ -35,6 +35,9 @@ from cadenza.evaluate.hearing import Ear, hear, name_sounds, pitch_classes, tune
 from cadenza.evaluate.measurements import Embeddings, Heard, Joint, Labels, MeasuredClip, Measurements
 from cadenza.files import atomic_file
 
+FIGURES = 1
+"""Of the rules that `Heard` follows: raised whenever a figure of the same clip changes. Sets of different rules do not
+merge."""
 LOUDNESS_LUFS = -14.0
 """Of what the networks hear: that of MusicGen's evaluation."""
 
@@ -107,7 +110,7 @@ def measure(
         {
             "loudness_lufs": loudness_lufs,
             "ear": None if ear is None else ear.identity.record(),
-            "figures": version(),
+            "figures": FIGURES,
         },
     )
 
