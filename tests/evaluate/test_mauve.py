@@ -48,7 +48,7 @@ def test_what_is_drawn_follows_the_seed() -> None:
     a, b = random.normal(size=(200, 8)), random.normal(0.3, 1, size=(200, 8))
     assert mauve_divergence(a, b, seed=1) == mauve_divergence(a, b, seed=1)
     assert mauve_divergence(a, b, seed=1) != mauve_divergence(a, b, seed=2)
-    assert mauve_interval(a, b, seed=1) == mauve_interval(a, b, seed=1)
+    assert mauve_interval(a, [b[:90], b[90:]], seed=1) == mauve_interval(a, [b[:90], b[90:]], seed=1)
 
 
 def test_equal_vectors_and_silence_are_clustered_too() -> None:
@@ -63,10 +63,19 @@ def test_intervals_hold_the_divergence_of_known_shares() -> None:
     for _ in range(60):
         which = random.choice(6, size=200, p=Q)
         judged = 5 * np.eye(6)[which] + 0.05 * fixed_vectors(200, 6, 1.0)
-        found = mauve_interval(reference, judged, clusters=6, draws=25)
+        found = mauve_interval(reference, np.split(judged, 200), clusters=6, draws=25)
         held += found.low <= truth <= found.high
         assert found.count == 200
     assert held / 60 == pytest.approx(0.95, abs=0.07)  # two and a half deviations of a share of 60
+
+
+def test_clips_of_one_piece_say_no_more_than_the_piece() -> None:
+    reference, random = clusters(P, 0.0), np.random.default_rng(0)
+    judged = 5 * np.eye(6)[random.choice(6, size=40, p=Q)]
+    alone = mauve_interval(reference, np.split(judged, 40), clusters=6, draws=40)
+    thrice = mauve_interval(reference, [np.repeat(one, 3, axis=0) for one in np.split(judged, 40)], 6, draws=40)
+    assert thrice.count == 40
+    assert (thrice.low, thrice.high) == pytest.approx((alone.low, alone.high), rel=1e-6)
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
@@ -79,4 +88,6 @@ def test_what_cannot_be_compared_is_refused() -> None:
         mauve_divergence(some, np.ones((0, 4)))
     with pytest.raises(UserError, match="not finite"):
         mauve_divergence(some, some * np.nan)
-    assert math.isinf(mauve_interval(some, some[:1]).high)
+    with pytest.raises(UserError, match="no pieces"):
+        mauve_interval(some, [])
+    assert math.isinf(mauve_interval(some, [some]).high)

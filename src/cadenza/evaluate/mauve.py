@@ -11,6 +11,7 @@ k-means++ (Arthur and Vassilvitskii 2007), float64, all vectors; faiss draws its
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Float64, Int
@@ -42,23 +43,28 @@ def mauve_divergence(
 
 def mauve_interval(
     reference: Float[np.ndarray, "_ _"],
-    judged: Float[np.ndarray, "_ _"],
+    pieces: Sequence[Float[np.ndarray, "_ _"]],
     clusters: int | None = None,
     draws: int = 50,
     seed: int = 0,
 ) -> Interval:
     """MAD less what the size of the judged set adds to it, and its 95 % interval; clusters and reference as they are.
 
-    One of `draws` groups of judged vectors is left out at a time (the jackknife); they are drawn by seed.
+    `pieces`: the vectors of all clips of each independent piece. One of `draws` groups of pieces is left out at a time
+    (the jackknife); they are drawn by seed.
     """
-    labels, clusters = _labels(reference, judged, clusters, seed)
-    p, found = _shares(labels[: len(reference)], clusters), labels[len(reference) :]
-    order = np.random.default_rng(seed).permutation(len(found))
-    groups = np.array_split(order, min(draws, len(found)))
-    several = len(groups) > 1
-    left_out = [_divergence(p, _shares(np.delete(found, group), clusters)) if several else math.nan for group in groups]
-    sizes = [len(group) for group in groups]
-    return jackknife_interval(_divergence(p, _shares(found, clusters)), left_out, sizes, len(found))
+    if not pieces:
+        raise UserError("no pieces to judge: every clip was left out, or none was given")
+    labels, clusters = _labels(reference, np.concatenate(pieces), clusters, seed)
+    p, judged = _shares(labels[: len(reference)], clusters), labels[len(reference) :]
+    order = np.random.default_rng(seed).permutation(len(pieces))
+    of_piece = np.repeat(np.arange(len(pieces)), [len(piece) for piece in pieces])
+    left_out, sizes = [], []
+    for group in np.array_split(order, min(draws, len(pieces))):
+        out = np.isin(of_piece, group)
+        sizes.append(int(out.sum()))
+        left_out.append(_divergence(p, _shares(judged[~out], clusters)) if len(group) < len(pieces) else math.nan)
+    return jackknife_interval(_divergence(p, _shares(judged, clusters)), left_out, sizes, len(pieces))
 
 
 def frontier_area(p: Float64[np.ndarray, "K"], q: Float64[np.ndarray, "K"]) -> float:
