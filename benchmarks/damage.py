@@ -66,17 +66,26 @@ is only not what was asked for. Words that belong to another piece leave every d
 bar is true music to an ear that hears a second at a time. The genre may well be another under noise."""
 
 
-_NUMBERS = ("value", "worse", "low", "high")
-
-
-class Cell(NamedTuple):
-    """One figure under one damage: its value, how much worse than that of the true clips with the 95 % interval (None:
-    not known), what was expected, and whether it happened."""
+class Change(NamedTuple):
+    """A figure under one damage: its value, and how much worse than that of the true clips with its 95 % interval
+    (None: not known). `same`: not a digit of the value is another."""
 
     value: float
     worse: float
     low: float | None
     high: float | None
+    same: bool
+
+    @property
+    def is_sure(self) -> bool:
+        """Worse beyond doubt, as far as there is an interval."""
+        return self.worse > 0 if self.low is None else self.low > 0
+
+
+class Cell(NamedTuple):
+    """A change, what was expected, and whether it happened."""
+
+    change: Change
     expected: str
     right: bool
 
@@ -84,19 +93,15 @@ class Cell(NamedTuple):
         """How much worse, bold where it has to be, and a cross where it is not right."""
         if self.expected == NOTHING and self.right:
             return "as true"
-        ends = "" if self.low is None or self.high is None else f" ({self.low:+.2g} to {self.high:+.2g})"
-        change = f"{self.worse:+.2g}{ends}"
-        return f"{f'**{change}**' if self.expected == WORSE else change}{'' if self.right else ' ✗'}"
+        _, worse, low, high, _ = self.change
+        ends = "" if low is None or high is None else f" ({low:+.2g} to {high:+.2g})"
+        shown = f"{worse:+.2g}{ends}"
+        return f"{f'**{shown}**' if self.expected == WORSE else shown}{'' if self.right else ' ✗'}"
 
     def record(self) -> dict[str, Any]:
         """For the last line."""
-        found = {name: None if v is None else round(v, 5) for name, v in self._asdict().items() if name in _NUMBERS}
-        return found | {"expected": self.expected, "right": self.right}
-
-    @property
-    def is_sure(self) -> bool:
-        """Whether it is worse beyond doubt, as far as there is an interval."""
-        return self.worse > 0 if self.low is None else self.low > 0
+        numbers = {name: None if v is None else round(float(v), 5) for name, v in self.change._asdict().items()}
+        return {**numbers, "same": self.change.same, "expected": self.expected, "right": self.right}
 
 
 def expected(metric: str) -> dict[str, str]:
@@ -106,36 +111,33 @@ def expected(metric: str) -> dict[str, str]:
 # ------------------------------------------------------------------------------------------------------------- verdicts
 
 
-def change(report: Report, metric: str, system: str) -> tuple[float, float, float | None, float | None]:
-    """Value, and how much worse than true renders with its interval: paired, where the report has such a test."""
+def change(report: Report, metric: str, system: str) -> Change:
+    """From true renders: paired and without bias, where the report has such a test, else of the two figures."""
     made, true = (_figure(report, metric, name) for name in (system, TRUE))
     sign = -1 if made.better == "higher" else 1
-    worse = sign * (_value(made) - _value(true)) + 0.0  # no negative zero
-    test = next((t for t in report.tests if t.metric == metric and {t.first, t.second} == {system, TRUE}), None)
-    if test is not None:
-        low, high = _ends(test, sign if test.first == system else -sign)
-    else:
-        low, high = _apart(made, true, worse)
-    return _value(made), worse, low, high
+    same = _value(made) == _value(true)
+    for test in report.tests:
+        if test.metric == metric and {test.first, test.second} == {system, TRUE}:
+            low, high = _ends(test, sign if test.first == system else -sign)
+            turned = (test.difference.value or 0.0) * (sign if test.first == system else -sign)
+            return Change(_value(made), turned + 0.0, low, high, same)  # no negative zero
+    worse = sign * (_value(made) - _value(true))
+    return Change(_value(made), worse + 0.0, *_apart(made, true, worse), same)
 
 
-def judge(
-    changes: Mapping[str, tuple[float, float, float | None, float | None]], marks: Mapping[str, str]
-) -> dict[str, Cell]:
+def judge(changes: Mapping[str, Change], marks: Mapping[str, str]) -> dict[str, Cell]:
     """The cells of one metric: `changes` and `marks` by damage."""
-    marked = [found[1] for name, found in changes.items() if marks[name] == WORSE]
-    unmarked = [found[1] for name, found in changes.items() if marks[name] in (LESS, NOTHING)]
+    marked = [found.worse for name, found in changes.items() if marks[name] == WORSE]
+    unmarked = [found.worse for name, found in changes.items() if marks[name] == LESS]
     cells = {}
-    for name, (value, worse, low, high) in changes.items():
-        mark = marks[name]
-        cell = Cell(value, worse, low, high, mark, True)
-        if mark == WORSE:
-            cell = cell._replace(right=cell.is_sure and worse > max(unmarked, default=0.0))
-        elif mark == LESS:
-            cell = cell._replace(right=worse < min(marked))
-        elif mark == NOTHING:
-            cell = cell._replace(right=worse == 0.0)
-        cells[name] = cell
+    for name, found in changes.items():
+        right = {
+            WORSE: found.is_sure and found.worse > max([0.0, *unmarked]),
+            LESS: found.worse < min(marked),
+            NOTHING: found.same,
+            EITHER: True,
+        }[marks[name]]
+        cells[name] = Cell(found, marks[name], right)
     return cells
 
 

@@ -26,7 +26,7 @@ def script() -> Any:
 def rights(script: Any, worse: str, expected: str, sure: str = "yyyyy") -> str:
     """Verdicts of five damages, in `y` and `n`."""
     changes = {
-        name: (1.0, float(value), float(value) - (0.01 if one == "y" else 9), float(value) + 9)
+        name: script.Change(1.0, float(value), float(value) - (0.01 if one == "y" else 9), 9.0, value == "0")
         for name, value, one in zip(script.FIVE, worse.split(), sure, strict=True)
     }
     cells = script.judge(changes, dict(zip(script.FIVE, expected.split(), strict=True)))
