@@ -23,10 +23,11 @@ def test_a_copy_is_named_first(cadenza, tmp_path, monkeypatch: pytest.MonkeyPatc
     assert found.code == 0, found.err
     first, *_, last = found.out.splitlines()
     assert first.startswith("copy: 2, distance whole 0.000")
-    assert first.endswith("SUSPICIOUS")
+    assert "COPY of 2 (0% of bits differ)" in first
     facts = json.loads(last)
     assert facts["neighbours"]["suspicious"][0] == "copy"
     assert facts["neighbours"]["floor_count"] == 4
+    assert facts["neighbours"]["fingerprints"]
     assert len(facts["neighbours"]["found"][0]["nearest"]) == 2
     assert facts["embedder"]["name"] == "mel"
     assert facts["sets"]["training"]["clips"] == 4

@@ -8,14 +8,14 @@ import soundfile
 
 from cadenza.audio import Audio
 from cadenza.errors import UserError
-from cadenza.evaluate.clips import Asked
+from cadenza.evaluate.clips import Asked, read_clips
 from cadenza.evaluate.embedders.base import Identity
 from cadenza.evaluate.key import Key
 from cadenza.evaluate.measurements import Embeddings, Heard, MeasuredClip, Measurements
-from cadenza.evaluate.neighbours import TrainingMusic, find_neighbours
+from cadenza.evaluate.neighbours import TrainingMusic, find_copies, find_neighbours
 from cadenza.evaluate.spectra import mel_bank, power_spectrum
 from cadenza.evaluate.tempo import Tempo
-from data.recordings import tune
+from data.recordings import save, tune
 
 WHO = Identity("bands", "0" * 64)
 
@@ -74,6 +74,23 @@ def test_a_copied_part_is_found_by_its_windows(training, unseen):
     assert found.nearest[0].clip == "t23"
     assert found.nearest[0].offset_windows == 6
     assert found.aligned_percentile == pytest.approx(1 / 41)
+
+
+def test_a_copy_is_told_by_its_fingerprint_when_its_tone_is_another(tmp_path, training, unseen):
+    """For an ear that hears tone colour the copy is further away than many others; its fingerprint is not."""
+    for i in range(12):
+        save(tune(i), tmp_path / "training" / f"t{i}.wav")
+    save(Audio(np.diff(encoded(tune(7)).samples[:, 8000:]), 16000), tmp_path / "takes" / "copy.wav")  # +6 dB an octave
+    save(tune(200), tmp_path / "takes" / "new.wav")
+    (tmp_path / "takes" / "broken.wav").write_bytes(b"RIFF")
+    copies = find_copies(read_clips(tmp_path / "takes"), read_clips(tmp_path / "training"))
+    assert list(copies) == ["copy"]
+    assert copies["copy"].clip == "t7"
+    assert copies["copy"].offset_seconds == pytest.approx(0.5, abs=0.1)
+    takes = measured("takes", {"new": bands(tune(200)), "copy": bands(tune(201))})
+    found = find_neighbours(takes, training, "bands", unseen, copies=copies)
+    assert [(one.take, one.suspicious) for one in found.found] == [("copy", True), ("new", False)]
+    assert found.record()["found"][0]["copy"]["clip"] == "t7"
 
 
 def test_without_unseen_music_the_other_pieces_are_the_floor(training):

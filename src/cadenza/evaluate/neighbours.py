@@ -1,19 +1,24 @@
-"""Is a take a training piece again? Measured takes and training music in, for every take its nearest pieces out.
+"""Is a take a training piece again? Takes and training music in, for every take its nearest pieces and copies out.
 
-Two distances, both 1 - cosine of embeddings less the mean of the training windows: of the clips' mean vectors, and of
-windows side by side, averaged over the overlap at the best offset: a copy is near from window to window. What is near
-is told by a floor: how far music that the model never saw lies from its nearest training clip (after the nearest-
-neighbour tests of Carlini et al. 2023 for images). Whoever made the takes is not known here.
+Copies are found by their fingerprints (`data.duplicates`), whatever was done to level, tone or format: composed music
+of one genre and one set of instruments can be nearer to each other, for an ear that hears those, than a copy with the
+treble turned down is to its original. What resembles without being a copy is found by two
+distances, both 1 - cosine of embeddings less the mean of the training windows: of the clips' mean vectors, and of
+windows side by side, averaged over the overlap at the best offset. What is near is told by a floor: how far music that
+the model never saw lies from its nearest training clip. Whoever made the takes is not known here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
+from cadenza.audio import Audio
+from cadenza.data.duplicates import find_near, fingerprint
 from cadenza.errors import UserError
+from cadenza.evaluate.clips import ClipSet
 from cadenza.evaluate.measurements import Measurements
 
 LEVEL = 0.01
@@ -33,6 +38,16 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
+class Copy:
+    """The training clip that a take copies, where in it the take begins, and the share of the fingerprint's bits that
+    differ: up to 0.15 for copies, 0.3 or more for other music."""
+
+    clip: str
+    offset_seconds: float
+    error: float
+
+
+@dataclass(frozen=True)
 class Found:
     """A take with its nearest training clips.
 
@@ -40,7 +55,8 @@ class Found:
         whole, aligned: Distances to the nearest clip by either; not always the same one.
         whole_percentile, aligned_percentile: Share of the floor that lies as near or nearer, counting the take itself
             (so never 0): below `LEVEL` is suspicious.
-        closeness: The smaller of both distances, each over the floor's median: 1 is usual, 0 a copy.
+        closeness: The smaller of both distances, each over the floor's median: 1 is usual.
+        suspicious: It is a copy, or nearer than `level` of the floor by either distance.
     """
 
     take: str
@@ -50,12 +66,13 @@ class Found:
     aligned_percentile: float
     closeness: float
     suspicious: bool
+    copy: Copy | None
     nearest: tuple[Neighbour, ...]
 
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """All takes, the closest first, and what they were judged by."""
+    """All takes, copies first, then the closest, and what they were judged by."""
 
     found: tuple[Found, ...]
     floor: str
@@ -118,6 +135,31 @@ class TrainingMusic:
         return centred
 
 
+def find_copies(
+    takes: ClipSet, training: ClipSet, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> dict[str, Copy]:
+    """By the ids of takes, the training clip that each copies, if it does, for four fifths of the shorter one.
+
+    Clips that cannot be read or last less than 0.44 s have no fingerprint, and no copies.
+    """
+    prints = []
+    clips = (*training.clips, *takes.clips)
+    for number, clip in enumerate(clips):
+        on_progress(number, len(clips))
+        try:
+            audio = Audio.read(clip.path).with_channels(1)
+            prints.append(fingerprint(audio.samples[0], audio.sample_rate))
+        except UserError:
+            prints.append(np.zeros(0, dtype=np.uint32))
+    on_progress(len(clips), len(clips))
+    first = len(training)
+    return {
+        clips[match.item].id: Copy(clips[match.of].id, match.offset_seconds, match.error)
+        for match in find_near(prints)
+        if match.item >= first > match.of
+    }
+
+
 def find_neighbours(
     takes: Measurements,
     training: Measurements,
@@ -125,11 +167,13 @@ def find_neighbours(
     held_out: Measurements | None = None,
     level: float = LEVEL,
     nearest: int = 3,
+    copies: Mapping[str, Copy] | None = None,
 ) -> Neighbourhood:
     """For every take its nearest training clips, and whether they are nearer than music that was never seen.
 
-    Without `held_out` the floor is of training clips themselves, their own pieces left out. Raises UserError for levels
-    that are none, and for training music of one piece, that has no floor.
+    `copies` by the ids of takes, from `find_copies`, where there is sound. Without `held_out` the floor is of training
+    clips themselves, their own pieces left out. Raises UserError for levels that are none, and for training music of
+    one piece, that has no floor.
     """
     if not 0 < level < 1:
         raise UserError(f"level {level:g}: choose a share between 0 and 1, such as 0.01")
@@ -163,6 +207,7 @@ def find_neighbours(
         whole, (aligned, offsets) = music.whole(one), music.aligned(one)
         closest = np.array([float(whole.min()), float(aligned.min())])
         percentiles = (1 + (floor <= closest).sum(axis=0)) / (len(floor) + 1)
+        copy = (copies or {}).get(clip.id)
         order = np.argsort(np.minimum(whole / medians[0], aligned / medians[1]), kind="stable")[:nearest]
         found.append(
             Found(
@@ -172,13 +217,14 @@ def find_neighbours(
                 whole_percentile=float(percentiles[0]),
                 aligned_percentile=float(percentiles[1]),
                 closeness=float((closest / medians).min()),
-                suspicious=bool(percentiles.min() <= limit),
+                suspicious=copy is not None or bool(percentiles.min() <= limit),
+                copy=copy,
                 nearest=tuple(
                     Neighbour(training.clips[i].id, float(whole[i]), float(aligned[i]), int(offsets[i])) for i in order
                 ),
             )
         )
-    found.sort(key=lambda one: (one.closeness, one.take))
+    found.sort(key=lambda one: (1.0 if one.copy is None else one.copy.error, one.closeness, one.take))
     return Neighbourhood(tuple(found), source, len(floor), (float(medians[0]), float(medians[1])), level)
 
 
