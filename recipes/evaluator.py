@@ -12,7 +12,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,28 @@ from cadenza.corpus.build import piece_seconds
 from cadenza.corpus.compose import compose
 from cadenza.corpus.score import Score
 from cadenza.evaluate.embedders.listener import ASSETS, Listener
+from cadenza.evaluate.embedders.listener_key import pitch_peaks
 from cadenza.evaluate.embedders.listener_network import ListenerConfig, band_levels
+from cadenza.evaluate.embedders.listener_tempo import onset_bands, tempo_curves
+from cadenza.evaluate.key import parse_key
+from cadenza.evaluate.spectra import mono
 from cadenza.files import atomic_directory
 from cadenza.train.damage import KINDS, damage
-from cadenza.train.listener import CELLS, ListenerClip, ListenerTraining, pack_levels, train_listener
+from cadenza.train.listener import (
+    CELLS,
+    ListenerClip,
+    ListenerTraining,
+    pack_levels,
+    train_listener,
+    whiten_embedding,
+)
+from cadenza.train.listener_estimators import train_key, train_tempo
 from evaluator_card import card
 from evaluator_figures import measure
 
 Row = dict[str, Any]
 LIMIT_MB = 4.0
+TEMPO_STEPS, KEY_STEPS = 1500, 2600
 
 
 def main() -> None:
@@ -48,16 +62,11 @@ def main() -> None:
     rows, held_out = read_rows(options.corpus), read_rows(options.held_out)
     settings = ListenerTraining(steps=options.steps, seed=options.seed)
     config = ListenerConfig(instruments=names(rows), thresholds=(0.5,) * len(names(rows)), genres=genres(rows))
-    clips = hear_corpus(options.corpus, rows, config)
     learning, choosing = divide(rows)
+    lessons = hear_corpus(options.corpus, learning, config)
     torch.manual_seed(settings.seed)
     listener, began = Listener(config), time.monotonic()
-    train_listener(
-        listener,
-        [clips[row["id"]] for row in learning],
-        settings,
-        lambda step, losses: say(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in losses.items())),
-    )
+    train(listener, learning, lessons, settings)
     minutes = (time.monotonic() - began) / 60
     listener = with_thresholds(listener.to(torch.float16).float(), options.corpus, choosing)
     report = {
@@ -67,6 +76,26 @@ def main() -> None:
         "held_out": measure(listener, options.held_out, held_out, say),
     }
     ship(listener, report, options.out)
+
+
+def train(listener: Listener, rows: Sequence[Row], lessons: "Sequence[Lesson]", settings: ListenerTraining) -> None:
+    """The network of windows, then those of tempo and key."""
+    clips = [lesson.clip for lesson in lessons]
+    train_listener(
+        listener,
+        clips,
+        settings,
+        lambda step, losses: say(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in losses.items())),
+    )
+    whiten_embedding(listener, clips[::3])
+    curves = np.stack([lesson.curves for lesson in lessons])
+    tempos = [row["tempo_bpm"] for row in rows]
+    train_tempo(listener.tempos, curves, tempos, TEMPO_STEPS, settings.seed, reporter("tempo"))
+    frames = max(lesson.peaks.shape[1] for lesson in lessons)
+    peaks = np.stack([np.pad(one.peaks, ((0, 0), (0, frames - one.peaks.shape[1]))) for one in lessons])
+    keys = [parse_key(row["key"]) for row in rows]
+    numbers = np.array([key.tonic + 12 * (key.mode == "minor") for key in keys])
+    train_key(listener.keys, peaks, numbers, KEY_STEPS, settings.seed, reporter("key"))
 
 
 def read_rows(folder: Path) -> list[Row]:
@@ -99,18 +128,28 @@ def extent(rows: Sequence[Row]) -> dict[str, float]:
 # ---- what is known of a clip -----------------------------------------------------------------------------------------
 
 
-def hear_corpus(folder: Path, rows: Sequence[Row], config: ListenerConfig) -> dict[str, ListenerClip]:
-    """Levels of every clip, whole and damaged, and who plays when: the notes are composed again from the seed."""
-    clips: dict[str, ListenerClip] = {}
+@dataclass(frozen=True)
+class Lesson:
+    """A clip for the network of windows, its curves over tempos (whole, and two parts of 6 to 10 s), its pitches."""
+
+    clip: ListenerClip
+    curves: np.ndarray
+    peaks: np.ndarray
+
+
+def hear_corpus(folder: Path, rows: Sequence[Row], config: ListenerConfig) -> list[Lesson]:
+    """What there is to learn of every clip. Who plays when is known by composing the notes again from the seed."""
+    lessons: list[Lesson] = []
     score: Score | None = None
     for number, row in enumerate(rows, 1):
         if score is None or score.seed != row["seed"]:
             score = compose(row["seed"], piece_seconds(row["seed"]))
-        samples = Audio.read(folder / row["path"]).resample(config.sample_rate).samples[0]
+        audio = Audio.read(folder / row["path"])
+        samples = audio.resample(config.sample_rate).samples[0]
         rng = np.random.default_rng(np.random.SeedSequence([0xDA, row["seed"], int(row["id"].rsplit("-")[-1])]))
         damaged, severities = damage(samples, config.sample_rate, rng)
         covered, strikes = players(score, row, config)
-        clips[row["id"]] = ListenerClip(
+        clip = ListenerClip(
             pack_levels(band_levels(samples, config)),
             pack_levels(band_levels(damaged, config)),
             np.array([severities[kind] for kind in KINDS], dtype=np.float32),
@@ -119,9 +158,19 @@ def hear_corpus(folder: Path, rows: Sequence[Row], config: ListenerConfig) -> di
             config.genres.index(row["genre"]),
             tuple(row["captions"]),
         )
+        onsets = onset_bands(mono(audio))
+        views = [tempo_curves(onsets), *(tempo_curves(part(onsets, rng)) for _ in range(2))]
+        lessons.append(Lesson(clip, np.stack(views), pitch_peaks(mono(audio))))
         if number % 500 == 0:
             say(f"{number} of {len(rows)} clips heard")
-    return clips
+    return lessons
+
+
+def part(onsets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """6 to 10 s from anywhere."""
+    length = int(rng.integers(520, 900))
+    start = int(rng.integers(max(1, onsets.shape[1] - length)))
+    return onsets[:, start : start + length]
 
 
 def players(score: Score, row: Row, config: ListenerConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -177,6 +226,11 @@ def ship(listener: Listener, report: dict[str, Any], out: Path) -> None:
         if size > LIMIT_MB:
             raise SystemExit(f"{size:.1f} MB: the listener may have {LIMIT_MB}")
     say(f"{out}: {size:.1f} MB")
+
+
+def reporter(name: str) -> Callable[[int, float], None]:
+    """Says how far a training is."""
+    return lambda step, loss: say(f"{name}, step {step}: {loss:.3f}")
 
 
 def say(text: str) -> None:

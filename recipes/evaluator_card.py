@@ -10,7 +10,7 @@ _TEXT = """# The evaluator's own ear ("mel")
 
 A network that hears log-mel windows of 1.28 s, so that music can be evaluated on a machine without a network. It gives
 an embedding per window (128 numbers, for Fréchet and kernel distances), the probability of {instruments} instruments
-and {genres} genres, and a vector in a space shared with sentences. MIT licence.
+and {genres} genres, a vector in a space shared with sentences, the tempo and the key. MIT licence.
 
 It was trained on composed music alone: one composer, one soundfont (FluidR3 GM) and the repository's own synthesis.
 What it says of that kind of music can be believed as far as the tables go; of recordings it has never heard one. No
@@ -20,10 +20,12 @@ figure of a paper is measured with it, and none can be compared with it.
 
 Mel levels (96 bands, 50 frames a second, 32 kHz) relative to the clip's mean power, from -80 to 22 dB: the level of a
 clip drops out; noise, missing highs and gaps do not. Seven convolutions hear each window for itself; a clip is the mean
-and the maximum over its windows. Sentences: hashed words and pairs of words, two layers. {parameters} million
-parameters, stored in fp16, computed in fp32. Ten seconds of sound take {milliseconds} ms on one thread of an AMD EPYC,
-features included. Silence is heard as silence (the floor everywhere); a clip shorter than a window as one followed by
-silence; under 0.25 s it is refused.
+and the maximum over its windows. The embedding is whitened over the whole clips it learnt from. Sentences: hashed words
+and pairs of words, two layers. Tempo and key come from small networks of their own that hear nothing but onsets and
+pitches: no timbre and no genre can suggest an answer. {parameters} million parameters, stored in fp16, computed in
+fp32. Ten seconds of sound take {milliseconds} ms on one thread of an AMD EPYC, features included (tempo and key aside).
+Silence is heard as silence (the floor everywhere); a clip shorter than a window as one followed by silence; under
+0.25 s it is refused.
 
 ## What it was trained on
 
@@ -79,6 +81,7 @@ def card(report: Figures) -> str:
         "genre": _interval(genres["accuracy"]),
         "genre, solos aside": _interval(genres["accuracy_without_solos"]),
         **_text_answers(held_out["text"]),
+        **_estimates(held_out),
     }
     return _TEXT.format(
         instruments=instruments["known"],
@@ -118,6 +121,21 @@ def _text_answers(text: Figures) -> dict[str, str]:
             answers[f"{words} among {text['clips']}: the first; in the first ten"] = f"{first}; {ten}"
         answers[f"{name} of a clip is nearer than that of another"] = _share(text[kind]["true_above_shuffled"])
     return answers
+
+
+def _estimates(held_out: Figures) -> dict[str, str]:
+    """Tempo and key, and beside them what is found without having learnt."""
+    questions = {
+        "tempo within 4 %": ("tempo", "same"),
+        "tempo, its half or its double within 4 %": ("tempo", "or_octave"),
+        "key": ("key", "same"),
+        "key, near misses counted as MIREX does": ("key", "mirex"),
+    }
+    return {
+        question: f"{_interval(held_out[what]['learnt'][how])}; without learning "
+        f"{_share(held_out[what]['estimated'][how]['mean'])}"
+        for question, (what, how) in questions.items()
+    }
 
 
 def _damage_rows(damage: Figures) -> list[str]:

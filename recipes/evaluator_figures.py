@@ -15,7 +15,9 @@ from cadenza.audio import Audio
 from cadenza.evaluate.embedders.listener import Impression, Listener
 from cadenza.evaluate.frechet import frechet_distance
 from cadenza.evaluate.intervals import Interval, cluster_interval, share_interval
+from cadenza.evaluate.key import Key, estimate_key, mirex_score, parse_key
 from cadenza.evaluate.statistics import GaussianStatistics
+from cadenza.evaluate.tempo import Tempo, estimate_tempo, match_tempo
 from cadenza.train.damage import add_noise, clip_peaks, low_pass, smear
 
 Row = dict[str, Any]
@@ -51,6 +53,8 @@ def measure(listener: Listener, folder: Path, rows: Sequence[Row], progress: Cal
         "instruments": instrument_figures(listener, rows, heard),
         "genres": genre_figures(listener, rows, heard),
         "text": text_figures(listener, rows, heard),
+        "tempo": tempo_figures(listener, folder, rows),
+        "key": key_figures(listener, folder, rows),
         "damage": damage_figures(listener, folder, rows, heard, progress),
         "milliseconds_per_clip": round(1000 * _seconds_per_clip(listener, folder, rows[:20]), 1),
     }
@@ -132,6 +136,37 @@ def text_figures(listener: Listener, rows: Sequence[Row], heard: Sequence[Impres
             "cosine_shuffled": round(float(likeness[~np.eye(len(own), dtype=bool)].mean()), 3),
         }
     return figures
+
+
+def tempo_figures(listener: Listener, folder: Path, rows: Sequence[Row]) -> dict[str, Any]:
+    """Shares within 4 % of the tempo, and of it, its half or double: learnt, and as `estimate_tempo` finds it."""
+    ways = {"learnt": listener.tempo, "estimated": estimate_tempo}
+    return {name: _tempo_figures(way, folder, rows) for name, way in ways.items()}
+
+
+def _tempo_figures(way: Callable[[Audio], Tempo], folder: Path, rows: Sequence[Row]) -> dict[str, Any]:
+    matches = [match_tempo(row["tempo_bpm"], way(Audio.read(folder / row["path"])).bpm) for row in rows]
+    pieces = [row["seed"] for row in rows]
+    right = {"same": ("same",), "or_octave": ("same", "octave")}
+    return {
+        name: rounded(cluster_interval([float(match in found) for match in matches], pieces))
+        for name, found in right.items()
+    }
+
+
+def key_figures(listener: Listener, folder: Path, rows: Sequence[Row]) -> dict[str, Any]:
+    """Share of keys that are exact, and the mean MIREX score; learnt, and as `estimate_key` finds them."""
+    ways = {"learnt": listener.key, "estimated": estimate_key}
+    return {name: _key_figures(way, folder, rows) for name, way in ways.items()}
+
+
+def _key_figures(way: Callable[[Audio], Key | None], folder: Path, rows: Sequence[Row]) -> dict[str, Any]:
+    scores = [mirex_score(parse_key(row["key"]), way(Audio.read(folder / row["path"]))) for row in rows]
+    pieces = [row["seed"] for row in rows]
+    return {
+        "same": rounded(cluster_interval([float(score == 1.0) for score in scores], pieces)),
+        "mirex": rounded(cluster_interval(scores, pieces)),
+    }
 
 
 def damage_figures(

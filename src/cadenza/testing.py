@@ -194,6 +194,8 @@ def tiny_listener(seed: int = 0) -> Listener:
         hidden_dim=8,
         dim=8,
         text_buckets=64,
+        tempo_width=4,
+        key_width=6,
     )
     listener = Listener(config)
     _randomize(listener, seed)

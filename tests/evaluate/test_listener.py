@@ -1,5 +1,7 @@
 """The evaluator's own ear with random weights: what it promises whatever it has learnt."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,14 @@ def test_what_is_kept_of_the_last_clip_is_that_of_no_other(listener: Listener) -
     assert not np.array_equal(listener.embed(second), kept)
     assert np.array_equal(listener.embed(Audio(first.samples.copy(), 32000)), kept)
     assert not np.array_equal(listener.embed(Audio(first.samples, 16000)), kept)
+
+
+def test_it_can_be_sent_to_another_process(listener: Listener) -> None:
+    audio = noise(2.0)
+    kept = listener.embed(audio)
+    again = pickle.loads(pickle.dumps(listener))
+    assert np.array_equal(again.embed(audio), kept)
+    assert again.identity == listener.identity
 
 
 def test_heard_are_those_above_their_thresholds(listener: Listener) -> None:

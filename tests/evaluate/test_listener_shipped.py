@@ -75,6 +75,9 @@ def test_it_is_good_enough_to_judge_by(metrics: dict) -> None:
     }.items():  # fmt: skip
         distances = [damage["undamaged"], *(damage[kind.format(severity)] for severity in severities)]
         assert distances == sorted(distances), kind
+    for what, how in (("tempo", "same"), ("tempo", "or_octave"), ("key", "same"), ("key", "mirex")):
+        learnt, estimated = (held_out[what][way][how] for way in ("learnt", "estimated"))
+        assert learnt["mean"] > estimated["mean"], (what, how)
 
 
 def test_it_hears_our_synthesiser(listener: Listener, music: Audio) -> None:
@@ -90,6 +93,24 @@ def test_it_hears_our_synthesiser(listener: Listener, music: Audio) -> None:
 )
 def test_it_hears_a_player_alone(listener: Listener, name: str, pitches: tuple[int, ...]) -> None:
     assert next(iter(listener.instrument_probabilities(play(name, pitches)))) == name
+
+
+@pytest.mark.parametrize("bpm", [90.0, 128.0])
+def test_it_taps_along(listener: Listener, bpm: float) -> None:
+    drums = Part("drum machine", "drums", tuple(Note(float(i), 0.2, (36, 38)[i % 2], 100) for i in range(24)))
+    hats = Part("drum machine", "drums", tuple(Note(i / 2, 0.1, 42, 70) for i in range(48)))
+    score = Score(
+        0, "test", bpm, Key(0, "major"), Meter(4), (), (Section("verse", 0, 6, ("I", "") * 6),), (drums, hats)
+    )
+    tempo = listener.tempo(Audio(render(score)[: 10 * 32000], 32000))
+    assert tempo.bpm == pytest.approx(bpm, rel=0.04)
+
+
+@pytest.mark.parametrize(("tonic", "third"), [(0, 4), (2, 3)])
+def test_it_finds_the_tonic(listener: Listener, tonic: int, third: int) -> None:
+    chords = tuple(48 + tonic + step for step in (0, third, 7, 12, 5, 9 if third == 4 else 8, 12, 7, 11, 14, 7, 12))
+    found = listener.key(play("synth pad", chords, "synth bass", (36 + tonic, 36 + tonic, 41 + tonic, 43 + tonic)))
+    assert found is not None and (found.tonic, found.mode) == (tonic, "major" if third == 4 else "minor")
 
 
 def test_damage_shows_the_more_of_it_there_is(listener: Listener, music: Audio) -> None:

@@ -1,9 +1,10 @@
 """The evaluator's own ear ("mel"): what a clip sounds like, who plays, which genre, and which words fit.
 
 In: `Audio` of any rate, level and number of channels. Out: an embedding per window of 1.28 s (for Fréchet and kernel
-distances), probabilities of instruments and genres, and a vector in a space shared with sentences. It was trained on
-composed music that no generator here has heard (`recipes/evaluator.py`), ships with the package and needs no network;
-how far it can be believed stands in the card beside its weights. No paper's figure is measured with it.
+distances), probabilities of instruments and genres, a vector in a space shared with sentences, and, from networks of
+their own, tempo and key. It was trained on composed music that no generator here has heard (`recipes/evaluator.py`),
+ships with the package and needs no network; how far it can be believed stands in the card beside its weights. No
+paper's figure is measured with it.
 
 Silence is heard as silence (level at the floor in every band), a clip shorter than a window as one followed by silence.
 """
@@ -26,6 +27,7 @@ from cadenza.audio import Audio
 from cadenza.checkpoint import WEIGHTS_FILE, Pretrained, file_hash
 from cadenza.errors import UserError
 from cadenza.evaluate.embedders.base import Identity, Setting, mono_wave
+from cadenza.evaluate.embedders.listener_key import KeyNetwork, pitch_peaks
 from cadenza.evaluate.embedders.listener_network import (
     ListenerConfig,
     TextNetwork,
@@ -34,6 +36,10 @@ from cadenza.evaluate.embedders.listener_network import (
     cut_windows,
     pool,
 )
+from cadenza.evaluate.embedders.listener_tempo import TempoNetwork, most_probable_tempo, onset_bands, tempo_curves
+from cadenza.evaluate.key import Key
+from cadenza.evaluate.spectra import mono
+from cadenza.evaluate.tempo import Tempo
 
 ASSETS = Path(__file__).parents[2] / "assets" / "evaluator"
 LEAST_SECONDS = 0.25
@@ -70,6 +76,8 @@ class Listener(nn.Module, Pretrained):
         self.genres = nn.Linear(width, len(config.genres))
         self.joint = nn.Linear(width, config.dim)
         self.text = TextNetwork(config.text_buckets, config.dim)
+        self.tempos = TempoNetwork(config.tempo_width)
+        self.keys = KeyNetwork(config.key_width)
         self._weights_hash: str | None = None
         self._last: tuple[ref[np.ndarray], int, Impression] | None = None
 
@@ -145,6 +153,28 @@ class Listener(nn.Module, Pretrained):
         """The instruments above their thresholds, most probable first."""
         thresholds = dict(zip(self.config.instruments, self.config.thresholds, strict=True))
         return [name for name, value in probabilities.items() if value >= thresholds[name]]
+
+    @torch.inference_mode()
+    def tempo(self, audio: Audio) -> Tempo:
+        """The felt tempo and how probable it is: like `estimate_tempo`, but which beat is felt was learnt."""
+        self._check_mode()
+        onsets = onset_bands(mono(audio))
+        if onsets.shape[1] < 4 or float(onsets.std()) < 1e-6:
+            return Tempo(None, 0.0)
+        curves = torch.from_numpy(tempo_curves(onsets))[None].to(self._device)
+        bpm, probability = most_probable_tempo(self.tempos(curves)[0].softmax(dim=-1).cpu().numpy())
+        return Tempo(bpm, probability)
+
+    @torch.inference_mode()
+    def key(self, audio: Audio) -> Key | None:
+        """The key and how probable it is (`strength`); None where nothing has a pitch, like `estimate_key`."""
+        self._check_mode()
+        peaks = pitch_peaks(mono(audio))
+        if not peaks.any():
+            return None
+        probabilities = self.keys(torch.from_numpy(peaks)[None].to(self._device))[0].flatten().softmax(dim=0)
+        best = int(probabilities.argmax())
+        return Key(best % 12, "minor" if best >= 12 else "major", float(probabilities[best]))
 
     def embed_audio(self, audio: Audio) -> Float32[np.ndarray, "D"]:
         """The clip as a vector of unit length in the space of `embed_text`."""

@@ -41,6 +41,8 @@ class ListenerConfig(Config):
     hidden_dim: int = Field(320, gt=0, description="channels behind them; a window is the mean and maximum of these")
     dim: int = Field(128, gt=0, description="D, of a window's embedding and of the space joint with text")
     text_buckets: int = Field(4096, gt=0, description="vectors that words and pairs of words are hashed to")
+    tempo_width: int = Field(64, gt=0, description="channels of the network that tells the tempo")
+    key_width: int = Field(48, gt=0, description="channels of the network that tells the key")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
