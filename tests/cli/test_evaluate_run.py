@@ -9,8 +9,13 @@ import pytest
 
 from cadenza.audio import Audio
 from cadenza.cli import INTERRUPTED, run
+from cadenza.evaluate import prompts
+from cadenza.evaluate.clips import read_clips
+from cadenza.evaluate.codec_quality import codec_hash
 from cadenza.evaluate.embedders import listener
+from cadenza.evaluate.measure import measure
 from cadenza.evaluate.measurements import Measurements
+from cadenza.evaluate.report import shipped
 from cadenza.testing import tiny_codec, tiny_listener
 from measured_sets import tone
 
@@ -112,6 +117,44 @@ def test_an_interrupted_run_goes_on(
     assert (out / "index.html").is_file()
     path = config(tmp_path, title="Other", systems=[{"name": "ours", "model": "embedded"}])
     assert run([*words, "--resume"]) == 2 and "another configuration" in capsys.readouterr().err
+
+
+@pytest.fixture
+def shipped_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What an installation holds: true music that the tiny ear heard, and through the tiny codec."""
+    folder, ear = tmp_path / "assets", tiny_listener()
+    places = {
+        part: read_clips(tmp_path / "true", name=f"composed, {part}") for part in ("reference", "truth", "ceiling")
+    }
+    for part, clips in places.items():
+        found = measure(clips, [ear], [ear], [ear], ear)
+        settings = {**found.settings, **({shipped.CODEC: codec_hash(tiny_codec())} if part == "ceiling" else {})}
+        replace(found, settings=settings).save(folder / f"{part}.safetensors")
+    monkeypatch.setattr(shipped, "ASSETS", folder)
+    return folder
+
+
+@pytest.mark.usefixtures("_no_threads")
+def test_without_a_configuration_all_comes_along(
+    tmp_path: Path, shipped_sets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(prompts.SETS, "default", 3)
+    assert run(["evaluate", "run"]) == 0, capsys.readouterr().err
+    report = json.loads(Path("evaluation/embedded/report.json").read_text())
+    assert [system["kind"] for system in report["systems"]] == ["model", "truth", "ceiling"]
+    assert report["systems"][2]["ceiling_of"] == ["Cadenza's embedded model"]
+    assert report["reference"]["name"] == "composed, reference" and "composed" in report["notes"][0]
+    assert {clip["text"] for clip in report["samples"]} == set(FakeModel.made) and len(FakeModel.made) == 3
+
+
+def test_true_music_of_another_ear_is_refused_before_a_take_is_made(
+    tmp_path: Path, shipped_sets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tiny_listener(seed=1)
+    monkeypatch.setattr(listener.Listener, "embedded", classmethod(lambda cls: other))
+    assert run(["evaluate", "run", "--out", str(tmp_path / "out")]) == 2
+    assert "measure it again" in capsys.readouterr().err and not FakeModel.made
 
 
 @pytest.mark.usefixtures("_no_threads")
