@@ -74,6 +74,8 @@ def measured(
     if isinstance(source, ClipSet):
         clips = source
     elif is_measured(source):
+        if prompts is not None:
+            raise UserError(f"{source} was measured with its prompts: leave out --prompts, or give the recordings")
         found = Measurements.load(source)
         check_ears(found, ears, str(source))
         return replace(found, name=name or found.name)

@@ -1,5 +1,6 @@
 """The figures of a report as pictures: one for each, with words beside it."""
 
+from collections.abc import Mapping
 from html import escape
 
 from cadenza.evaluate.report.build import Built, groups_of
@@ -27,7 +28,7 @@ def pictures(built: Built) -> str:
     return "".join(parts)
 
 
-def _picture(figures: list[Figure], kinds: dict[str, str]) -> str:
+def _picture(figures: list[Figure], kinds: Mapping[str, str]) -> str:
     kind, embedder = metric(figures[0].metric), figures[0].embedder
     heard = f" ({figures[0].heard_by}, weights {embedder.weights[:12]})" if embedder else ""
     axis = f"{kind.title}{f', {kind.unit}' if kind.unit else ''}: {SIDES[kind.better]}"
