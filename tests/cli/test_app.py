@@ -36,7 +36,7 @@ def test_commands():
     names = [command.callback.__name__ for command in app.registered_commands if command.callback]
     groups = [group.name for group in app.registered_groups]
     assert names == ["generate", "info", "convert", "train", "finetune"]
-    assert groups == ["codec", "corpus", "data"]
+    assert groups == ["codec", "corpus", "data", "evaluate", "listen"]
 
 
 def test_version():
