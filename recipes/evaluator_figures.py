@@ -187,9 +187,8 @@ def damage_figures(
         figures[name] = _judged(listener, reference, [rows[i] for i in others], again)
         progress(f"{name}: {figures[name]['fad']}")
     for name in ("solo", "techno", "classical", "rock"):
-        figures[f"only {name}"] = {
-            "fad": _fad(reference, [heard[i] for i in others if rows[i]["genre"] == name]),
-        }
+        if alone := [heard[index] for index in others if rows[index]["genre"] == name]:
+            figures[f"only {name}"] = {"fad": _fad(reference, alone)}
     return figures
 
 
