@@ -35,7 +35,7 @@ from cadenza.evaluate.hearing import Ear, hear, name_sounds, pitch_classes, tune
 from cadenza.evaluate.measurements import Embeddings, Heard, Joint, Labels, MeasuredClip, Measurements
 from cadenza.files import atomic_file
 
-FIGURES = 1
+FIGURES = 2
 """Of the rules that `Heard` follows: raised whenever a figure of the same clip changes. Sets of different rules do not
 merge."""
 LOUDNESS_LUFS = -14.0
@@ -239,8 +239,8 @@ class Listening:
         except (OSError, ValueError, EOFError, KeyError, BadZipFile):
             pass
         found = dict(compute())
-        with atomic_file(path) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, **found)  # type: ignore[arg-type]
+        with atomic_file(path) as temporary, temporary.open("wb") as new:
+            np.savez(new, **found)  # type: ignore[arg-type]
         return found
 
 

@@ -36,7 +36,8 @@ class Heard:
         loudness_lufs: Integrated, of the file as it is.
         true_peak_db: Relative to full scale.
         silent_share, clipped_share: Of its time below -60 dB; of its samples at full scale.
-        tempo, key: With how sure they are.
+        tempo, key: With how sure they are; what the ear says, if it has learnt them, else what is computed.
+        computed_tempo, computed_key: By the formulas of `evaluate.tempo` and `evaluate.key` alone, whatever the ear.
         instruments, genres: A probability for each that the ear knows, most probable first; empty without an ear.
         named: The instruments above their thresholds.
         repetition: Share of the clip, 0 to 1, that nearly copies an earlier stretch (`evaluate.repetition`).
@@ -65,6 +66,8 @@ class Heard:
     loudness_segments: tuple[float, ...] = ()
     brightness_segments: tuple[float, ...] = ()
     melody_similarity: float | None = None
+    computed_tempo: Tempo | None = None
+    computed_key: Key | None = None
 
     @property
     def genre(self) -> str | None:
