@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cadenza.audio import Audio
+from cadenza.errors import UserError
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -113,3 +114,23 @@ def test_five_damages_stand_where_they_belong(
         assert not wrong, (metric, cells[metric])
     assert cells["tempo or its octave"][script.TEMPO]["value"] == 0.0
     assert json.loads((tmp_path / "out" / "report.json").read_text())["title"] == "Damaged music"
+    true, shuffled = (
+        [json.loads(line) for line in (tmp_path / "out" / name / "manifest.jsonl").read_text().splitlines()]
+        for name in ("true_renders", "shuffled_captions")
+    )
+    assert [row["path"] for row in true] == [row["path"] for row in shuffled]
+    assert {row["id"]: row["key"] for row in true} == {row["id"]: row["key"] for row in shuffled}
+    assert all(one["id"] != other["id"] for one, other in zip(true, shuffled, strict=True))
+
+
+def test_what_is_no_corpus_is_refused(script: Any, tmp_path: Path) -> None:
+    sets = sys.modules["damage_sets"]
+    with pytest.raises(UserError, match="cadenza corpus build"):
+        sets.make_sets(tmp_path, tmp_path, 2, print)
+    row = dict.fromkeys(sets.FACTS, 0)
+    (tmp_path / "manifest.jsonl").write_text(f"{json.dumps(row)}\n{json.dumps(row)}\n")
+    with pytest.raises(UserError, match="1 pieces: 2 clips and a reference need 4"):
+        sets.make_sets(tmp_path, tmp_path, 2, print)
+    (tmp_path / "manifest.jsonl").write_text('{"id": "a"}\n')
+    with pytest.raises(UserError, match="how its music was composed"):
+        sets.make_sets(tmp_path, tmp_path, 2, print)
