@@ -194,6 +194,11 @@ def test_mistakes_are_one_line(
     assert message in refused(*words)
 
 
+def test_control_needs_the_ear_that_names(refused: Callable[..., str], sets: tuple[Path, Path]) -> None:
+    assert "without the ear that names instruments" in refused("control", sets[1])
+    assert "leave out --prompts" in refused("control", sets[1], "--prompts", "p.jsonl")
+
+
 def test_sets_of_another_ear_are_refused(refused: Callable[..., str], sets: tuple[Path, Path], tmp_path: Path) -> None:
     measured_set("old").save(tmp_path / "old.safetensors")
     assert "measure it again" in refused("fad", sets[0], tmp_path / "old.safetensors")

@@ -229,7 +229,9 @@ class Run:
         config, found = self.config, []
         is_embedded = config.truth == "embedded" or (config.truth is None and config.reference == "embedded")
         if is_embedded:
-            found.append(System(replace(load_shipped("truth"), name="true music"), "truth", "embedded"))
+            truth = load_shipped("truth")
+            check_ears(truth, ears, "the embedded true music", whole=False)
+            found.append(System(replace(truth, name="true music"), "truth", "embedded"))
         elif config.truth is not None:
             truth = self._measured(self.base / config.truth, ears, "true music")
             found.append(System(truth, "truth", Path(config.truth).name))
@@ -249,6 +251,7 @@ class Run:
             if is_embedded:
                 shipped = load_shipped("ceiling")
                 if shipped.settings.get(CODEC) == key:
+                    check_ears(shipped, ears, "the embedded true music", whole=False)
                     found.append(System(replace(shipped, name=title), "ceiling", "embedded", ceiling_of=tuple(names)))
                 else:
                     _say(f"no ceiling for {names[0]}: the embedded true music was not passed through its codec")

@@ -14,7 +14,7 @@ from cadenza.errors import UserError
 
 if TYPE_CHECKING:
     from cadenza.evaluate.clips import ClipSet
-    from cadenza.evaluate.embedders.base import Embedder, JointEmbedder, Labeller
+    from cadenza.evaluate.embedders.base import Embedder, Identity, JointEmbedder, Labeller
     from cadenza.evaluate.embedders.listener import Listener
     from cadenza.evaluate.measurements import Measurements
     from cadenza.evaluate.report.figures import Figure
@@ -88,8 +88,11 @@ def measured(
     )  # fmt: skip
 
 
-def check_ears(found: "Measurements", ears: Ears, source: str) -> None:
-    """A measured set has to hold what is asked for: its sound is not here to be heard again."""
+def check_ears(found: "Measurements", ears: Ears, source: str, whole: bool = True) -> None:
+    """Raise UserError unless a measured set was heard by these very ears: its sound is not here to be heard again.
+
+    `whole`: it has to hold everything that is asked for; else only what it holds has to be the same.
+    """
     for kind, wanted, known in (
         ("embedder", ears.embedders, found.embeddings),
         ("labeller", ears.labellers, found.labels),
@@ -97,14 +100,27 @@ def check_ears(found: "Measurements", ears: Ears, source: str) -> None:
     ):
         for one in wanted:
             name = one.identity.name
-            if name not in known:
+            if name in known:
+                _check_same(known[name].identity, one.identity, source)
+            elif whole:
                 has = ", ".join(known) or "none"
                 raise UserError(f"{source} was not measured with the {kind} {name!r} (but {has}): measure it again")
-            if known[name].identity.digest != one.identity.digest:
-                raise UserError(
-                    f"{source} was measured by {name} with weights {known[name].identity.weights[:12]} or other "
-                    f"settings, here are {one.identity.weights[:12]}: measure it again"
-                )
+    if ears.listener is not None:
+        from cadenza.evaluate.embedders import base
+
+        ear = found.settings.get("ear")
+        if ear is not None:
+            _check_same(base.Identity.from_record(ear), ears.listener.identity, source)
+        elif whole:
+            raise UserError(f"{source} was measured without the ear that names instruments: measure it again")
+
+
+def _check_same(theirs: "Identity", ours: "Identity", source: str) -> None:
+    if theirs.digest != ours.digest:
+        raise UserError(
+            f"{source} was measured by {theirs.name} with weights {theirs.weights[:12]} or other settings, here are "
+            f"{ours.weights[:12]}: measure it again"
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------------- lines
