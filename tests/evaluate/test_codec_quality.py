@@ -90,6 +90,7 @@ def test_a_codec_and_its_first_codebooks_and_opus(folder: Path):
     )
     assert told == [(0, 3), (1, 3), (2, 3), (3, 3)]
     facts = whole.record()
+    assert trial.settings["opus"].startswith("libsndfile ")
     assert trial.settings["resampled"] == 3  # clips of 16 kHz, a codec of 32
     spent = trial.kbps("codec")
     assert spent is not None

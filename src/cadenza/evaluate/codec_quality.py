@@ -22,7 +22,7 @@ from cadenza.evaluate.clips import Clip, ClipSet, Refused, reason_of
 from cadenza.evaluate.codebooks import FEW_CODES, CodebookCounts
 from cadenza.evaluate.fidelity import DEFINITIONS, Fidelity, align, contour_correlation, measure_fidelity
 from cadenza.evaluate.intervals import Interval, cluster_interval
-from cadenza.evaluate.opus import code_opus, through_48k
+from cadenza.evaluate.opus import code_opus, encoder_name, through_48k
 
 FIGURES = tuple(DEFINITIONS)
 SECONDS = 30.0  # of each clip: bounds the memory that a codec takes
@@ -269,7 +269,9 @@ def hold_trial(
     on_progress(len(clips), len(clips))
     if not kept:
         raise UserError(f"{clips.name}: no clip is left ({refused[0].name}: {refused[0].reason}): give others")
-    settings = {"sample_rate": sample_rate, "channels": channels, "seconds": seconds} | changed
+    settings: dict[str, Any] = {"sample_rate": sample_rate, "channels": channels, "seconds": seconds} | changed
+    if any(isinstance(coder, OpusCoder) for coder in coders):
+        settings["opus"] = encoder_name()
     ids, pieces = tuple(clip.id for clip in kept), tuple(clip.piece for clip in kept)
     return Trial(ids, pieces, results, tuple(refused), tuple(remarks), settings)
 

@@ -50,6 +50,13 @@ def through_48k(audio: Audio) -> Audio:
     return _as_long(back, audio.num_samples)
 
 
+def encoder_name() -> str:
+    """Which Opus it is, for records: another version spends other bits."""
+    import soundfile
+
+    return f"libsndfile {soundfile.__libsndfile_version__}, variable bit rate, through {SAMPLE_RATE} Hz (soxr, HQ)"
+
+
 def packet_bytes(content: bytes) -> int:
     """Bytes of audio packets in an Ogg Opus file: page headers, lacing values and the two header packets left out."""
     at = page = total = 0
