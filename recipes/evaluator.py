@@ -2,7 +2,7 @@
 
     python -m cadenza.corpus.build --out TRAIN --hours 16 --seed 13
     python -m cadenza.corpus.build --out HELD_OUT --hours 3 --seed 17
-    python recipes/evaluator.py TRAIN HELD_OUT
+    python recipes/evaluator.py TRAIN HELD_OUT          # an hour on one thread
 
 No generator was trained on either corpus (the embedded model's are seeds 7 and 11). The network learns from most pieces
 of TRAIN; thresholds are chosen on the others; the figures in the card come from HELD_OUT, which nothing else has heard.

@@ -32,8 +32,8 @@ Silence is heard as silence (the floor everywhere); a clip shorter than a window
 {trained} of corpus seed 13, which no generator was trained on, in {minutes} minutes
 on one thread ({steps} steps); thresholds were chosen on {chosen} more.
 It heard every clip as it is and once damaged (noise, low-pass, clipping, smeared spectra; gaps in passing), and had to
-tell the severity from the embedding. No codec was among the damage. `python recipes/evaluator.py TRAIN HELD_OUT` makes
-it again.
+tell the severity from the embedding. No codec was among the damage. `python recipes/evaluator.py TRAIN HELD_OUT` trains
+one like it (this one was trained part by part, with the same functions and settings).
 
 ## What it can be believed
 
