@@ -85,6 +85,20 @@ def test_pieces_of_one_window_have_the_plain_distance_in_the_middle() -> None:
     assert np.isinf(kernel_interval(reference, [judged]).high)
 
 
+def test_too_few_windows_to_leave_any_out_say_nothing_of_how_sure_the_distance_is() -> None:
+    reference, judged = windows(40), windows(2, seed=1)
+    for pieces in ([judged[:1], judged[1:]], [judged]):
+        found = kernel_interval(reference, pieces)
+        assert found.mean == pytest.approx(kernel_distance(reference, judged), rel=1e-9)
+        assert (found.low, found.high) == (-np.inf, np.inf)
+
+
+def test_what_all_windows_have_in_common_costs_no_digits() -> None:
+    a, b = windows(30), windows(30, seed=1, shift=0.5)
+    found = kernel_distance(a + 1e6, b + 1e6)
+    assert found == pytest.approx(kernel_distance(a, b), rel=1e-8)  # 1e-10 of a value is lost where 1e6 is added
+
+
 def test_the_median_is_the_lower_one_of_two_and_of_a_part_of_a_large_set(monkeypatch: pytest.MonkeyPatch) -> None:
     line = np.array([[0.0], [1.0], [3.0], [7.0]])  # distances 1 2 3 4 6 7
     assert median_distance(line) == 3.0
@@ -100,8 +114,17 @@ def test_what_cannot_be_compared_is_refused() -> None:
         kernel_distance(windows(9), windows(9, 2))
     with pytest.raises(UserError, match="1 windows"):
         kernel_distance(windows(9), windows(1))
-    with pytest.raises(UserError, match="windows of the reference are equal"):
-        kernel_distance(np.ones((9, 3)), windows(9))
+    for seed in range(9):  # whatever the products of equal rows are rounded to
+        equal = np.repeat(windows(1, 128, seed), 50, axis=0)
+        with pytest.raises(UserError, match="windows of the reference are equal"):
+            kernel_distance(equal, windows(9, 128))
+        with pytest.raises(UserError, match="windows of the reference are equal"):
+            median_distance(np.concatenate([equal, windows(19, 128)]))
+    for bandwidth in (0.0, -1.0, float("nan")):
+        with pytest.raises(UserError, match="give a distance above 0"):
+            kernel_distance(windows(9), windows(9), bandwidth)
+    with pytest.raises(UserError, match="1 windows"):
+        kernel_interval(windows(9), [windows(1)])
     with pytest.raises(UserError, match="not finite"):
         kernel_distance(windows(9), np.full((4, 3), np.inf))
     with pytest.raises(UserError, match="windows of 2 values beside 3"):

@@ -9,6 +9,7 @@ Unbiased: of two sets from one distribution it is 0 in the mean, and below 0 hal
 is below 0 too, since each window then meets itself in the other set.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +22,7 @@ SCALE = 100.0
 """By which the paper and its package (kadtk) multiply, so that figures are easy to read."""
 
 _TILE = 512  # rows and columns of the kernel at once: 2 MB, which caches hold
+_FEW = "{} windows: a kernel distance needs two or more on each side"
 _MEDIAN_ROWS = 4096  # rows of the reference that the median is taken of, spread evenly over it: 8 M distances
 
 
@@ -34,9 +36,9 @@ def kernel_distance(
 
     Raises UserError for sets of other widths or fewer windows, and for values that are not finite.
     """
-    first, second = _checked(reference), _checked(judged)
     _check_widths(reference, judged)
-    bandwidth = median_distance(reference) if bandwidth is None else bandwidth
+    first, second = _centred(reference, judged)
+    bandwidth = _bandwidth(reference, bandwidth)
     within, other = _within(first, bandwidth), _within(second, bandwidth)
     across = _total(first, second, bandwidth)
     n, m = len(first), len(second)
@@ -53,18 +55,18 @@ def kernel_interval(
     """The distance and its 95 % interval by resampling pieces; the reference stays as it is.
 
     One of `draws` groups of pieces is left out at a time (the jackknife): a bootstrap would let a window meet itself,
-    which is as near as can be. What windows of one piece have in common is a bias too, and goes with it.
+    which is as near as can be. What windows of one piece have in common is a bias too, and goes with it. Where less
+    than two windows are left the interval is endless.
     """
     if not pieces:
         raise UserError("no pieces to judge: every clip was left out, or none was given")
-    first = _checked(reference)
     _check_widths(reference, *pieces)
-    bandwidth = median_distance(reference) if bandwidth is None else bandwidth
+    bandwidth = _bandwidth(reference, bandwidth)
     order = np.random.default_rng(seed).permutation(len(pieces))
-    groups = [
-        _checked(np.concatenate([pieces[number] for number in group]), least=1)
-        for group in np.array_split(order, min(draws, len(pieces)))
+    parts = [
+        np.concatenate([pieces[number] for number in group]) for group in np.array_split(order, min(draws, len(pieces)))
     ]
+    first, *groups = _centred(reference, *parts, least=1)
     sizes = np.array([len(group) for group in groups])
     within = np.zeros((len(groups), len(groups)))
     for i, one in enumerate(groups):
@@ -77,13 +79,15 @@ def kernel_interval(
 
     def distance(kept: np.ndarray) -> float:
         m = int(sizes[kept].sum())
-        if m < 2:
-            raise UserError(f"{m} windows to judge: a kernel distance needs two or more")
         judged = within[np.ix_(kept, kept)].sum() / (m * (m - 1))
         return float(SCALE * (constant + judged - 2 * across[kept].sum() / (n * m)))
 
     every = np.arange(len(groups))
-    left_out = [distance(np.delete(every, i)) for i in every] if len(groups) > 1 else [0.0]
+    if sizes.sum() < 2:
+        raise UserError(_FEW.format(1))
+    if sizes.sum() - sizes.max() < 2:
+        return Interval(distance(every), -math.inf, math.inf, len(pieces))
+    left_out = [distance(np.delete(every, i)) for i in every]
     return jackknife_interval(distance(every), left_out, [int(size) for size in sizes], len(pieces))
 
 
@@ -93,14 +97,22 @@ def median_distance(windows: Float[np.ndarray, "N D"]) -> float:
     Raises UserError where it is 0: at least half of all windows are then equal.
     """
     chosen = np.unique(np.linspace(0, len(windows) - 1, min(len(windows), _MEDIAN_ROWS)).astype(int))
-    known = _checked(windows[chosen])
+    (known,) = _centred(windows[chosen])
     square = _squares(known, known)
     squares = np.concatenate([row[number + 1 :] for number, row in enumerate(square)])
     middle = (len(squares) - 1) // 2
-    median = float(np.sqrt(np.partition(squares, middle)[middle]))
-    if median == 0.0:
+    median = float(np.partition(squares, middle)[middle])
+    if median <= known.shape[1] * np.finfo(np.float64).eps * 4 * float((known**2).sum(axis=1).max()):  # rounding
         raise UserError("most windows of the reference are equal: give one with more than one sound, or a bandwidth")
-    return median
+    return math.sqrt(median)
+
+
+def _bandwidth(reference: Float[np.ndarray, "N D"], given: float | None) -> float:
+    if given is None:
+        return median_distance(reference)
+    if not 0 < given < math.inf:
+        raise UserError(f"bandwidth {given}: give a distance above 0")
+    return given
 
 
 def _check_widths(*sets: Float[np.ndarray, "_ _"]) -> None:
@@ -110,13 +122,23 @@ def _check_widths(*sets: Float[np.ndarray, "_ _"]) -> None:
         raise UserError(f"windows of {other} values beside {widths[0]}: measure both sets with one embedder")
 
 
-def _checked(windows: Float[np.ndarray, "N D"], least: int = 2) -> Float64[np.ndarray, "N D"]:
-    if len(windows) < least:
-        raise UserError(f"{len(windows)} windows: a kernel distance needs two or more on each side")
-    known = windows.astype(np.float64)
-    if not np.isfinite(known).all():
-        raise UserError("a window is not finite: leave its clip out, or measure it again")
-    return known
+def _centred(
+    reference: Float[np.ndarray, "_ D"], *others: Float[np.ndarray, "_ D"], least: int = 2
+) -> list[Float64[np.ndarray, "_ D"]]:
+    """All sets less the mean of the reference: that changes no distance, and keeps their digits. `least`: windows of
+    each of the others; the reference needs two."""
+    sets = []
+    for windows in (reference, *others):
+        if len(windows) < (least if sets else 2):
+            raise UserError(_FEW.format(len(windows)))
+        known = windows.astype(np.float64)
+        if not np.isfinite(known).all():
+            raise UserError("a window is not finite: leave its clip out, or measure it again")
+        sets.append(known)
+    centre = sets[0].mean(axis=0)
+    for known in sets:
+        known -= centre
+    return sets
 
 
 def _squares(a: Float64[np.ndarray, "N D"], b: Float64[np.ndarray, "M D"]) -> Float64[np.ndarray, "N M"]:
