@@ -140,6 +140,9 @@ def test_sets_that_do_not_belong_together_are_refused() -> None:
             frechet_distance(known, nothing)
     with pytest.raises(UserError, match="without windows"):
         frechet_infinity(known, [])
+    for judge in (frechet_infinity, frechet_interval):
+        with pytest.raises(UserError, match="without windows"):
+            judge(known, [windows(9, 4), windows(0, 4)])
     with pytest.raises(UserError, match="2 pieces beside 1"):
         frechet_difference(known, [windows(9, 4)] * 2, [windows(9, 4)])
 

@@ -90,4 +90,6 @@ def test_what_cannot_be_compared_is_refused() -> None:
         mauve_divergence(some, some * np.nan)
     with pytest.raises(UserError, match="no pieces"):
         mauve_interval(some, [])
+    with pytest.raises(UserError, match="a piece without vectors"):
+        mauve_interval(some, [some, np.ones((0, 4))])
     assert math.isinf(mauve_interval(some, [some]).high)

@@ -192,6 +192,8 @@ def _judge(reference: GaussianStatistics, pieces: Pieces, groups: int, seed: int
     for group in np.array_split(order, min(groups, len(pieces))):
         parts.append(GaussianStatistics.of_pieces([pieces[number] for number in group]))
         reference.match(parts[-1])
+        if not parts[-1].count:
+            raise UserError(_EMPTY)
     count = sum(part.count for part in parts)
     _few(min(count, reference.count), reference.dim, "intervals and FAD-infinity cannot be relied on")
     return _Judged(reference, _root(reference.covariance), parts)

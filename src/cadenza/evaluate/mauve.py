@@ -56,6 +56,8 @@ def mauve_interval(
     """
     if not pieces:
         raise UserError("no pieces to judge: every clip was left out, or none was given")
+    if not all(map(len, pieces)):
+        raise UserError("a piece without vectors: leave it out")
     labels, clusters = _labels(reference, np.concatenate(pieces), clusters, seed)
     p, judged = _shares(labels[: len(reference)], clusters), labels[len(reference) :]
     order = np.random.default_rng(seed).permutation(len(pieces))
