@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from cadenza.errors import UserError
 from cadenza.evaluate.embedders.base import Identity
@@ -76,14 +78,19 @@ def test_saved_statistics_come_back_to_the_last_bit_and_give_the_same_bytes(tmp_
 
 
 def test_files_of_something_else_are_refused(tmp_path: Path) -> None:
-    from safetensors.numpy import save_file
-
-    facts = {"newer": b'{"content": "cadenza statistics 9"}', "cut": b'{"content": "cadenza statistics 1", "count": 3}'}
-    save_file({"mean": np.zeros(3)}, tmp_path / "other.safetensors")
-    for name, text in facts.items():
-        state = {"mean": np.zeros(3), "facts": np.frombuffer(text, np.uint8)}
-        save_file(state, tmp_path / f"{name}.safetensors")
-    for name in ("other", *facts):
+    ours = '{"content": "cadenza statistics 1", "count": 3, "identity": null}'
+    mean, endless = torch.zeros(3), torch.full((3, 3), torch.inf)
+    files: dict[str, tuple[str, torch.Tensor]] = {
+        "newer": ('{"content": "cadenza statistics 9"}', torch.zeros(3, 3)),
+        "cut": ('{"content": "cadenza statistics 1", "count": 3}', torch.zeros(3, 3)),
+        "narrow": (ours, torch.zeros(2, 3)),
+        "endless": (ours, endless),
+    }
+    save_file({"mean": mean.bfloat16()}, tmp_path / "model.safetensors")  # numpy has no such type
+    for name, (text, scatter) in files.items():
+        facts = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+        save_file({"mean": mean, "facts": facts, "scatter": scatter}, tmp_path / f"{name}.safetensors")
+    for name in ("model", *files):
         with pytest.raises(UserError, match="no statistics of a set"):
             GaussianStatistics.load(tmp_path / f"{name}.safetensors")
 
@@ -107,6 +114,8 @@ def test_a_set_that_does_not_say_its_embedder_takes_the_name_from_nobody() -> No
     assert ours.merge(unknown).identity is None
     moved = Identity(MEL.name, MEL.weights, MEL.settings, "another place")  # the same weights from another source
     assert ours.merge(GaussianStatistics.of(windows(9), moved)).identity is not None
+    whole = Identity(MEL.name, MEL.weights, {**MEL.settings, "rate": 32000.0})  # the same number, written otherwise
+    assert ours.merge(GaussianStatistics.of(windows(9), whole)).identity == MEL
 
 
 def test_wrong_widths_and_values_are_refused() -> None:

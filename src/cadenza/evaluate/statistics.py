@@ -128,7 +128,7 @@ class GaussianStatistics:
     def match(self, other: "GaussianStatistics") -> None:
         """Raise UserError, in one line, where two sets cannot be merged or compared."""
         one, two = self.identity, other.identity
-        if one is not None and two is not None and one.digest != two.digest:
+        if one is not None and two is not None and one != two:
             raise UserError(f"{_difference(one, two)}: measure both sets with the same embedder")
         if self.dim != other.dim:
             raise UserError(f"windows of {other.dim} values beside {self.dim}: measure both sets with one embedder")
@@ -144,14 +144,17 @@ class GaussianStatistics:
     @classmethod
     def load(cls, path: str | Path) -> "GaussianStatistics":
         """Read what `save` wrote. Raises UserError for any other file."""
-        state = {key: value.numpy().copy() for key, value in read_weights(path).items()}
+        state = read_weights(path)
         try:
-            facts = json.loads(state["facts"].tobytes())
+            facts = json.loads(state["facts"].numpy().tobytes())
             if facts["content"] != FORMAT:
                 raise ValueError(facts["content"])
             identity = None if facts["identity"] is None else Identity.from_record(facts["identity"])
-            statistics = cls(len(state["mean"]), identity)
-            statistics.count, statistics.mean, statistics.scatter = facts["count"], state["mean"], state["scatter"]
+            mean, scatter = (state[name].numpy().astype(np.float64) for name in ("mean", "scatter"))
+            if scatter.shape != (len(mean), len(mean)) or not np.isfinite(scatter).all() or not np.isfinite(mean).all():
+                raise ValueError("no mean and covariance")
+            statistics = cls(len(mean), identity)
+            statistics.count, statistics.mean, statistics.scatter = int(facts["count"]), mean, scatter
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path}: no statistics of a set; make them with GaussianStatistics.save") from error
         return statistics

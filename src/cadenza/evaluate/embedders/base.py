@@ -37,7 +37,7 @@ class Identity:
     source: str = field(default="", compare=False)
 
     def __hash__(self) -> int:
-        return hash(self.digest)
+        return hash((self.name, self.weights))
 
     @property
     def digest(self) -> str:
