@@ -24,6 +24,7 @@ def test_equal_sums_in_another_order_count() -> None:
     turned = values[::-1]
     zeros = [0.0] * 6
     assert paired_difference(values, zeros).p_value == paired_difference(turned, zeros).p_value
+    assert paired_difference([0.1, 0.2, 0.3, -0.6, 0.1, -0.1], zeros).p_value == 1.0  # 0 but for rounding
 
 
 @pytest.mark.parametrize("count", [10, 40])

@@ -52,7 +52,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def _flip(differences: np.ndarray, draws: int, seed: int) -> float:
     """Share of patterns of signs whose sum is as far from 0 as the one observed."""
     count = len(differences)
-    least = abs(float(differences.sum())) * (1 - 1e-12) - 1e-300  # the same sum in another order is as far
+    least = abs(float(differences.sum())) - 1e-12 * float(np.abs(differences).sum())  # another order, another rounding
     if count <= EXACT_UP_TO:
         patterns = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
         return float((np.abs((2 * patterns - 1) @ differences) >= least).mean())
