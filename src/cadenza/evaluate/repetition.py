@@ -3,8 +3,8 @@
 Levels in mel bands are compared with themselves some time later (self-similarity; Foote 1999, Paulus et al. 2010). A
 stretch of 1 s counts as a copy where it differs from an earlier one by less than 15 % of what stretches of the same
 clip usually differ by. Music that repeats a pattern rarely reaches that, since its parts seldom line up all at once: of
-composed clips 8 % of their time on average, half of them never (trance, house and techno most). A looped bar reaches
-78 %, also through MP3. Also how alike the clips of one set are (`diversity`).
+161 composed clips 10 % of their time on average, more than half of them never (techno most). Their first bar looped
+reaches 80 %, 78 % through MP3. Also how alike the clips of one set are (`diversity`).
 """
 
 from collections.abc import Sequence
@@ -111,7 +111,7 @@ class Diversity:
 
 
 def diversity(
-    windows: Sequence[Float[np.ndarray, "_ D"]], pieces: Sequence[str] | None = None, near: float = 0.98
+    windows: Sequence[Float[np.ndarray, "_ D"]], pieces: Sequence[str] | None = None, near: float = 0.95
 ) -> Diversity:
     """Compare the mean vector of each clip with that of every other, those of its own piece left out.
 
@@ -119,7 +119,7 @@ def diversity(
         windows: An array `[W, D]` for each clip.
         pieces: The piece of each clip; None: all are different.
         near: The cosine from which two clips count as near-duplicates; what it should be depends on the embedder
-            (compare true music with itself).
+            (compare true music with itself: of 7,381 pairs of composed clips the shipped ear hears none above 0.945).
     """
     pieces = list(map(str, range(len(windows)))) if pieces is None else list(pieces)
     means = np.stack([np.asarray(found, np.float64).mean(axis=0) for found in windows]) if windows else np.zeros((0, 1))
