@@ -12,7 +12,7 @@ import pytest
 from cadenza.errors import UserError
 from cadenza.evaluate.clips import Refused
 from cadenza.evaluate.measurements import Measurements
-from cadenza.evaluate.report.build import Built, System, build, groups_of, read_finding
+from cadenza.evaluate.report.build import Built, System, build, groups_of, read_finding, unequal
 from cadenza.evaluate.report.config import ReportConfig, SystemConfig
 from cadenza.evaluate.report.figures import Range, Report, shown
 from cadenza.evaluate.report.files import table, write_report
@@ -229,6 +229,14 @@ def test_mixed_rates_and_lengths_are_told() -> None:
     assert record.sample_rates == (32000, 44100)
     assert any("sample rates differ: 32000, 44100 Hz" in n for n in record.notes)
     assert any("lengths differ: 10.0 to 30.0 s" in note for note in record.notes)
+
+
+def test_sets_of_different_sizes_are_told(built: Built) -> None:
+    assert unequal(built.report.figures) == []
+    figure = built.report.figure("fad", "good")
+    assert figure is not None
+    more = figure.model_copy(update={"details": {**figure.details, "windows": 100.0}})
+    assert "72 to 100 windows" in unequal([*built.report.figures, more])[0]
 
 
 def test_findings_are_read_whole_or_from_the_last_line(tmp_path: Path) -> None:

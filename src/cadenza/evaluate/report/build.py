@@ -122,7 +122,7 @@ def build(
         pipeline=_pipeline(config, systems),
         versions=versions(),
         hardware=hardware(device),
-        notes=tuple(notes),
+        notes=(*notes, *unequal(figures)),
         config=config,
     )
     return Built(report, rows, [media for _, media in chosen])
@@ -272,6 +272,17 @@ def read_finding(path: Path) -> dict[str, Any]:
         if isinstance(value, dict):
             return {"file": path.name} | value
     raise UserError(f"{path}: no JSON object; give the last line that a `cadenza evaluate` command printed")
+
+
+def unequal(figures: Sequence[Figure]) -> list[str]:
+    """A warning where plain distances were taken from sets of different sizes, on which they depend."""
+    windows = [count for f in figures if f.metric == "fad" and (count := f.details.get("windows")) is not None]
+    if not windows or max(windows) <= 1.2 * min(windows):
+        return []
+    return [
+        f"Systems have {min(windows):.0f} to {max(windows):.0f} windows, and a plain Fréchet distance falls with their "
+        "number: compare its interval or FAD-infinity."
+    ]
 
 
 def groups_of(report: Report) -> dict[str, list[str]]:
