@@ -1,11 +1,13 @@
 """Where weights are looked for, how they are fetched, and what is said where they cannot be had."""
 
+import http.client
 import io
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -59,9 +61,23 @@ def test_a_file_at_hand_needs_no_network(tmp_path: Path, monkeypatch: pytest.Mon
     assert not asked
 
 
-def test_half_a_file_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer_with(monkeypatch, b"half", announced=8)
-    with pytest.raises(UserError, match=r"tiny \(1 MB\) cannot be fetched \(.*only 4 of 8 bytes"):
+@pytest.mark.parametrize("announced", [8_000_000, 0])
+def test_half_a_file_is_none(announced: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is a page in place of the file: what is in the cache is never fetched again."""
+    answer_with(monkeypatch, b"half", announced=announced)
+    with pytest.raises(UserError, match=r"tiny \(1 MB\) cannot be fetched \(.*only 4 of [89]00000"):
+        HERE.find()
+    assert not HERE.is_there
+    assert not list(HERE.place.parent.iterdir())
+
+
+def test_a_connection_that_breaks_off_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Answer):
+        def read(self, size: int | None = -1) -> bytes:
+            raise http.client.IncompleteRead(b"half", 4)
+
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Broken(b"", 8))
+    with pytest.raises(UserError, match=r"cannot be fetched \(IncompleteRead"):
         HERE.find()
     assert not HERE.is_there
 
@@ -88,12 +104,22 @@ def test_a_repository_is_looked_for_in_the_hubs_cache(tmp_path: Path, monkeypatc
     def absent(repository: str, file: str) -> str:
         raise OSError(f"the Hub is out of reach\nfor {file}")
 
+    def unreachable(url: str) -> None:
+        asked.append(url)
+        raise OSError("Name or service not known")
+
+    asked: list[str] = []
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", asked.append)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", absent)
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda repository, file: None)
     model = Repository("tiny", "someone/tiny", ("config.json", "model.safetensors"), "MIT", "a paper")
     assert not model.is_there
     with pytest.raises(UserError, match=r"out of reach\): download config.json, model.safetensors from https://hugg"):
         model.find()
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", unreachable)
+    with pytest.raises(UserError, match=r"\(Name or service not known\): download config.json"):  # and not after 25 s
+        model.find()
+    assert asked == ["https://huggingface.co/someone/tiny/resolve/main/config.json"] * 2
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda repository, file: str(tmp_path / file))
     assert model.is_there
     assert model.find() == tmp_path
@@ -118,7 +144,18 @@ def test_what_is_no_state_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.pth").write_text("<html>not found</html>")
     torch.save([1, 2], tmp_path / "list.pth")
     torch.save({"a": Published}, tmp_path / "hostile.pth")
-    for file, words in (("text.pth", "damaged"), ("list.pth", "no named tensors"), ("hostile.pth", "damaged")):
+    torch.save({"a": torch.ones(3)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    old = (tmp_path / "old.pth").read_bytes()
+    random = np.random.default_rng(0)
+    for number in range(40):  # the reader's own errors are of many classes: IndexError, struct.error, AssertionError
+        noise = random.bytes(number)
+        (tmp_path / f"noise{number}.pth").write_bytes(noise)
+        (tmp_path / f"cut{number}.pth").write_bytes(old[: len(old) * number // 40])
+    noisy = [(file.name, "damaged") for file in tmp_path.glob("[nc][ou][it]*[0-9].pth")]
+    assert len(noisy) == 80
+    for file, words in (
+        ("text.pth", "damaged"), ("list.pth", "no named tensors"), ("hostile.pth", "damaged"), *noisy
+    ):  # fmt: skip
         with pytest.raises(CheckpointError, match=words) as caught:
             read_state(tmp_path / file)
         assert "\n" not in str(caught.value)
