@@ -242,7 +242,7 @@ def _transformers() -> Any:
         import transformers
         import transformers.audio_utils
     except ImportError as error:
-        raise UserError('CLAP needs the package transformers: pip install "transformers>=5.0"') from error
+        raise UserError('CLAP needs the package transformers (extra "hub"): pip install "transformers>=5.0"') from error
     return transformers
 
 

@@ -179,7 +179,7 @@ def _hubert(config: MertConfig) -> nn.Module:
     try:
         from transformers import HubertConfig, HubertModel
     except ImportError as error:
-        raise UserError(f"hearing a style needs the package transformers ({error}): {INSTALL}") from error
+        raise UserError(f'MERT needs the package transformers (extra "hub"; {error}): {INSTALL}') from error
     with torch.device("meta"):
         return HubertModel(
             HubertConfig(

@@ -70,6 +70,14 @@ def test_clips_are_heard_in_pieces_of_ten_seconds(folder: Path) -> None:
         ast.probabilities(noise(0.5, 16000))
 
 
+def test_the_identity_names_the_front_end(folder: Path, tmp_path: Path) -> None:
+    """Equal weights behind another spectrogram hear something else."""
+    shutil.copytree(folder, tmp_path / "ast")
+    assert AstLabeller.open(AST, tmp_path / "ast").identity == AstLabeller.open(AST, folder).identity
+    (tmp_path / "ast" / "preprocessor_config.json").write_text('{"mean": -5.0}')
+    assert AstLabeller.open(AST, tmp_path / "ast").identity != AstLabeller.open(AST, folder).identity
+
+
 def test_other_weights_are_refused(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "ast")
     state = load_file(folder / "model.safetensors")

@@ -70,6 +70,7 @@ def test_the_identity_names_checkpoint_fusion_and_windows(clap: ClapEmbedder, fo
     assert folder.name in clap.identity.source
     assert str(folder.parent) not in str(clap.identity.record())
     assert len(clap.identity.weights) == 64
+    assert '"frequency_max":14000' in str(settings["front_end"])  # equal weights hear something else behind another
 
 
 def test_a_checkpoint_of_laion_is_to_be_converted(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from cadenza.audio import Audio
 from cadenza.checkpoint import CONFIG_FILE, WEIGHTS_FILE, Config, file_hash, read_config, read_json, weight_shapes
 from cadenza.codec.base import exactly
+from cadenza.conditioning.mert import INSTALL
 from cadenza.errors import CheckpointError, UserError
 from cadenza.evaluate.embedders.base import Identity, Setting, consecutive, mono_wave
 from cadenza.evaluate.embedders.kaldi import mel_bank
@@ -85,6 +86,7 @@ class AstLabeller:
             "window_seconds": WINDOW_SECONDS,
             "windows": "consecutive, the last of 1 s or more",
             "probabilities": "softmax",
+            "front_end": front_end.model_dump_json(),
         }
         checkpoint = published.repository if path is None else Path(path).name
         source = f"{published.paper}; checkpoint {checkpoint}"
@@ -127,5 +129,5 @@ def _transformers() -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise UserError('AST needs the package transformers: pip install "transformers>=5.0"') from error
+        raise UserError(f'AST needs the package transformers (extra "hub"): {INSTALL}') from error
     return transformers

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from cadenza.audio import Audio
 from cadenza.checkpoint import WEIGHTS_FILE, file_hash
+from cadenza.codec.base import exactly
 from cadenza.conditioning.clap_encoder import ClapEncoder
 from cadenza.evaluate.embedders.base import Identity, Setting, mono_wave
 from cadenza.evaluate.embedders.weights import Repository
@@ -53,6 +54,7 @@ class ClapEmbedder:
             "clip": "mean of the windows at unit length",
             "fusion": False,
             "max_tokens": MAX_TOKENS,
+            "front_end": encoder.front_end.model_dump_json(),
         }
         checkpoint = published.repository if path is None else Path(path).name
         source = f"{published.paper}; checkpoint {checkpoint}"
@@ -78,4 +80,5 @@ class ClapEmbedder:
         window = min(len(wave), front_end.num_samples)
         starts = [*range(0, len(wave) - window, window), len(wave) - window]
         windows = torch.stack([wave[start : start + window] for start in starts])
-        return F.normalize(self.encoder.encode_windows(windows).cpu().float(), dim=1)
+        with exactly(self.encoder.device):
+            return F.normalize(self.encoder.encode_windows(windows).cpu().float(), dim=1)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cadenza.audio import Audio
 from cadenza.checkpoint import CONFIG_FILE, WEIGHTS_FILE, file_hash, read_config, read_json
+from cadenza.codec.base import exactly
 from cadenza.conditioning.mert import Mert, MertConfig
 from cadenza.errors import UserError
 from cadenza.evaluate.embedders.base import Identity, Setting, consecutive, mono_wave
@@ -83,7 +84,8 @@ class MertEmbedder:
             sound = torch.from_numpy(piece)[None]
             if self.normalize:
                 sound = (sound - sound.mean()) / (sound.var(correction=0) + _EPSILON).sqrt()
-            output = model(sound.to(self.device), output_hidden_states=True)
+            with exactly(self.device):
+                output = model(sound.to(self.device), output_hidden_states=True)
             # Where norms stand first, releases of transformers disagree whether the last of all states has had its own.
             is_last = self.layer == self.mert.config.num_layers
             hidden: Tensor = output.last_hidden_state if is_last else output.hidden_states[self.layer]
