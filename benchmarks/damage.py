@@ -228,9 +228,8 @@ def page(cells: Mapping[str, Mapping[str, Cell]], report: Report, rising: Mappin
     lines = ["| figure | true | " + " | ".join(FIVE) + " |", "|---|--:|" + "---|" * len(FIVE)]
     for metric, row in cells.items():
         true = _figure(report, metric, TRUE)
-        lines.append(
-            f"| {true.title} | {round(_value(true), 4) + 0.0:.3g} | {' | '.join(cell.text() for cell in row.values())} |"
-        )
+        shown = " | ".join(cell.text() for cell in row.values())
+        lines.append(f"| {true.title} | {round(_value(true), 4) + 0.0:.3g} | {shown} |")
     lines += ["", "| distance | true | " + " | ".join(name for names in DOSES for name in names) + " | rises |"]
     lines.append("|---|" + "--:|" * (1 + sum(map(len, DOSES))) + "---|")
     for metric, found in rising.items():
