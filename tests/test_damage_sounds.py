@@ -83,7 +83,7 @@ def test_no_listener_takes_the_other_tempo_for_the_first(sounds: Any) -> None:
 
 
 def test_another_tempo_plays_the_same_notes_from_the_same_place(sounds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A renderer that clicks at every quarter note: the clip begins at the same one, and they come 1.25 times faster."""
+    """A renderer that clicks at every quarter: the clip begins at the same one, and they come 1.25 times faster."""
 
     def clicks(score: Any, soundfont: Any) -> np.ndarray:
         samples = np.zeros(round(score.duration_seconds * SAMPLE_RATE), np.float32)
