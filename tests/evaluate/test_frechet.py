@@ -194,6 +194,9 @@ def test_infinity_takes_the_bias_of_a_small_set_away() -> None:
     assert first.value + first.slope / 240 == pytest.approx(first.values[-1], abs=0.1)
     assert frechet_infinity(REFERENCE, sets[0], seed=3) == frechet_infinity(REFERENCE, sets[0], seed=3)
     assert frechet_infinity(REFERENCE, sets[0], seed=3) != first
+    few = [frechet_infinity(REFERENCE, sets[0][:count]) for count in (1, 3, 4)]
+    assert [len(one.sizes) for one in few] == [1, 2, 3]
+    assert few[0].r_squared == few[1].r_squared == 0.0 < few[2].r_squared  # a line always goes through two points
 
 
 def test_ninety_five_of_a_hundred_intervals_hold_the_truth_and_of_a_plain_bootstrap_hardly_any() -> None:

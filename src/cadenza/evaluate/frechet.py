@@ -37,7 +37,8 @@ class FrechetInfinity:
     Args:
         value: Where the line meets 1 / N = 0; may be a little below 0 for sets that are alike.
         slope: How much is added per 1 / window.
-        r_squared: 1 where the line explains all values; far from it, do not trust `value`.
+        r_squared: 1 where the line explains all values; far from it, do not trust `value`. 0 for less than three
+            sizes (of four pieces and more), which any line explains.
         sizes: Windows that were used, in the mean of the sets drawn.
         values: The mean distance at each size.
     """
@@ -206,7 +207,8 @@ def _line(sizes: tuple[int, ...], values: tuple[float, ...]) -> FrechetInfinity:
     over, y = 1 / np.array(sizes, dtype=np.float64), np.array(values)
     slope, value = (float(number) for number in np.polyfit(over, y, 1))
     left, spread = ((y - value - slope * over) ** 2).sum(), ((y - y.mean()) ** 2).sum()
-    return FrechetInfinity(value, slope, float(1 - left / spread) if spread > 0 else 1.0, sizes, values)
+    explained = float(1 - left / spread) if spread > 0 else 1.0
+    return FrechetInfinity(value, slope, explained if len(sizes) > 2 else 0.0, sizes, values)
 
 
 _EMPTY = "a set without windows has no distance: every clip was left out, or none was given"
