@@ -71,6 +71,20 @@ def test_a_system_that_always_wins_stays_finite_and_is_said() -> None:
     assert fit({(0, 1, -1): 20, (1, 2, -1): 6, (1, 2, 1): 4, (0, 2, 0): 1}, 3).prior == 0  # one tie holds it together
 
 
+def test_ties_hold_together_only_where_votes_go_both_ways() -> None:
+    """Eight won, two tied, none lost: the likelihood grows with strengths and v together, without end."""
+    model = fit({(0, 1, -1): 8, (0, 1, 0): 2}, 2)
+    assert model.prior == PRIOR_VOTES
+    assert model.differences[0].interval.mean == pytest.approx(2.8, abs=0.1)  # it was 26, plus or minus millions
+    assert model.differences[0].p_value < 0.1
+    chain = {(0, 1, -1): 8, (0, 1, 0): 2, (1, 2, -1): 5, (1, 2, 0): 1}
+    assert fit(chain, 3).prior == PRIOR_VOTES
+    held = fit(chain | {(0, 2, 0): 1}, 3)  # two steps that one tie spans
+    assert held.prior == 0
+    assert held.strengths[0].mean < 10
+    assert fit({(0, 1, -1): 8, (0, 1, 0): 2, (0, 1, 1): 1}, 2).prior == 0
+
+
 def test_groups_that_never_met_are_held_together_by_the_prior() -> None:
     model = fit({(0, 1, -1): 6, (0, 1, 1): 4, (2, 3, -1): 4, (2, 3, 1): 6}, 4)
     assert model.prior > 0

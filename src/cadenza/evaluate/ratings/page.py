@@ -139,8 +139,8 @@ def _pairs(pairs: Mapping[str, Any]) -> str:
             )
         if found["prior"]:
             lines.append(
-                f"<p>Some systems never lost against the others: half a vote each way ({found['prior']:g}) keeps their "
-                "strengths finite, which are at least as far apart as shown.</p>"
+                "<p>The votes alone leave some strengths open (a system never lost, or some never met): half a vote "
+                "each way keeps them finite; they are at least as far apart as shown.</p>"
             )
         rows = [
             [

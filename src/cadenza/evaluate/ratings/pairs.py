@@ -4,9 +4,9 @@ Bradley and Terry (1952) with ties as Davidson (1970) has them: of systems with 
 proportion to e^a, the second to e^b, and neither to v e^((a + b) / 2). Fitted by maximum likelihood (Newton's method).
 
 Where it exists: if one group of systems never lost against the rest, no finite strengths are the most likely (Ford
-1957), nor is a finite v if all were ties. Then, and only then, each system gets half a won and half a lost vote against
-an opponent of average strength, which keeps it finite; the result says so (`prior`), and such strengths are at least as
-far apart as they say.
+1957), nor where ties explain all votes that were lost (`decided`). Then, and only then, each system gets half a won and
+half a lost vote against an opponent of average strength, which keeps it finite; the result says so (`prior`), and such
+strengths are at least as far apart as they say.
 
 Votes of one listener are no more independent than those about one prompt: the variance is clustered by both (Cameron,
 Gelbach and Miller 2011) and never below that of independent votes.
@@ -96,15 +96,22 @@ def fit_pairs(
 
 
 def decided(left: np.ndarray, right: np.ndarray, signs: np.ndarray, systems: int) -> bool:
-    """Ford's condition: from every system a chain of votes won or tied leads to every other one; not all are ties."""
-    if not signs.any():
-        return False
-    reach = np.eye(systems, dtype=bool)
-    reach[left[signs <= 0], right[signs <= 0]] = True
-    reach[right[signs >= 0], left[signs >= 0]] = True
-    for middle in range(systems):  # Warshall
-        reach |= reach[:, middle, None] & reach[None, middle]
-    return bool(reach.all())
+    """Whether the votes alone have most likely strengths, and a most likely v, that are finite.
+
+    Ford's condition: from every system a chain of votes won or tied leads to every other one. Where there are ties, v
+    must be held from above too: it grows without end if steps of strength exist that are 1 or more for every vote won
+    and 1 or less for every tie; a cycle of more votes won than tied rules that out.
+    """
+    winner, loser = np.where(signs <= 0, left, right), np.where(signs <= 0, right, left)
+    won, tied = signs != 0, signs == 0
+    steps = np.full((systems, systems), np.inf)  # how much stronger the second may be than the first
+    np.fill_diagonal(steps, 0)
+    for one, other in ((winner, loser), (loser, winner)):
+        steps[one[tied], other[tied]] = 1
+    steps[winner[won], loser[won]] = -1
+    for middle in range(systems):  # Floyd and Warshall
+        steps = np.minimum(steps, steps[:, middle, None] + steps[None, middle])
+    return bool(np.isfinite(steps).all()) and (not tied.any() or bool((np.diag(steps) < 0).any()))
 
 
 @dataclass(frozen=True)
