@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from cadenza.errors import UserError
+from cadenza.errors import CadenzaError, UserError
 from cadenza.serve.listening import PAGE, ListeningTest, create_app, serve
 from cadenza.serve.listening_config import checked
 from cadenza.serve.listening_make import make_test
-from cadenza.serve.listening_store import RESERVED_SECONDS
+from cadenza.serve.listening_results import read_results
+from cadenza.serve.listening_store import RESERVED_SECONDS, Store
 from cadenza.testing import noise
 
 SECONDS = 0.6
@@ -227,6 +228,18 @@ def test_what_cannot_be_an_answer_is_refused(
     assert test.store.session(ann.code).done == 0
 
 
+@pytest.mark.parametrize("content", ['{"code": "\\ud800"}', "[]", "no json", '{"code": 1}'])
+def test_what_is_no_message_is_refused_in_a_line(page: TestClient, content: str) -> None:
+    reply = page.post("/api/resume", content=content, headers={"Content-Type": "application/json"})
+    assert reply.status_code == 422
+    assert reply.json()["detail"].startswith("body")
+
+
+def test_a_clock_that_is_set_back_stops_nobody(page: TestClient, clock: Clock) -> None:
+    ann = Listener(page, clock)
+    assert ann.answer(wait=-3600) == 200
+
+
 def test_without_consent_nothing_is_stored(page: TestClient, test: ListeningTest) -> None:
     refused = page.post("/api/begin", json={"consent": False, "headphones": "headphones"})
     assert (refused.status_code, "consent" in refused.json()["detail"]) == (422, True)
@@ -306,7 +319,7 @@ def test_only_the_page_itself_is_answered(page: TestClient, headers: dict[str, s
 
 
 def test_folders_and_results_that_do_not_fit_are_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"is no listening test, test\.json is not there"):
+    with pytest.raises(UserError, match=r"test\.json is not there: make it with"):
         ListeningTest(tmp_path)
     clip = next((folder / "clips").iterdir())
     clip.rename(tmp_path / clip.name)
@@ -326,13 +339,20 @@ def test_folders_and_results_that_do_not_fit_are_refused(folder: Path, tmp_path:
     with pytest.raises(UserError, match="cannot be opened as results"):
         ListeningTest(folder)
     test = json.loads((folder / "test.json").read_text())
+    (folder / "test.json").write_text(json.dumps(test | {"ratings_per_item": 1}))
+    with pytest.raises(UserError, match=r"test\.json was changed: put it back"):
+        ListeningTest(folder)
     (folder / "test.json").write_text(json.dumps(test | {"format": 9}))
     with pytest.raises(UserError, match="format 9, this version knows 1"):
         ListeningTest(folder)
 
 
 def test_a_disk_that_refuses_is_said_and_changes_nothing(
-    page: TestClient, test: ListeningTest, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    page: TestClient,
+    test: ListeningTest,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     ann = Listener(page, clock)
     address = f"file:{test.store.path}?mode=ro"
@@ -340,8 +360,38 @@ def test_a_disk_that_refuses_is_said_and_changes_nothing(
     with closing(reader), monkeypatch.context() as broken:
         broken.setattr(test.store, "_db", reader)
         assert ann.answer() == 507
-        assert "cannot write" in ann.problem
+        assert "cannot save to results.sqlite" in ann.problem
+        assert str(test.folder) not in ann.problem, "a folder's name may tell what is compared"
+    assert "cannot save to results.sqlite" in caplog.text, "whoever runs the test is told"
     assert ann.answer() == 200
+
+
+def test_results_are_read_where_nothing_can_be_written(
+    page: TestClient, test: ListeningTest, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = Listener(page, clock)
+    while ann.state["screen"]:
+        ann.answer()
+    test.store.close()
+    with monkeypatch.context() as refused:
+        refused.setattr("os.access", lambda path, mode: False)
+        results, _ = read_results(test.folder)
+        assert (len(results.ratings), len(results.preferences)) == (6, 6)
+        reader = Store(test.store.path, test.design.id, read_only=True)
+        with pytest.raises(CadenzaError, match="cannot save"):
+            reader.stop(ann.code)
+        reader.close()
+
+
+def test_a_key_that_is_damaged_is_said(page: TestClient, test: ListeningTest, clock: Clock) -> None:
+    ann = Listener(page, clock)
+    while ann.state["screen"]:
+        ann.answer()
+    key = json.loads((test.folder / "key.json").read_text())
+    for change in ({"screens": {}}, {"systems": None}, {"screens": []}):
+        (test.folder / "key.json").write_text(json.dumps(key | change))
+        with pytest.raises(UserError, match=r"key\.json was changed"):
+            read_results(test.folder)
 
 
 def test_addresses_that_cannot_be_used_are_said(test: ListeningTest) -> None:

@@ -23,6 +23,13 @@ def test_beeps_can_be_counted_behind_the_music(count: int, seconds: float) -> No
         assert np.array_equal(clip.samples[:, : begin - RATE // 10], music.samples[:, : begin - RATE // 10])
 
 
+@pytest.mark.parametrize("level", [0.02, 0.2])
+def test_beeps_are_as_loud_as_the_music(level: float) -> None:
+    music = tone(440.0, 4.0, RATE, level=level)
+    peak = float(np.abs(beeping(music, 3).samples[0, -RATE:]).max())
+    assert peak == pytest.approx(level, rel=0.1)
+
+
 def test_what_is_ruined_is_as_noisy_as_loud() -> None:
     music = tone(440.0, 1.0, RATE, channels=2)
     made = ruined(music, np.random.default_rng(0))

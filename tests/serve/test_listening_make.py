@@ -103,7 +103,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_other_names(tmp_path: Pa
 
 def test_anchors_are_known_bad_versions_of_the_reference(tmp_path: Path) -> None:
     write_takes(tmp_path / "takes", "real", rate=16000)
-    settings = config(tmp_path / "takes", "a", anchors=["lowpass", "opus"])
+    settings = config(tmp_path / "takes", "a", anchors=["lowpass", "opus", "lowpass"])
     settings = checked(
         {**settings.model_dump(), "systems": {"a": tmp_path / "takes/a", "real": tmp_path / "takes/real"}}
         | {"reference": "real"},
@@ -157,6 +157,8 @@ def test_every_question_has_its_screens(tmp_path: Path) -> None:
     assert texts["ovl"] == texts["coherence"] == ""  # who sees the text judges how it matches
     assert texts["rel"] == texts["pairs"] == "prompt 0"
     assert all(section.checks for section in design.sections)
+    known = design.screens()  # an attention check without the text that all others have would be found out
+    assert {section.protocol: known[section.checks[0].id][1] for section in design.sections} == texts
     assert Design.read(tmp_path / "test") == design
 
 
@@ -226,6 +228,8 @@ def test_a_test_is_never_overwritten(tmp_path: Path) -> None:
         ({"systems": {}}, "systems"),
         ({"reference": "b"}, "reference 'b' is not one of the systems"),
         ({"reference_least": 85}, "needs the name of the reference"),
+        ({"reference_least": 85, "reference": "a", "protocols": ["rel"]}, "and the protocol ovl"),
+        ({"systems": {"anchor-opus": "a"}, "anchors": ["opus"]}, "'anchor-opus' is what an anchor is called"),
         ({"loudness_lufs": 3}, "loudness_lufs"),
         ({"sytems": {}}, "sytems"),
     ],

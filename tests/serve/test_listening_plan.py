@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from cadenza.serve.listening_design import Block, Design, Screen, Section
-from cadenza.serve.listening_plan import Planned, balanced_square, plan_session
+from cadenza.serve.listening_plan import Planned, balanced_square, listeners_needed, plan_session
 
 
 def design(kind: str = "rating", prompts: int = 6, systems: int = 4, **settings: int) -> Design:
@@ -75,6 +75,13 @@ def test_many_listeners_fill_all_items_evenly_at_every_place() -> None:
     assert set(counts.values()) == {8}  # 16 listeners, half of the prompts each
     assert len(places) == 16
     assert set(places.values()) == {12}
+
+
+def test_how_many_listeners_it_takes() -> None:
+    assert listeners_needed(design()) == 10  # 6 prompts x 5 ratings, 3 prompts each
+    assert listeners_needed(design(screens_per_listener=500)) == 5  # nobody rates a clip twice
+    both = design().model_copy(update={"sections": design().sections * 2})
+    assert listeners_needed(both) == 30  # 6 screens of each question: one prompt by four systems
 
 
 def test_both_sides_of_a_pair_are_offered_alike() -> None:

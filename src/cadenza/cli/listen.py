@@ -50,6 +50,7 @@ def make(
     show_notices()
     from cadenza.serve.listening_config import checked, read_config
     from cadenza.serve.listening_make import make_test
+    from cadenza.serve.listening_plan import listeners_needed
 
     given: dict[str, Any] = {} if config is None else read_config(config).model_dump()
     if systems:
@@ -64,10 +65,9 @@ def make(
     for item in made.notes:
         print(f"{item['prompt']}: {item['note']}", file=sys.stderr)
     screens = sum(len(block.screens) for section in made.design.sections for block in section.blocks)
-    listeners = -(-screens * made.design.ratings_per_item // made.design.screens_per_listener)
     print(
-        f"{made.folder}: {made.prompts} prompts, {len(made.systems)} systems, {screens} screens; about {listeners} "
-        f"listeners for {made.design.ratings_per_item} ratings of each"
+        f"{made.folder}: {made.prompts} prompts, {len(made.systems)} systems, {screens} screens; "
+        f"{listeners_needed(made.design)} listeners at least for {made.design.ratings_per_item} ratings of each"
     )
 
 
@@ -167,7 +167,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
             if part is None:
                 lines.append(f"pairs, {name}: nobody is left")
                 continue
-            held = "; held together by half a vote each way, since some never lost" if part["prior"] else ""
+            held = "; half a vote each way added, since some never lost or never met" if part["prior"] else ""
             lines.append(f"pairs, {name}: {part['votes']} votes, {part['listeners']} listeners{held}")
             lines += [f"  {system:<24} {_interval(row)}" for system, row in part["strengths"].items()]
             lines += [_difference(row) for row in part["differences"] if name == "filtered"]

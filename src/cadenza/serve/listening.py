@@ -37,7 +37,7 @@ PACE_SECONDS = 6.0
 """For an answer, besides hearing the clips, until a listener's own pace is known."""
 _HEARD_SLACK_SECONDS = 0.3  # browsers end a clip a little early, and say so late
 _TIME_SLACK = 0.9
-_EVERYWHERE = ("0.0.0.0", "::")
+_EVERYWHERE = "0.0.0.0"
 
 
 class Beginning(pydantic.BaseModel):
@@ -147,8 +147,10 @@ class ListeningTest:
         if min(shares) < needed:
             words = "the whole clip" if needed == 1 else f"{needed:.0%} of the clip"
             raise UserError(f"listen to {words} before you judge it")
-        elapsed = self.store.clock() - (session.shown if session.shown is not None else math.inf)
-        if elapsed < _TIME_SLACK * needed * sum(seconds) - _HEARD_SLACK_SECONDS:
+        if session.shown is None:
+            raise UserError("this screen was not shown yet: reload the page")
+        elapsed = self.store.clock() - session.shown
+        if 0 <= elapsed < _TIME_SLACK * needed * sum(seconds) - _HEARD_SLACK_SECONDS:  # the clock may be set back
             raise UserError("that was faster than the music lasts: listen to it before you judge it")
         return min(shares)
 
@@ -230,7 +232,7 @@ def serve(
     test: ListeningTest, port: int, announce: Callable[[str], None], host: str = ADDRESS, names: Sequence[str] = ()
 ) -> None:
     """Answer listeners until Ctrl-C. `host` other than 127.0.0.1 lets in others, who call it that or by `names`."""
-    if host in _EVERYWHERE and not names:
+    if host == _EVERYWHERE and not names:
         raise UserError(f"--host {host} is every address of this machine: say with --name what listeners call it")
-    known = tuple(dict.fromkeys((*HOSTS, *(() if host in _EVERYWHERE else (host,)), *names)))
+    known = tuple(dict.fromkeys((*HOSTS, *(() if host == _EVERYWHERE else (host,)), *names)))
     serve_app(create_app(test, known), port, announce, host)

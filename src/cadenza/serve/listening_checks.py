@@ -35,7 +35,8 @@ def beeping(music: Audio, count: int) -> Audio:
     samples[:, kept - fade : kept] *= np.linspace(1, 0, fade, dtype=np.float32)
     time = np.arange(round(_BEEP_SECONDS * rate)) / rate
     envelope = np.minimum(1, np.minimum(time, _BEEP_SECONDS - time) / 0.01)
-    beep = (0.25 * np.sin(2 * np.pi * _BEEP_HZ * time) * envelope).astype(np.float32)
+    level = np.clip(np.sqrt(2 * np.mean(np.square(music.samples))), 0.01, 0.5)  # as loud as the music
+    beep = (level * np.sin(2 * np.pi * _BEEP_HZ * time) * envelope).astype(np.float32)
     for number in range(count):
         start = kept + round((_GAP_SECONDS + number * _PERIOD_SECONDS) * rate)
         samples[:, start : start + len(beep)] = beep[: samples.shape[1] - start]

@@ -133,12 +133,12 @@ def prepare(prompt: Prompt, takes: int, rate: int, channels: int, config: Listen
     if softest is not None:
         notes.append(f"all at {level:.1f} LUFS: the peaks of {softest[0]} allow no more")
     source = config.anchor_of or config.reference or next(iter(prompt.takes))
-    for anchor in config.anchors:  # what is bad on purpose pulls nobody down
+    for name, anchor in config.anchor_systems.items():  # what is bad on purpose pulls nobody down
         for take in [take for system, take in sounds if system == source]:
             made = _ANCHORS[anchor](sounds[source, take]).normalize(level)
-            clips[f"anchor-{anchor}", take] = made
+            clips[name, take] = made
             if take == 0 and made.loudness_lufs() < level - _AUDIBLE_LU:
-                notes.append(f"anchor-{anchor}: at {made.loudness_lufs():.1f} LUFS, its peaks allow no more")
+                notes.append(f"{name}: at {made.loudness_lufs():.1f} LUFS, its peaks allow no more")
     return Prepared(clips, seconds, level, tuple(notes))
 
 

@@ -161,15 +161,23 @@ class ListeningConfig(pydantic.BaseModel):
         for name in (*self.protocols, *self.questions, *(figure.protocol for figure in self.published)):
             if name not in QUESTIONS:
                 raise ValueError(f"protocol {name!r} is not one of {', '.join((*QUESTIONS, 'jukebox'))}")
+        taken = [name for name in self.systems if name in self.anchor_systems]
+        if taken:
+            raise ValueError(f"system {taken[0]!r} is what an anchor is called: give it another name")
         for field in ("reference", "anchor_of"):
             name = getattr(self, field)
             if name is not None and name not in self.systems:
                 raise ValueError(f"{field} {name!r} is not one of the systems ({', '.join(self.systems)})")
         if "pairs" in self.protocols and len(self.systems) + len(self.anchors) < 2:
             raise ValueError("pairs need two systems: give another, or anchors")
-        if self.reference_least is not None and self.reference is None:
-            raise ValueError("reference_least needs the name of the reference")
+        if self.reference_least is not None and (self.reference is None or "ovl" not in self.protocols):
+            raise ValueError("reference_least needs the name of the reference, and the protocol ovl")
         return self
+
+    @property
+    def anchor_systems(self) -> dict[str, str]:
+        """Anchors by the name under which they are a system."""
+        return {f"anchor-{anchor}": anchor for anchor in self.anchors}
 
 
 def read_config(path: str | Path) -> ListeningConfig:

@@ -16,6 +16,7 @@ from cadenza.serve.listening_config import Kind
 
 TEST, KEY, CLIPS, RESULTS = "test.json", "key.json", "clips", "results.sqlite"
 FORMAT = 1
+_RESTORE = "put it back as it was, or make the test again"
 
 
 class _Part(pydantic.BaseModel):
@@ -80,34 +81,32 @@ class Design(_Part):
         return self.model_copy(update={"id": hashlib.sha256(content.encode()).hexdigest()[:16]})
 
     def screens(self) -> dict[str, tuple[Section, str, Screen]]:
-        """Section, text and screen by the screen's id, attention checks too."""
+        """Section, text and screen by the screen's id; attention checks too, with a text where the others have one."""
         known = {
-            screen.id: (s, block.text, screen)
-            for s in self.sections
-            for b in [s.blocks]
-            for block in b
-            for screen in block.screens
+            screen.id: (s, block.text, screen) for s in self.sections for block in s.blocks for screen in block.screens
         }
-        return known | {screen.id: (section, "", screen) for section in self.sections for screen in section.checks}
+        return known | {screen.id: (s, s.blocks[0].text, screen) for s in self.sections for screen in s.checks}
 
     def write(self, folder: Path) -> None:
         write_json(folder / TEST, self.model_dump(mode="json"))
 
     @classmethod
     def read(cls, folder: str | Path) -> "Design":
-        """Raises UserError for a folder that is no test, or one that another version made."""
-        content = read_json(Path(folder) / TEST, "make it with `cadenza listen make`")
+        """Raises UserError for a folder that is no test, one that another version made, and one that was changed."""
+        path = Path(folder) / TEST
+        content = read_json(path, "make it with `cadenza listen make`")
         if content.get("format") != FORMAT:
             raise UserError(
                 f"{folder}: a listening test of format {content.get('format')!r}, this version knows {FORMAT}: "
                 "use the version that made it, or make it again"
             )
         try:
-            return cls.model_validate(content)
+            design = cls.model_validate(content)
         except pydantic.ValidationError as error:
-            raise UserError(
-                f"{Path(folder) / TEST} was changed ({str(error).splitlines()[1]}): make it again"
-            ) from error
+            raise UserError(f"{path} was changed ({str(error).splitlines()[1]}): {_RESTORE}") from error
+        if design.identified().id != design.id:  # answers belong to the questions that were asked
+            raise UserError(f"{path} was changed: {_RESTORE}")
+        return design
 
 
 def read_json(path: Path, remedy: str) -> dict[str, object]:
@@ -115,7 +114,7 @@ def read_json(path: Path, remedy: str) -> dict[str, object]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(f"{path.parent} is no listening test, {path.name} is not there: {remedy}") from error
+        raise UserError(f"{path} is not there: {remedy}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}): {remedy}") from error
     if not isinstance(content, dict):

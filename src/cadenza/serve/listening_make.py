@@ -74,7 +74,7 @@ def make_test(config: ListeningConfig, out: str | Path, progress: Progress = lam
 class _Maker:
     def __init__(self, config: ListeningConfig, matched: Matched, writer: _Writer, random: np.random.Generator) -> None:
         self.config, self.matched, self.writer, self.random = config, matched, writer, random
-        names = [*config.systems, *(f"anchor-{anchor}" for anchor in config.anchors)]
+        names = [*config.systems, *config.anchor_systems]
         self.systems = [names[number] for number in random.permutation(len(names))]  # their order tells nothing
         fewest = min(len(takes) for prompt in matched.prompts for takes in prompt.takes.values())
         self.takes = min(fewest, config.diversity_clips) if "diversity" in config.protocols else 1
@@ -110,7 +110,7 @@ class _Maker:
         design.write(folder)
         key = {
             "test": design.id,
-            "systems": [*config.systems, *(f"anchor-{anchor}" for anchor in config.anchors)],
+            "systems": [*config.systems, *config.anchor_systems],
             "reference": config.reference,
             "reference_least": config.reference_least,
             "failures_allowed": config.failures_allowed,

@@ -5,6 +5,7 @@ first; within a block all systems, in the order of a balanced Latin square (Will
 place, and as often behind each other one); the two sides of a pair as evenly as can be; attention checks in between.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
@@ -35,11 +36,22 @@ def plan_session(design: Design, counts: Mapping[str, int], turned: Mapping[str,
     sections = len(design.sections)
     plan: list[Planned] = []
     for place, section in enumerate(design.sections):
-        share = design.screens_per_listener // sections
-        blocks = min(len(section.blocks), max(1, share // section.screens_per_block))
+        blocks = _blocks_each(design, section)
         checks = design.checks // sections + (place < design.checks % sections)
         plan += _section(section, blocks, checks, design.training_screens, counts, turned, number, random)
     return plan
+
+
+def listeners_needed(design: Design) -> int:
+    """How many whole sessions give every screen its ratings."""
+    wanted = design.ratings_per_item
+    return max(math.ceil(len(s.blocks) * wanted / _blocks_each(design, s)) for s in design.sections)
+
+
+def _blocks_each(design: Design, section: Section) -> int:
+    """How much of a question one listener hears: questions share a session evenly."""
+    share = design.screens_per_listener // len(design.sections)
+    return min(len(section.blocks), max(1, share // section.screens_per_block))
 
 
 def _section(

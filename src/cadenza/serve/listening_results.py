@@ -10,7 +10,7 @@ from cadenza.errors import UserError
 from cadenza.evaluate.ratings.records import Preference, Rating, Results, Rules
 from cadenza.serve.listening_checks import passed
 from cadenza.serve.listening_design import KEY, RESULTS, Design, read_json
-from cadenza.serve.listening_store import Store
+from cadenza.serve.listening_store import Answer, Store
 
 
 def read_results(folder: str | Path) -> tuple[Results, Rules]:
@@ -22,11 +22,20 @@ def read_results(folder: str | Path) -> tuple[Results, Rules]:
         raise UserError(f"{folder / KEY} is the key of another test: copy it from where this one was made")
     if not (folder / RESULTS).is_file():
         raise UserError(f"{folder} has no answers yet: invite listeners to the page of `cadenza listen serve`")
-    store = Store(folder / RESULTS, design.id)
+    store = Store(folder / RESULTS, design.id, read_only=True)
     try:
         answers, listeners = store.answers(), store.listeners()
     finally:
         store.close()
+    try:
+        return _joined(design, key, answers, listeners)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{folder / KEY} was changed ({error!r}): copy it from where the test was made") from error
+
+
+def _joined(
+    design: Design, key: dict[str, Any], answers: list[Answer], listeners: dict[int, str]
+) -> tuple[Results, Rules]:
     known = design.screens()
     ratings: list[Rating] = []
     preferences: list[Preference] = []

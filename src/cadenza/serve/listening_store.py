@@ -6,6 +6,7 @@ here, so that two never take the same last place. The file knows random names an
 """
 
 import json
+import os
 import secrets
 import sqlite3
 import threading
@@ -69,19 +70,31 @@ class Answer(NamedTuple):
 class Store:
     """The results of one test, open for one server (or one reader)."""
 
-    def __init__(self, path: str | Path, test: str, clock: Callable[[], float] = time.time) -> None:
-        """Raises UserError for results of another test or schema, and for a file that is no database."""
+    def __init__(
+        self, path: str | Path, test: str, clock: Callable[[], float] = time.time, read_only: bool = False
+    ) -> None:
+        """Raises UserError for results of another test or schema, and for a file that is no database.
+
+        `read_only` is for the analysis, which also reads a folder that cannot be written.
+        """
         self.path, self.clock = Path(path), clock
         self._lock = threading.Lock()
+        mode = "ro" if read_only else "rwc"
+        if read_only and not os.access(self.path.parent, os.W_OK) and not Path(f"{path}-wal").exists():
+            mode = "ro&immutable=1"  # else SQLite wants to make its log beside the file, though nobody writes
+        address = f"{self.path.absolute().as_uri()}?mode={mode}"
         try:
-            self._db = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(address, 30.0, isolation_level=None, check_same_thread=False, uri=True)
         except sqlite3.Error as error:
             raise UserError(f"{self.path} cannot be opened ({error}): is its folder there?") from error
         try:
             self._open(test)
         except sqlite3.Error as error:
             self._db.close()
-            raise UserError(f"{self.path} cannot be opened as results ({error}): restore it or move it away") from error
+            raise UserError(
+                f"{self.path} cannot be opened as results ({error}): make its folder writable, restore it or move it "
+                "away"
+            ) from error
         except UserError:
             self._db.close()
             raise
@@ -124,7 +137,11 @@ class Store:
                         self._db.execute("ROLLBACK")
                     raise
             except sqlite3.Error as error:
-                raise CadenzaError(f"cannot write {self.path}: {error}; free space or repair it") from error
+                # Listeners read this too: no path, which may tell what is compared.
+                raise CadenzaError(
+                    f"cannot save to {self.path.name}: {error}; whoever runs the test frees space or repairs it, then "
+                    "try again"
+                ) from error
 
     # ------------------------------------------------------------------------------------------------------ sessions
 

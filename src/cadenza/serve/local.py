@@ -4,6 +4,7 @@ A page answers requests that name it as it was told, so that no page of the web 
 posts only from itself. It loads nothing from elsewhere. Needs the extra `serve`: fastapi and uvicorn.
 """
 
+import logging
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,6 +26,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+_log = logging.getLogger(__name__)
 TYPES = {".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".mp3": "audio/mpeg"}
 
 
@@ -35,6 +37,7 @@ def guarded_app(title: str, names: Sequence[str] = HOSTS) -> "FastAPI":
     """
     try:
         from fastapi import FastAPI, Request, Response
+        from fastapi.exceptions import RequestValidationError
         from fastapi.responses import JSONResponse
         from starlette.middleware.trustedhost import TrustedHostMiddleware
     except ImportError as error:
@@ -44,8 +47,16 @@ def guarded_app(title: str, names: Sequence[str] = HOSTS) -> "FastAPI":
 
     @app.exception_handler(CadenzaError)
     async def explain(request: Request, error: CadenzaError) -> JSONResponse:
-        """In the page's own words: what cannot be read or done, and what the disk refuses."""
+        """In the page's own words: what cannot be read or done, and what the disk refuses, which is said here too."""
+        if not isinstance(error, UserError):
+            _log.error("%s", error)
         return JSONResponse({"detail": str(error)}, 422 if isinstance(error, UserError) else 507)
+
+    @app.exception_handler(RequestValidationError)
+    async def refuse(request: Request, error: RequestValidationError) -> JSONResponse:
+        """Without what was sent, which need not be text."""
+        first = error.errors()[0]
+        return JSONResponse({"detail": f"{'.'.join(map(str, first['loc']))}: {first['msg']}"}, 422)
 
     @app.middleware("http")
     async def guard(request: Request, call_next: Callable[[Request], Any]) -> Response:
@@ -73,7 +84,7 @@ def serve_app(app: "FastAPI", port: int, announce: Callable[[str], None], host: 
             listener.bind((host, port))
         except (OSError, OverflowError) as error:
             place = f"port {port}" if host == ADDRESS else f"port {port} of {host}"
-            raise UserError(f"{place} cannot be used ({error}): choose another with --port") from error
+            raise UserError(f"{place} cannot be used ({error}): choose another") from error
         announce(f"http://{host}:{listener.getsockname()[1]}")
         with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
             uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
