@@ -38,6 +38,7 @@ def test_a_balanced_table_is_the_analysis_of_variance() -> None:
         (6, 20, (15, 5, 10), 0.5),
         (20, 6, (5, 10, 10), 1.0),
         (30, 30, (10, 0, 20), 0.2),
+        (4, 3, (0, 15, 5), 1.0),
     ],
 )
 def test_intervals_hold_the_truth_as_often_as_they_say(
@@ -57,6 +58,16 @@ def test_intervals_hold_the_truth_as_often_as_they_say(
     # Binomial: two standard errors of 400 runs are 2.2 %; it may be rather too wide where a variance is zero.
     assert 0.925 <= hits / runs <= 1.0
     assert plain / runs < hits / runs, "as if all ratings were independent: too sure"
+
+
+def test_few_who_do_not_differ_are_no_reason_to_know_nothing() -> None:
+    """Neither listeners nor items spread more than chance: degrees of freedom are not fewer than items allow."""
+    found = crossed_mean(
+        [40.0, 60, 50, 62, 41, 49, 52, 51, 39, 45, 48, 58], [1] * 3 + [2] * 3 + [3] * 3 + [4] * 3, [1, 2, 3] * 4
+    )
+    assert (found.listener_sd, found.item_sd) == (0, 0)
+    assert found.degrees == 2
+    assert found.interval.high - found.interval.low < 26  # on a scale of 100; one degree of freedom made it 75
 
 
 def test_components_come_back_from_a_sparse_design() -> None:

@@ -5,7 +5,7 @@ In: values, who gave each and to what. Out: mean, 95 % interval, and where the s
 of CrowdMOS (Ribeiro et al. 2011), value = mean + listener + item + rest, all drawn at random. The three variances come
 from sums of squares within listeners, within items and in total (Henderson 1953, method I; for any pattern of who rated
 what: Gao and Owen 2017, "Efficient moment calculations for variance components in large unbalanced crossed random
-effects models"); the degrees of freedom from Satterthwaite (1946).
+effects models"); the degrees of freedom from Satterthwaite (1946), at least those of the factor with fewer levels.
 """
 
 import math
@@ -51,16 +51,18 @@ def crossed_mean(values: Sequence[float], listeners: Sequence[Hashable], items: 
         return CrossedMean(endless, num_l, num_i, math.nan, math.nan, math.nan, 0, 1.0)
     share_l, share_i = float(np.square(sizes_l).sum()) / total, float(np.square(sizes_i).sum()) / total
     parts = _components(y - mean, by_listener, by_item, sizes_l, sizes_i, share_l, share_i)
+    degrees = min(num_l, num_i) - 1
     if parts is None:  # nobody rated two items, or nothing was rated twice: what differs cannot be told apart
         spread = max(_clustered(y - mean, by_listener), _clustered(y - mean, by_item))
-        deviations, degrees = (math.nan, math.nan, math.nan), min(num_l, num_i) - 1
+        deviations = (math.nan, math.nan, math.nan)
     else:
         listener, item, rest = (max(0.0, part) for part in parts)
         from_l, from_i, from_rest = listener * share_l / total, item * share_i / total, rest / total
         spread = from_l + from_i + from_rest
         free = max(1, total - num_l - num_i + 1)
         shaky = (from_l + from_rest) ** 2 / (num_l - 1) + (from_i + from_rest) ** 2 / (num_i - 1) + from_rest**2 / free
-        degrees = max(1, min(_MOST_DEGREES, int(spread**2 / shaky))) if shaky > 0 else min(num_l, num_i) - 1
+        if shaky > 0:  # where variances were cut off at zero it says fewer than either factor has
+            degrees = max(degrees, min(_MOST_DEGREES, int(spread**2 / shaky)))
         deviations = (math.sqrt(listener), math.sqrt(item), math.sqrt(rest))
     error = math.sqrt(spread)
     half = t_quantile(degrees) * error
