@@ -1,5 +1,6 @@
 """Files appear whole or not at all."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cadenza.errors import CadenzaError
 from cadenza.files import atomic_directory, atomic_file
 
 
@@ -21,6 +23,19 @@ def test_an_atomic_file_keeps_the_old_one_when_the_writer_fails(tmp_path: Path) 
         temporary.write_text("new")
     assert path.read_text() == "new"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_disk_that_is_read_only_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, **_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with (
+        pytest.raises(CadenzaError, match="Read-only file system; free space or choose another place"),
+        atomic_file(tmp_path / "file"),
+    ):
+        pass
 
 
 def test_others_may_read_what_its_writer_kept_for_itself(tmp_path: Path) -> None:

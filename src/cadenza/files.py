@@ -8,7 +8,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cadenza.errors import CadenzaError
@@ -33,7 +33,8 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise refusal(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that is read only refuses this too, though nothing is there
+            temporary.unlink()
 
 
 @contextmanager
