@@ -127,7 +127,7 @@ def _centred(
 ) -> list[Float64[np.ndarray, "_ D"]]:
     """All sets less the mean of the reference: that changes no distance, and keeps their digits. `least`: windows of
     each of the others; the reference needs two."""
-    sets = []
+    sets: list[np.ndarray] = []
     for windows in (reference, *others):
         if len(windows) < (least if sets else 2):
             raise UserError(_FEW.format(len(windows)))
