@@ -7,7 +7,7 @@ from cadenza.audio import Audio
 from cadenza.evaluate.embedders.listener import Listener
 from cadenza.evaluate.hearing import hear, pitch_classes, silent_share, version
 from cadenza.evaluate.measure import FIGURES
-from cadenza.evaluate.measurements import NO_PITCH
+from cadenza.evaluate.measurements import REST
 from cadenza.evaluate.spectra import mono
 from cadenza.testing import tone
 
@@ -74,5 +74,5 @@ def test_what_the_ear_does_not_know_is_left_out() -> None:
 def test_pitch_classes_of_tones_and_rests() -> None:
     sound = Audio.concatenate([tone(440.0, 2.0), tone(440.0, 2.0, level=0.0), tone(523.25, 2.0)])
     found = pitch_classes(sound).tolist()
-    assert (found[5], found[23], found[-5]) == (9, NO_PITCH, 0)
+    assert (found[5], found[23], found[-5]) == (9, REST, 0)
     assert silent_share(mono(sound)) == pytest.approx(1 / 3, abs=0.02)

@@ -15,7 +15,7 @@ from cadenza.evaluate.clips import Asked, Clip, ClipSet, read_clips
 from cadenza.evaluate.embedders.base import Embedder, Identity, JointEmbedder, Labeller
 from cadenza.evaluate.embedders.listener import Listener
 from cadenza.evaluate.embedders.listener_network import ListenerConfig
-from cadenza.evaluate.hearing import Ear, pitch_classes, tune_similarity
+from cadenza.evaluate.hearing import Ear
 from cadenza.evaluate.measure import measure, sound_hash
 from cadenza.evaluate.measurements import Measurements, is_measured
 from cadenza.testing import noise, tone
@@ -139,7 +139,7 @@ def test_workers_change_nothing(clips: ClipSet, tmp_path: Path) -> None:
 
 
 def test_the_tune(tmp_path: Path) -> None:
-    """Its similarity is that of `evaluate.chroma`."""
+    """Its similarity is that of `evaluate.chroma` if there is no rest."""
     pitches = (440.0, 494.0, 523.0, 587.0)
     tune = Audio.concatenate([tone(f, 0.7, 16000) for f in pitches])
     music = Audio.concatenate([tone(f, 0.7, 16000) for f in (440.0, 494.0, 392.0, 587.0, 440.0)])
@@ -155,7 +155,6 @@ def test_the_tune(tmp_path: Path) -> None:
     assert 0.6 < expected < 0.9
     assert found.refused[0].reason == "its melody gone.wav: no such file"
     assert Measurements.load(found.save(tmp_path / "m.safetensors")).clips[0].asked.melody == Path("tune.wav")
-    assert tune_similarity(pitch_classes(Audio(np.zeros(16000, np.float32), 16000)), clip.pitches) is None
 
 
 def test_nothing_to_judge(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from cadenza.evaluate.chroma import measure_chroma
 from cadenza.evaluate.drift import FULL_SCALE, SEGMENT_SECONDS, SILENCE_DB
 from cadenza.evaluate.embedders.base import Identity
 from cadenza.evaluate.key import Key, estimate_key
-from cadenza.evaluate.measurements import NO_PITCH, Heard
+from cadenza.evaluate.measurements import REST, Heard
 from cadenza.evaluate.repetition import levels_of, measure_repetition, stuck_seconds
 from cadenza.evaluate.spectra import SAMPLE_RATE, mono, power_spectrum
 from cadenza.evaluate.tempo import Tempo, estimate_tempo
@@ -108,21 +108,9 @@ def silent_share(samples: Float32[np.ndarray, "N"]) -> float:
 
 
 def pitch_classes(audio: Audio) -> UInt8[np.ndarray, "T"]:
-    """The strongest pitch class of each frame of 0.128 s, C is 0; `NO_PITCH` below -60 dB."""
+    """The strongest pitch class of each frame of 0.128 s, C is 0 (and digital silence); `REST` more below -60 dB."""
     found = measure_chroma(audio)
-    sounds = (found.level_db >= SILENCE_DB) & (found.frames.max(axis=1) > 0)
-    return np.where(sounds, found.frames.argmax(axis=1), NO_PITCH).astype(np.uint8)
-
-
-def tune_similarity(tune: UInt8[np.ndarray, "A"], music: UInt8[np.ndarray, "B"]) -> float | None:
-    """Share of the sounding frames of a tune that have the same pitch class in the music, as far as both go.
-
-    That is the chroma cosine similarity of MusicGen's authors between one-hot chromagrams, rests left out
-    (`evaluate.chroma`). Chance is about 1/12. None where the tune only rests.
-    """
-    count = min(tune.size, music.size)
-    sounds = tune[:count] != NO_PITCH
-    return float((tune[:count] == music[:count])[sounds].mean()) if sounds.any() else None
+    return (found.frames.argmax(axis=1) + REST * (found.level_db < SILENCE_DB)).astype(np.uint8)
 
 
 @cache

@@ -29,9 +29,10 @@ import torch
 from cadenza.audio import Audio
 from cadenza.checkpoint import cache_directory
 from cadenza.errors import CadenzaError, UserError
+from cadenza.evaluate.chroma_similarity import chroma_cosine
 from cadenza.evaluate.clips import Clip, ClipSet, Refused, reason_of
 from cadenza.evaluate.embedders.base import Embedder, Identity, JointEmbedder, Labeller
-from cadenza.evaluate.hearing import Ear, hear, name_sounds, pitch_classes, tune_similarity, version
+from cadenza.evaluate.hearing import Ear, hear, name_sounds, pitch_classes, version
 from cadenza.evaluate.measurements import Embeddings, Heard, Joint, Labels, MeasuredClip, Measurements
 from cadenza.files import atomic_file
 
@@ -184,7 +185,7 @@ class Listening:
             figures = self._kept(sound, names, lambda: {"heard": _packed(name_sounds(heard, ear, loud.audio))})
             heard = _HEARD.validate_json(figures["heard"].tobytes())
         if tune.size:
-            heard = replace(heard, melody_similarity=tune_similarity(tune, pitches))
+            heard = replace(heard, melody_similarity=chroma_cosine(tune, pitches))
         vectors = {}
         for key, identity, compute in self._computations(loud):
             vectors[key] = self._kept_vectors(sound, (key.split("/")[0], level, identity.digest), compute)

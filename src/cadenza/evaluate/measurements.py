@@ -24,8 +24,8 @@ from cadenza.evaluate.tempo import Tempo
 from cadenza.files import atomic_file
 
 FORMAT = "cadenza measurements 1"
-NO_PITCH = 12
-"""In `MeasuredClip.pitches`: nothing sounds."""
+REST = 12
+"""Added to the pitch class of a frame below -60 dB, in `MeasuredClip.pitches`."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Heard:
         stuck_seconds: The longest stretch in which nothing changes.
         loudness_segments, brightness_segments: LUFS, and centroid of the spectrum in Hz, of each whole 10 s;
             empty below 20 s.
-        melody_similarity: Share of the tune's frames that have its pitch class; None where no tune was asked for.
+        melody_similarity: Share of frames that have the tune's pitch class; None where no tune was asked for.
     """
 
     duration_seconds: float
@@ -81,7 +81,7 @@ class MeasuredClip:
 
     Args:
         sound: SHA-256 of its samples and their rate.
-        pitches: The strongest pitch class of each frame of 0.128 s; C is 0, `NO_PITCH` where nothing sounds.
+        pitches: The strongest pitch class of each frame of 0.128 s; C is 0, and `REST` more where it is a rest.
         tune: The same of the melody that was asked for; empty without one.
     """
 

@@ -38,6 +38,16 @@ def test_alignment_is_the_cosine(good: Measurements) -> None:
         assert column.values[place] == [pytest.approx(a @ b)]
 
 
+def test_chance_is_what_other_words_reach(good: Measurements) -> None:
+    """Two prompts of the same words are no chance for each other."""
+    clips = tuple(replace(c, asked=replace(c.asked, text=f"text {n // 5}")) for n, c in enumerate(good.clips))
+    column = named(columns(replace(good, clips=clips)))["text_alignment (mel)"]
+    assert [len(values) for values in column.floor] == [10] * 15
+    alike = tuple(replace(c, asked=replace(c.asked, text="the same")) for c in good.clips)
+    column = named(columns(replace(good, clips=alike)))["text_alignment (mel)"]
+    assert column.count() == 15 and column.floor_interval([clip.piece for clip in clips], 0) is None
+
+
 def test_clips_without_words_have_no_alignment(good: Measurements) -> None:
     text = good.joint["mel"].text.copy()
     text[3] = 0

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float64
 
+from cadenza.evaluate.chroma_similarity import chroma_cosine
 from cadenza.evaluate.control import control_scores
 from cadenza.evaluate.divergence import kl_divergence
 from cadenza.evaluate.drift import slope_per_minute
 from cadenza.evaluate.embedders.base import Identity
 from cadenza.evaluate.frechet import frechet_per_piece
-from cadenza.evaluate.hearing import tune_similarity
 from cadenza.evaluate.intervals import Interval, cluster_interval, share_interval
 from cadenza.evaluate.measurements import MeasuredClip, Measurements
 from cadenza.evaluate.report.metrics import CONTROL, Metric, metric
@@ -173,9 +173,11 @@ def _alignment(measured: Measurements, name: str) -> Column:
     heard = measured.joint[name]
     has_words = np.abs(heard.text).sum(axis=1) > 0
     sounds, sentences = heard.audio.astype(np.float64), heard.text.astype(np.float64)
+    texts = [clip.asked.text.strip() for clip in measured.clips]
 
     def between(i: int, j: int) -> list[float]:
-        return [float(sounds[i] @ sentences[j])] if has_words[j] else []
+        """By chance only where the other clip's words are others."""
+        return [float(sounds[i] @ sentences[j])] if has_words[j] and (i == j or texts[i] != texts[j]) else []
 
     return _with_floor(metric("text_alignment"), measured.clips, between, heard.identity, name)
 
@@ -203,7 +205,7 @@ def _melody(measured: Measurements) -> Column:
     clips = measured.clips
 
     def between(i: int, j: int) -> list[float]:
-        found = tune_similarity(clips[j].tune, clips[i].pitches)
+        found = chroma_cosine(clips[j].tune, clips[i].pitches)
         return [] if found is None else [found]
 
     return _with_floor(metric("chroma"), clips, between)
