@@ -18,7 +18,7 @@ from cadenza.evaluate.frechet import (
 )
 from cadenza.evaluate.intervals import Interval, jackknife_interval
 from cadenza.evaluate.kernel import kernel_distance, kernel_interval, median_distance
-from cadenza.evaluate.mauve import mauve_divergence
+from cadenza.evaluate.mauve import mauve_divergence, mauve_interval
 from cadenza.evaluate.measurements import Embeddings, Measurements
 from cadenza.evaluate.repetition import diversity
 from cadenza.evaluate.report.figures import EmbedderRecord, Figure, Range, finite, finite_values
@@ -57,8 +57,10 @@ def fad(measured: Measurements, reference: Measurements, embedder: str, seed: in
     interval = frechet_interval(statistics, pieces, seed=seed)
     infinity = frechet_infinity(statistics, pieces, seed=seed)
     notes = [*_few(judged.count, judged.dim, "judged"), *_few(statistics.count, statistics.dim, "reference")]
-    if len(infinity.sizes) > 1 and infinity.r_squared < TRUSTED_FIT:
+    if len(infinity.sizes) > 2 and infinity.r_squared < TRUSTED_FIT:
         notes.append(f"FAD-infinity is unsure: its line explains {infinity.r_squared:.0%} of what is measured")
+    if len(infinity.sizes) < 3:
+        notes.append(f"{len(pieces)} pieces: FAD-infinity needs four or more")
     return _figure(
         "fad", measured, embedder, value, interval, len(pieces), notes,
         details={
@@ -85,14 +87,19 @@ def kad(measured: Measurements, reference: Measurements, embedder: str, seed: in
 
 
 def mad(measured: Measurements, reference: Measurements, embedder: str, seed: int = 0) -> Figure:
-    """MAUVE of one vector per clip, the maximum over its windows. No interval: resampled sets cluster otherwise."""
+    """MAUVE of one vector per clip, the maximum over its windows; the interval is of the value without bias."""
     true = _of_clips(_alike(measured, reference, embedder).windows)
     made = _of_clips(measured.embeddings[embedder].windows)
+    pieces: dict[str, list[np.ndarray]] = {}
+    for clip, vector in zip(measured.clips, made, strict=True):
+        pieces.setdefault(clip.piece, []).append(vector)
     notes = []
     if min(len(true), len(made)) < LEAST_CLIPS_MAUVE:
         notes.append(f"{min(len(true), len(made))} clips are few clusters: MAD needs {LEAST_CLIPS_MAUVE} or more")
     value = mauve_divergence(true, made, seed=seed)
-    return _figure("mad", measured, embedder, value, None, len(made), notes, details={"reference_clips": len(true)})
+    interval = mauve_interval(true, [np.stack(vectors) for vectors in pieces.values()], seed=seed)
+    return _figure("mad", measured, embedder, value, interval, len(made), notes,
+                   details={"without_bias": interval.mean, "reference_clips": len(true)})  # fmt: skip
 
 
 def variety(
