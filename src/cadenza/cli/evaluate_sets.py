@@ -47,10 +47,15 @@ def open_ears(
     from cadenza.evaluate.embedders.listener import Listener
     from cadenza.evaluate.embedders.registry import open_embedder, open_joint, open_labeller
 
+    report = counter("MB of weights")
+
+    def fetched(done: int, total: int) -> None:
+        report(done // 1_000_000, total // 1_000_000)
+
     return Ears(
-        tuple(open_embedder(name, device) for name in embedders),
-        tuple(open_labeller(name, device) for name in labellers),
-        tuple(open_joint(name, device) for name in joints),
+        tuple(open_embedder(name, device, fetched) for name in embedders),
+        tuple(open_labeller(name, device, fetched) for name in labellers),
+        tuple(open_joint(name, device, fetched) for name in joints),
         Listener.embedded() if control else None,
     )
 
