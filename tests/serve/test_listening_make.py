@@ -162,6 +162,15 @@ def test_every_question_has_its_screens(tmp_path: Path) -> None:
     assert Design.read(tmp_path / "test") == design
 
 
+@pytest.mark.parametrize("protocol", ["diversity", "pairs"])
+def test_who_does_not_listen_can_fail_more_checks_than_are_allowed(tmp_path: Path, protocol: str) -> None:
+    settings = config(tmp_path / "takes", "a bb", protocols=[protocol], checks=3)
+    (section,) = make_test(settings, tmp_path / "test").design.sections
+    assert len(section.checks) == 3 > settings.failures_allowed + 1
+    clips = [name for screen in section.checks for name in screen.clips]
+    assert len(clips) == len(set(clips))
+
+
 def test_several_takes_of_a_prompt_are_what_diversity_is_about(tmp_path: Path) -> None:
     settings = config(tmp_path / "takes", "a bb", protocols=["diversity"], diversity_clips=2)
     for system in ("a", "bb"):
@@ -230,6 +239,16 @@ def test_a_test_is_never_overwritten(tmp_path: Path) -> None:
         ({"reference_least": 85}, "needs the name of the reference"),
         ({"reference_least": 85, "reference": "a", "protocols": ["rel"]}, "and the protocol ovl"),
         ({"systems": {"anchor-opus": "a"}, "anchors": ["opus"]}, "'anchor-opus' is what an anchor is called"),
+        ({"questions": {"rel": "?"}}, "'rel' is not asked in this test"),
+        ({"published": [{"source": "s", "protocol": "rel", "system": "x", "value": 1}]}, "'rel' is not asked"),
+        (
+            {
+                "systems": {"a": "a", "b": "b"},
+                "protocols": ["pairs"],
+                "published": [{"source": "s", "protocol": "pairs", "system": "x", "value": 1}],
+            },
+            "of pairs there is none",
+        ),
         ({"loudness_lufs": 3}, "loudness_lufs"),
         ({"sytems": {}}, "sytems"),
     ],

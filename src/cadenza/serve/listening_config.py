@@ -158,9 +158,14 @@ class ListeningConfig(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="after")
     def _fits(self) -> "ListeningConfig":
-        for name in (*self.protocols, *self.questions, *(figure.protocol for figure in self.published)):
+        for name in self.protocols:
             if name not in QUESTIONS:
                 raise ValueError(f"protocol {name!r} is not one of {', '.join((*QUESTIONS, 'jukebox'))}")
+        for name in (*self.questions, *(figure.protocol for figure in self.published)):
+            if name not in self.protocols:
+                raise ValueError(f"{name!r} is not asked in this test ({', '.join(self.protocols)})")
+        if any(figure.protocol == "pairs" for figure in self.published):
+            raise ValueError("published figures stand beside ratings; of pairs there is none to stand beside")
         taken = [name for name in self.systems if name in self.anchor_systems]
         if taken:
             raise ValueError(f"system {taken[0]!r} is what an anchor is called: give it another name")

@@ -23,6 +23,7 @@ from cadenza.serve.listening_config import QUESTIONS, ListeningConfig
 from cadenza.serve.listening_design import CLIPS, KEY, Block, Design, Screen, Section, write_json
 
 Progress = Callable[[int, int], None]
+_SCREENS = 3  # attention checks that are made for a question of groups or pairs
 
 
 @dataclass(frozen=True)
@@ -236,12 +237,13 @@ class _Maker:
                 name = self.writer.write(beeping(sample, int(count)))
                 yield self._screen(protocol, (name,), check="beeps", expected=int(count) * POINTS_PER_BEEP)
         elif kind == "group":
-            names = tuple(self.writer.write(sample) for _ in range(size))
-            yield self._screen(protocol, names, check="alike", expected=1)
+            for _ in range(_SCREENS):
+                names = tuple(self.writer.write(sample) for _ in range(size))
+                yield self._screen(protocol, names, check="alike", expected=1)
         else:
             same = (self.writer.write(sample), self.writer.write(sample))
             yield self._screen(protocol, same, check="same", expected=0)
-            for _ in range(2):
+            for _ in range(_SCREENS - 1):
                 names = (self.writer.write(sample), self.writer.write(ruined(sample, self.random).normalize(level)))
                 yield self._screen(protocol, names, check="ruined", expected=-1)
 
