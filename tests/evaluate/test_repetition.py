@@ -52,6 +52,19 @@ def test_music_and_noise_do_not_repeat() -> None:
     assert repetition(melody(10.0, same=True)).share > 0.9  # the same tone over and over
 
 
+def test_what_is_usual_in_long_clips_is_told_from_some_lags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that minutes of music take no gigabytes; the copies themselves are looked for at every lag."""
+    loop = levels_of(looped(melody(10.0), 1.77, 10.0))
+    whole = measure_repetition(loop)
+    monkeypatch.setattr("cadenza.evaluate.repetition._MOST_DIFFERENCES", 20_000)
+    sizes: list[int] = []
+    median = np.median
+    monkeypatch.setattr(np, "median", lambda values, **rest: sizes.append(values.size) or median(values, **rest))
+    assert measure_repetition(loop).share == pytest.approx(whole.share, abs=0.02)
+    assert measure_repetition(loop).lag_seconds == whole.lag_seconds
+    assert 0 < max(sizes) <= 20_000
+
+
 def test_what_is_too_short_or_silent_has_none() -> None:
     for audio in (melody(1.0), Audio(np.zeros(RATE * 5, np.float32), RATE), tone(440.0, 0.01, RATE)):
         assert repetition(audio) == Repetition(0.0, 0.0)
