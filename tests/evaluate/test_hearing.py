@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from cadenza.audio import Audio
+from cadenza.evaluate.drift import silent_share
 from cadenza.evaluate.embedders.listener import Listener
-from cadenza.evaluate.hearing import hear, pitch_classes, silent_share, version
+from cadenza.evaluate.hearing import hear, pitch_classes, version
 from cadenza.evaluate.measure import FIGURES
 from cadenza.evaluate.measurements import REST
 from cadenza.evaluate.spectra import mono

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int
+from jaxtyping import Float, Float32, Float64, Int
 
 from cadenza.audio import Audio
 from cadenza.evaluate.chroma import measure_chroma
 from cadenza.evaluate.intervals import Interval, mean_interval
 from cadenza.evaluate.key import chroma
 from cadenza.evaluate.spectra import SAMPLE_RATE, mel_bank, mono, power_spectrum
+from cadenza.loudness import ABSOLUTE_GATE_LUFS
 
 SEGMENT_SECONDS = 10.0
 SILENCE_DB = -60.0  # of 0.1 s, RMS relative to full scale
@@ -55,24 +56,50 @@ def measure_segments(audio: Audio, seconds: float = SEGMENT_SECONDS) -> list[Seg
 
 def measure_segment(audio: Audio, start_seconds: float = 0.0) -> Segment:
     samples = mono(audio)
-    power = power_spectrum(samples, _SIZE, _HOP).mean(axis=1)
-    frequencies = np.fft.rfftfreq(_SIZE, 1 / SAMPLE_RATE)
-    total = float(power.sum())
+    power = mean_power(samples)
     bands = mel_bank(SAMPLE_RATE, _SIZE, _BANDS) @ power
     loudest = max(float(bands.max()), 1e-10)
     levels = np.maximum(10 * np.log10(np.maximum(bands / loudest, 1e-12)), -_FLOOR_DB)
-    tenths = samples[: samples.size // (SAMPLE_RATE // 10) * (SAMPLE_RATE // 10)].reshape(-1, SAMPLE_RATE // 10)
-    quiet = np.square(tenths).mean(axis=1) < 10 ** (SILENCE_DB / 10)
     return Segment(
         start_seconds,
-        max(audio.loudness_lufs(), -70.0),
-        float((frequencies * power).sum() / total) if total > 1e-12 else 0.0,
-        float((np.abs(audio.samples) >= FULL_SCALE).mean()),
-        float(quiet.mean()),
+        gated_loudness_lufs(audio),
+        centroid_hz(power),
+        clipped_share(audio),
+        silent_share(samples),
         (levels - levels.mean()).astype(np.float32),
         chroma(samples),
         _entropy_bits(_strongest_classes(audio)),
     )
+
+
+def gated_loudness_lufs(audio: Audio) -> float:
+    """Integrated loudness, not below the gate of BS.1770."""
+    return max(audio.loudness_lufs(), ABSOLUTE_GATE_LUFS)
+
+
+def clipped_share(audio: Audio) -> float:
+    """Of all samples of all channels, those at full scale."""
+    return float((np.abs(audio.samples) >= FULL_SCALE).mean())
+
+
+def silent_share(samples: Float32[np.ndarray, "N"]) -> float:
+    """Of the whole tenths of a second at 22,050 Hz, the share below -60 dB (RMS)."""
+    tenth = SAMPLE_RATE // 10
+    tenths = samples[: samples.size // tenth * tenth].reshape(-1, tenth)
+    quiet = np.square(tenths).mean(axis=1) < 10 ** (SILENCE_DB / 10)
+    return float(quiet.mean()) if quiet.size else 0.0
+
+
+def mean_power(samples: Float32[np.ndarray, "N"]) -> Float[np.ndarray, "F"]:
+    """The power spectrum at 22,050 Hz, mean over frames."""
+    power: np.ndarray = power_spectrum(samples, _SIZE, _HOP).mean(axis=1)
+    return power
+
+
+def centroid_hz(power: Float[np.ndarray, "F"]) -> float:
+    """Where the middle of a spectrum's power (`mean_power`) lies; 0 for silence."""
+    total = float(power.sum())
+    return float((np.fft.rfftfreq(_SIZE, 1 / SAMPLE_RATE) * power).sum() / total) if total > 1e-12 else 0.0
 
 
 def spectral_distance(first: Sequence[Segment], second: Sequence[Segment]) -> float:

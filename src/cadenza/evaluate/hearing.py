@@ -13,23 +13,29 @@ from types import ModuleType
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 
 from cadenza import audio as audio_module
 from cadenza import loudness
 from cadenza.audio import Audio
 from cadenza.evaluate import chroma, drift, key, measurements, repetition, spectra, tempo
 from cadenza.evaluate.chroma import measure_chroma
-from cadenza.evaluate.drift import FULL_SCALE, SEGMENT_SECONDS, SILENCE_DB
+from cadenza.evaluate.drift import (
+    SEGMENT_SECONDS,
+    SILENCE_DB,
+    centroid_hz,
+    clipped_share,
+    gated_loudness_lufs,
+    mean_power,
+    silent_share,
+)
 from cadenza.evaluate.embedders.base import Identity
 from cadenza.evaluate.key import Key, estimate_key
 from cadenza.evaluate.measurements import REST, Heard
 from cadenza.evaluate.repetition import levels_of, measure_repetition, stuck_seconds
-from cadenza.evaluate.spectra import SAMPLE_RATE, mono, power_spectrum
+from cadenza.evaluate.spectra import mono
 from cadenza.evaluate.tempo import Tempo, estimate_tempo
 from cadenza.nn import chroma as chromagram
-
-_SIZE, _HOP = 2048, 1024
 
 
 @runtime_checkable
@@ -74,10 +80,10 @@ def hear(audio: Audio, ear: Ear | None = None, levelled: Audio | None = None) ->
         duration_seconds=audio.duration_seconds,
         sample_rate=audio.sample_rate,
         channels=audio.channels,
-        loudness_lufs=_loudness(audio),
+        loudness_lufs=gated_loudness_lufs(audio),
         true_peak_db=max(audio.true_peak_db(), -200.0),
         silent_share=silent_share(samples),
-        clipped_share=float((np.abs(audio.samples) >= FULL_SCALE).mean()),
+        clipped_share=clipped_share(audio),
         tempo=tempo_of_clip,
         key=key_of_clip,
         computed_tempo=tempo_of_clip,
@@ -85,8 +91,8 @@ def hear(audio: Audio, ear: Ear | None = None, levelled: Audio | None = None) ->
         repetition=copies.share,
         repetition_seconds=copies.lag_seconds,
         stuck_seconds=stuck_seconds(levels),
-        loudness_segments=tuple(map(_loudness, segments)),
-        brightness_segments=tuple(_centroid(mono(segment)) for segment in segments),
+        loudness_segments=tuple(map(gated_loudness_lufs, segments)),
+        brightness_segments=tuple(centroid_hz(mean_power(mono(segment))) for segment in segments),
     )
     return found if ear is None else name_sounds(found, ear, audio if levelled is None else levelled)
 
@@ -97,14 +103,6 @@ def name_sounds(heard: Heard, ear: Ear, levelled: Audio) -> Heard:
     named = tuple(ear.heard(instruments))
     heard = replace(heard, instruments=instruments, named=named, genres=ear.genre_probabilities(levelled))
     return replace(heard, tempo=ear.tempo(levelled), key=ear.key(levelled)) if isinstance(ear, FeltEar) else heard
-
-
-def silent_share(samples: Float32[np.ndarray, "N"]) -> float:
-    """Of the whole tenths of a second at 22,050 Hz, the share below -60 dB (RMS)."""
-    tenth = SAMPLE_RATE // 10
-    tenths = samples[: samples.size // tenth * tenth].reshape(-1, tenth)
-    quiet = np.square(tenths).mean(axis=1) < 10 ** (SILENCE_DB / 10)
-    return float(quiet.mean()) if quiet.size else 0.0
 
 
 def pitch_classes(audio: Audio) -> UInt8[np.ndarray, "T"]:
@@ -127,16 +125,3 @@ def version() -> str:
         assert path is not None
         total.update(Path(path).read_bytes())
     return total.hexdigest()
-
-
-def _loudness(audio: Audio) -> float:
-    """In LUFS, not below the gate of BS.1770."""
-    return max(audio.loudness_lufs(), loudness.ABSOLUTE_GATE_LUFS)
-
-
-def _centroid(samples: Float32[np.ndarray, "N"]) -> float:
-    """Where the middle of the spectrum's power lies, in hertz; 0 for silence."""
-    power = power_spectrum(samples, _SIZE, _HOP).mean(axis=1)
-    total = float(power.sum())
-    frequencies = np.fft.rfftfreq(_SIZE, 1 / SAMPLE_RATE)
-    return float((frequencies * power).sum() / total) if total > 1e-12 else 0.0
