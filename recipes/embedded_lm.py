@@ -14,7 +14,8 @@ one thread:
       to 2900               windows of 10 s, batch 6, --set steps=2900
 
 The melody's projection begins at zero there. Up to step 1621 its pitch classes were those of A = 440 Hz, then those of
-each recording's own tuning.
+each recording's own tuning. What comes next is judged by the evaluator's report before it is shipped
+(`recipes/judge_embedded.yaml`).
 """
 
 from cadenza.conditioning.chroma import ChromaConfig

@@ -1,6 +1,8 @@
-"""Put a trained model into the package: `python recipes/ship_embedded.py SNAPSHOT_MODEL_DIR [--card FILE]`.
+"""A trained model into the package, if a report finds it better: `python recipes/ship_embedded.py MODEL --report R`.
 
-The language model and its text encoder are stored in bf16, the codec in fp16 (its magnitudes need the finer steps).
+First written elsewhere (`--out runs/candidate`) and judged beside the shipped one (`recipes/judge_embedded.yaml` has
+the three commands). The language model and its text encoder are stored in bf16, the codec in fp16 (its magnitudes need
+the finer steps).
 """
 
 import argparse
@@ -8,13 +10,15 @@ from pathlib import Path
 
 import torch
 
-from cadenza.checkpoint import write_json
+from cadenza.checkpoint import weights_hash, write_json
+from cadenza.evaluate.report.figures import Report
 from cadenza.files import atomic_directory
 from cadenza.lm.generate import GenerationConfig
 from cadenza.loading import ASSETS
 from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
 
 LIMIT_MB = 64
+SHIPPED = ASSETS / "embedded"
 
 
 def main() -> None:
@@ -22,10 +26,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="model directory, such as runs/lm/snapshots/STEP/model")
     parser.add_argument("--card", type=Path, default=Path(__file__).parent / "embedded_card.md", help="model card")
-    parser.add_argument("--out", type=Path, default=ASSETS / "embedded", help="directory to write")
+    parser.add_argument("--out", type=Path, default=SHIPPED, help="directory to write")
+    parser.add_argument("--report", type=Path, help="report.json that judges it; needed to replace the shipped model")
     for name in ("top_k", "guidance", "temperature", "anchor"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, help="default for generation")
     options = parser.parse_args()
+    if options.out == SHIPPED and options.report is None:
+        raise SystemExit("only what a report finds better replaces the shipped model: give --out or --report")
     music = MusicGen.from_pretrained(options.model, "cpu", "fp32")
     chosen = {name: getattr(options, name) for name in ("top_k", "guidance", "temperature", "anchor")}
     settings = {name: value for name, value in chosen.items() if value is not None}
@@ -43,11 +50,43 @@ def main() -> None:
         music.lm.save_pretrained(folder / "lm", torch.bfloat16)
         music.conditioning.save_pretrained(folder / "conditioning", torch.bfloat16)
         write_json(folder / "config.json", config.model_dump(mode="json"))
-        (folder / "README.md").write_text(options.card.read_text(encoding="utf-8"), encoding="utf-8")
+        card = options.card.read_text(encoding="utf-8")
+        if options.report is not None:
+            card += f"\n{judged(options.report, weights_hash(folder))}"
+        (folder / "README.md").write_text(card, encoding="utf-8")
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
         if size > LIMIT_MB:
             raise SystemExit(f"{size:.1f} MB: the embedded model may have {LIMIT_MB}")
     print(f"{options.out}: {size:.1f} MB")
+
+
+def judged(path: Path, weights: str) -> str:
+    """The card's section on what a report found; SystemExit unless it judged these weights and found them better.
+
+    Better: of the tests against the other system, at least one is won and fewer are lost (Holm's correction).
+    """
+    report = Report.model_validate_json(path.read_bytes())
+    mine = [system.name for system in report.systems if system.made_with.get("weights") == weights]
+    if not mine:
+        raise SystemExit(f"{path} judged other weights than {weights[:12]}: evaluate this very directory")
+    tests = [test for test in report.tests if mine[0] in (test.first, test.second)]
+    won = [test.title for test in tests if test.verdict == f"{mine[0]} is better"]
+    lost = [test.title for test in tests if test.verdict.endswith(" is better") and test.title not in won]
+    if len(won) <= len(lost) or not won:
+        raise SystemExit(f"{path} does not find it better: ahead in {won or 'nothing'}, behind in {lost or 'nothing'}")
+    lines = [
+        "## Judged",
+        "",
+        f"Ahead of the model before it in: {', '.join(won)}; behind in: {', '.join(lost) or '-'}.",
+    ]
+    lines += ["", "| figure | value (95 % interval) | N |", "|---|---|--:|"]
+    for figure in report.figures:
+        if figure.system == mine[0]:
+            result = figure.result
+            ends = "" if result.low is None or result.high is None else f" ({result.low:.3g} to {result.high:.3g})"
+            value = "" if result.value is None else f"{result.value:.3g}"
+            lines.append(f"| {figure.title} | {value}{ends} | {figure.count} {figure.of} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
