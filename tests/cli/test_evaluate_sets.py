@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cadenza.cli.evaluate_sets import open_ears
+from cadenza.cli.evaluate_sets import lines_of, open_ears
 from cadenza.errors import UserError
+from cadenza.evaluate.report.setwise import kad
+from measured_sets import measured_set
 
 
 def test_how_far_a_fetch_is_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,3 +28,10 @@ def test_how_far_a_fetch_is_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(UserError, match="only 3000000 of 289000000 bytes came"):
         open_ears(["vggish"])
     assert seen == [("MB of weights", done, 289) for done in (1, 2, 3)]
+
+
+def test_a_distance_says_what_its_interval_is_of() -> None:
+    """The plain value may lie outside of it."""
+    figure = kad(measured_set("made", place=0.5), measured_set("true", seed=1), "mel")
+    (line,) = lines_of([figure])
+    assert f"; without the bias of few pieces, as the interval, {figure.details['without_bias']:.3g}" in line
