@@ -35,24 +35,31 @@ def facts_in(text: str) -> Facts:
 
 # --------------------------------------------------------------------------------------------------------------- tempo
 
-_NUMBER = r"(\d{2,3}(?:\.\d+)?)"
+_NUMBER = r"(?<![\d.])(\d{2,3}(?:\.\d+)?)(?!\d)"
 _UNIT = r"(?:bpm|beats?\s+(?:per|a)\s+minute)"
-_RANGE_BPM = re.compile(rf"{_NUMBER}\s*(?:-|to|and)\s*{_NUMBER}\s*-?{_UNIT}", re.IGNORECASE)
 _NAMED = r"(?:\b(?:bpm|tempo)\b\s*(?:of|is|:|=)?|(?:\bquarter(?:[ -]note)?|♩)\s*=)"
+_SPAN = rf"(?:between\s+{_NUMBER}\s+and|{_NUMBER}\s*(?:-|to))\s*{_NUMBER}"
+_RANGE_BPM = re.compile(rf"{_SPAN}\s*-?{_UNIT}|{_NAMED}\s*{_SPAN}", re.IGNORECASE)
+_TWO_BPM = re.compile(rf"{_NUMBER}\s*(?:and|or|then)\s*{_NUMBER}\s*-?{_UNIT}", re.IGNORECASE)
 _BPM = re.compile(rf"{_NUMBER}\s*-?\s*{_UNIT}|{_NAMED}\s*{_NUMBER}(?!\s*%)", re.IGNORECASE)
 _PLAUSIBLE = (20.0, 400.0)
 
-_SLOW = r"slow(?:-paced|\s+paced|\s+tempo)?|down-?\s?tempo|adagio|largo|lento|unhurried|leisurely"
+_SLOW = r"slow(?!\s+down)(?:-paced|\s+paced|\s+tempo)?|down-?\s?tempo|adagio|largo|lento|unhurried|leisurely"
 _MEDIUM = r"(?:mid|medium|moderate)-?\s?(?:tempo|paced?)|moderato|andante"
 _FAST = r"fast(?:-paced|\s+paced|\s+tempo)?|up-?\s?tempo|allegro|presto|vivace|brisk|rapid"
-_NOT = r"(?:\bnot\b|\bno\b|\bwithout\b|\bnever\b|\bfree\s+of\b|n't\b)(?:\s+(?:any|a|an|the|too|so|very|really|that))*"
+_NOT = (
+    r"(?:\b(?:not|no|without|never|free\s+of|neither|nor|instead\s+of|rather\s+than|avoid(?:ing|s)?|exclud(?:e|es|ing)|"
+    r"lack(?:s|ing)?|minus|hardly|barely|absence\s+of|except(?:\s+for)?|anything\s+but)\b|n't\b)(?:\s+(?:any|a|an|the|too|so|very|really|that))*"
+)
 
 
 def _tempo(text: str) -> Tempo | None:
-    ranges = {(float(low), float(high)) for low, high in _RANGE_BPM.findall(text)}
+    ranges = {tuple(float(part) for part in match.groups() if part) for match in _RANGE_BPM.finditer(text)}
     if ranges:
         low, high = next(iter(ranges))
         return (low, high) if len(ranges) == 1 and _PLAUSIBLE[0] <= low < high <= _PLAUSIBLE[1] else None
+    if _TWO_BPM.search(text):
+        return None
     numbers = {float(first or second) for first, second in _BPM.findall(text)}
     if numbers:
         bpm = numbers.pop()
@@ -74,7 +81,14 @@ _KEY = re.compile(
     r"[\s-]*(?P<mode>major|minor|maj|min)\b(?![\s-]+(?:label|hit|part|role|change|work|star)\b)(?P<after>[\s-]+(?:key|mode|tonality|scale|feel|mood|chords?))?",
     re.IGNORECASE,
 )
-_SHORT_KEY = re.compile(r"\b(?:in|key\s+of|key\s*:)\s+(?:the\s+key\s+of\s+)?([A-G])([#♯b♭]?)(m?)(?![\w#♯♭'])")
+_SHORT_KEY = re.compile(
+    r"\b(?:in|[Kk]ey\s+of|[Kk]ey\s*:)\s+(?:the\s+key\s+of\s+)?([A-G])([#♯b♭]|[\s-](?:sharp|flat)\b|)(m?)(?![\w#♯♭'])"
+)
+_MUSIC = re.compile(
+    r"\s*(?:$|[^\w\s]|\d|(?:with|and|at|for|on|by|from|over|then|blues|songs?|pieces?|tracks?|tunes?|waltz|ballad|"
+    r"melody|groove|riff|jam|progression|theme|prelude|piano|guitar)\b)"
+)
+"""What may follow "a minor", so that it speaks of music, and not of a minor detail."""
 _MODE = re.compile(r"\b(major|minor)[\s-]+(?:key|mode|tonality)\b|\bin\s+(?:the\s+)?(major|minor)\b", re.IGNORECASE)
 
 
@@ -83,6 +97,8 @@ def _key(text: str) -> str | None:
     keys: set[str] = set()
     modes: set[str] = set()
     for match in _KEY.finditer(text):
+        if match["letter"] == "a" and not match["sign"] and not match["after"] and not _MUSIC.match(text, match.end()):
+            continue
         mode = "major" if match["mode"].lower().startswith("maj") else "minor"
         is_article = match["letter"] in "aA" and not match["sign"] and (
             bool(match["after"]) or (match["letter"] == "a" and not match["before"])
@@ -92,9 +108,10 @@ def _key(text: str) -> str | None:
         else:
             sign = (match["sign"] or "").strip(" -")
             keys.add(_named(f"{match['letter']} {sign} {mode}"))
-    for letter, sign, minor in _SHORT_KEY.findall(text):
-        if not _KEY.search(text):
-            keys.add(_named(f"{letter}{sign} {'minor' if minor else 'major'}"))
+    for short in () if _KEY.search(text) else _SHORT_KEY.finditer(text):
+        letter, sign, minor = short.groups()
+        if letter != "A" or sign or minor or _MUSIC.match(text, short.end()):  # "in A world of its own"
+            keys.add(_named(f"{letter}{sign.strip(' -')} {'minor' if minor else 'major'}"))
     if not keys:
         modes |= {(first or second).lower() for first, second in _MODE.findall(text)}
         return modes.pop() if len(modes) == 1 else None
@@ -185,6 +202,10 @@ _INSTRUMENTS = {
     _SYNTHS: r"synth(?:esi[sz]er)?s?",
 }
 """What the ear calls it, or which of them will do: the words for it. Of two that fit at one place the longer counts."""
+_BEFORE_DENIED = re.compile(rf"{_NOT}\s+(?:[\w-]+\s+)?$|{_NOT}\s+[\w-]+\s+(?:or|and)\s+$|\bnon-$", re.IGNORECASE)
+_AFTER_DENIED = re.compile(
+    r"-(?:free|like)\b|\s+(?:(?:is|are|was|were)\s+)?(?:missing|absent|removed|muted)\b", re.IGNORECASE
+)
 _COMPILED = [(name, re.compile(rf"\b(?:{words})(?!\w)", re.IGNORECASE)) for name, words in _INSTRUMENTS.items()]
 
 
@@ -198,7 +219,7 @@ def _instruments(text: str) -> tuple[tuple[str, ...], str]:
         if start < end:
             continue
         end = -negative_end
-        if re.search(rf"{_NOT}\s+(?:[\w-]+\s+)?$|{_NOT}\s+[\w-]+\s+(?:or|and)\s+$", text[:start], re.IGNORECASE):
+        if _BEFORE_DENIED.search(text[:start]) or _AFTER_DENIED.match(text, end):
             denied.add(name)
         else:
             chosen[name] = None
