@@ -37,6 +37,7 @@ def test_a_sample_by_hand() -> None:
 def test_one_value_alone_is_not_sure_of_anything() -> None:
     found = mean_interval([3.0])
     assert (found.mean, found.low, found.high) == (3.0, -math.inf, math.inf)
+    assert f"{found:.1f}" == "3.0 (no interval)"
 
 
 @pytest.mark.parametrize("count", [4, 50])

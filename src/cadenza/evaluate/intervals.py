@@ -36,7 +36,9 @@ class Interval:
         return {"mean": self.mean, "low": low, "high": high, "count": self.count}
 
     def __format__(self, spec: str) -> str:
-        """`f"{interval:.2f}"` is "0.31 (0.24 to 0.38)"."""
+        """`f"{interval:.2f}"` is "0.31 (0.24 to 0.38)"; "0.31 (no interval)" where it is endless."""
+        if math.isinf(self.low) or math.isinf(self.high):
+            return f"{self.mean:{spec}} (no interval)"
         return f"{self.mean:{spec}} ({self.low:{spec}} to {self.high:{spec}})"
 
 
