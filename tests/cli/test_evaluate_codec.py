@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cadenza import Audio
+from cadenza.evaluate import codec_quality
 from data.recordings import save, tune
 
 
@@ -57,6 +58,35 @@ def test_files_decoded_elsewhere(cadenza, clips, tmp_path):
     assert facts["coders"]["decoded"]["mel_distance"]["mean"] == 0
     assert [one["name"] for one in facts["refused"]] == ["2"]
     assert "opus 24" in facts["coders"]
+
+
+def test_ctrl_c_leaves_the_figures_so_far(cadenza, model, clips, monkeypatch):
+    judged: list[object] = []
+
+    def interrupted(*given: object) -> object:
+        judged.append(given)
+        if len(judged) > 1:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    real = codec_quality._result
+    monkeypatch.setattr(codec_quality, "_result", interrupted)
+    found = cadenza("evaluate", "codec", clips, "--model", model, "--opus", "none", "--out", "out")
+    assert found.code == 130
+    assert "interrupted after 1 of 2 clips" in found.err
+    assert "inf" not in found.out.splitlines()[1]  # one clip has no interval
+    facts = json.loads(found.out.splitlines()[-1])
+    assert (facts["clips"], facts["complete"]) == (1, False)
+    assert json.loads(Path("out/codec.json").read_text()) == facts
+    assert cadenza("evaluate", "codec", clips, "--model", model, "--opus", "none").code == 130  # with nothing at all
+
+
+def test_what_is_asked_for_twice_is_done_once(cadenza, model, clips):
+    found = cadenza("evaluate", "codec", clips / "0.wav", "--model", model, "--opus", "6,6.0001", "--codebooks", "1,1")
+    assert list(json.loads(found.out.splitlines()[-1])["coders"])[:3] == ["codec", "codec, 1 of 4", "opus 6"]
+    for wrong in ("0", "0.5", "1.5"):
+        found = cadenza("evaluate", "codec", clips / "0.wav", "--model", model, "--codebooks", wrong)
+        assert (found.code, found.err.count("\n")) == (2, 1)
 
 
 def test_bad_input(cadenza, model, clips):

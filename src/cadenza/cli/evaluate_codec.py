@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cadenza.cli import INTERRUPTED
 from cadenza.cli.progress import counter
-from cadenza.cli.values import Device, number, show_notices
+from cadenza.cli.values import Device, number, show_notices, whole_number
 from cadenza.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,13 +59,14 @@ def codec(
 ) -> None:
     """How much sound suffers in a codec: SI-SDR, mel and STFT distances, loudness, drop-outs, codebook use, bit rate.
 
-    Beside Opus, on the same clips, with 95 % intervals and paired differences. The last line is JSON.
+    Beside Opus, on the same clips, with 95 % intervals and paired differences. Ctrl-C ends it with the clips so far.
+    The last line is JSON.
     """
     show_notices()
     if not 1 <= seconds <= 3600:
         raise UserError(f"--seconds {seconds:g}: choose 1 to 3600")
     rates = [] if opus.strip() in ("", "none", "off") else [_positive(part, "--opus") for part in opus.split(",")]
-    firsts = [int(_positive(part, "--codebooks")) for part in codebooks.split(",") if part.strip()]
+    firsts = list(dict.fromkeys(_whole(part, "--codebooks") for part in codebooks.split(",") if part.strip()))
     if against is not None and (model is not None or firsts):
         raise UserError("--against compares files, no codec runs: leave out --model and --codebooks")
     from cadenza.evaluate.clips import ClipSet, read_clips
@@ -100,12 +102,22 @@ def codec(
             print(_codebooks(found["codec"]))
     _list(trial)
     print(json.dumps(found))
+    if not trial.complete:
+        print(f"cadenza: interrupted after {len(trial.ids)} of {len(clips)} clips", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED)
 
 
 def _positive(text: str, option: str) -> float:
-    value = number(text)
+    value = round(number(text), 2)  # as fine as they are shown: coders need different names
     if value <= 0:
         raise UserError(f"{option} {text}: give numbers above 0, with commas between them")
+    return value
+
+
+def _whole(text: str, option: str) -> int:
+    value = whole_number(text)
+    if value < 1:
+        raise UserError(f"{option} {text}: give whole numbers from 1 on, with commas between them")
     return value
 
 

@@ -177,6 +177,8 @@ class Trial:
     remarks: tuple[Refused, ...]
     """Clips that were judged, but of which something is strange."""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    complete: bool = True
+    """False where Ctrl-C ended it: what was judged until then."""
 
     def values(self, coder: str, figure: str) -> list[float]:
         return [getattr(result.fidelity, figure) for result in self.results[coder]]
@@ -199,6 +201,7 @@ class Trial:
         """Everything as JSON: coders in order, the first one's differences from the others, and every clip."""
         first, *others = self.results
         return {
+            "complete": self.complete,
             "clips": len(self.ids),
             "pieces": len(set(self.pieces)),
             "coders": {
@@ -239,13 +242,15 @@ def hold_trial(
 
     Clips of another rate or number of channels are brought to those, which the settings of the result count. A clip
     that is silent, cannot be read, or that a coder does not have is refused, for all coders alike. `keep` is
-    given what each coder made. Raises UserError where nothing is left.
+    given what each coder made. A KeyboardInterrupt ends it with the clips so far. Raises UserError where nothing is
+    left.
     """
     assert len({coder.name for coder in coders}) == len(coders) > 0, "coders need names of their own"
     kept: list[Clip] = []
     results: dict[str, list[Result]] = {coder.name: [] for coder in coders}
     refused, remarks = list(clips.refused), []
     changed = {"resampled": 0, "mixed": 0}
+    complete = True
     for number, clip in enumerate(clips.clips):
         on_progress(number, len(clips))
         try:
@@ -257,6 +262,11 @@ def hold_trial(
         except UserError as error:
             refused.append(Refused(clip.id, reason_of(error, clip.path)))
             continue
+        except KeyboardInterrupt:
+            if not kept:
+                raise
+            complete = False
+            break
         kept.append(clip)
         changed["resampled"] += own.sample_rate != sample_rate
         changed["mixed"] += own.channels != channels
@@ -266,14 +276,15 @@ def hold_trial(
                 remarks.append(
                     Refused(clip.id, f"{coder.name}: moves quite unlike the original, is it the same sound?")
                 )
-    on_progress(len(clips), len(clips))
+    else:
+        on_progress(len(clips), len(clips))
     if not kept:
         raise UserError(f"{clips.name}: no clip is left ({refused[0].name}: {refused[0].reason}): give others")
     settings: dict[str, Any] = {"sample_rate": sample_rate, "channels": channels, "seconds": seconds} | changed
     if any(isinstance(coder, OpusCoder) for coder in coders):
         settings["opus"] = encoder_name()
     ids, pieces = tuple(clip.id for clip in kept), tuple(clip.piece for clip in kept)
-    return Trial(ids, pieces, results, tuple(refused), tuple(remarks), settings)
+    return Trial(ids, pieces, results, tuple(refused), tuple(remarks), settings, complete)
 
 
 def common_form(clips: ClipSet) -> tuple[int, int]:
