@@ -55,6 +55,16 @@ def test_the_rate_and_the_channels_do_not_matter() -> None:
     assert chroma_similarity(tune, stereo) > 0.98
 
 
+@pytest.mark.parametrize("seconds", [4.0, 4.1, 5.25])
+def test_parts_of_a_long_sound_join_up(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = noise(seconds, 32000)
+    whole = measure_chroma(sound)
+    monkeypatch.setattr("cadenza.evaluate.chroma._FRAMES", 8)  # of 32, 33 and 42
+    found = measure_chroma(sound)
+    assert np.array_equal(found.frames, whole.frames)
+    assert np.array_equal(found.level_db, whole.level_db)
+
+
 def test_random_tunes_agree_in_one_of_twelve_frames() -> None:
     rng = np.random.default_rng(0)
     tunes = [measure_chroma(play(tuple(rng.integers(60, 72, 24)))) for _ in range(12)]

@@ -20,6 +20,8 @@ from cadenza.nn.chroma import Chromagram
 SILENCE_DB = -60.0
 """Frames of the tune with less power (RMS, relative to full scale) are rests."""
 
+_FRAMES = 1024  # at a time, two minutes: an hour takes no more memory
+_CONTEXT = 4  # frames before and after, a whole window: their own edges are not those of the sound
 _LEAST = 1e-12  # power of digital silence, instead of the logarithm of zero
 
 
@@ -46,13 +48,17 @@ def measure_chroma(audio: Audio) -> Chroma:
     wave = audio.with_channels(1).resample(gram.sample_rate).samples[0]
     if not wave.size:
         raise UserError("the audio has no samples: give a sound")
-    count = -(-wave.size // gram.hop)
+    count, parts = -(-wave.size // gram.hop), []
     with torch.inference_mode():
-        frames = gram(torch.from_numpy(wave)[None])[0, :count].numpy()
+        for start in range(0, count, _FRAMES):
+            first = max(0, start - _CONTEXT)
+            part = torch.from_numpy(wave[first * gram.hop : (start + _FRAMES + _CONTEXT) * gram.hop])
+            parts.append(gram(part[None])[0, start - first :][: min(_FRAMES, count - start)].numpy())
+    frames = np.concatenate(parts)
     # A window is a whole number of hops and centred on a multiple of one, so the power of hops gives that of windows.
     hops = gram.n_fft // gram.hop
-    padded = np.pad(wave.astype(np.float64), (gram.n_fft // 2, gram.n_fft))
-    power = np.square(padded[: (count + hops) * gram.hop].reshape(-1, gram.hop)).mean(axis=1)
+    padded = np.pad(wave, (gram.n_fft // 2, gram.n_fft))[: (count + hops) * gram.hop].reshape(-1, gram.hop)
+    power = np.einsum("th,th->t", padded, padded, dtype=np.float64) / gram.hop
     power = np.convolve(power, np.ones(hops) / hops, mode="valid")[:count]
     return Chroma(frames, (10 * np.log10(np.maximum(power, _LEAST))).astype(np.float32))
 
