@@ -93,6 +93,38 @@ def test_what_takes_say_of_themselves(tmp_path: Path) -> None:
         read_clips(tmp_path)
 
 
+def test_lines_of_a_manifest_that_are_no_entries_are_listed(tmp_path: Path) -> None:
+    write(tmp_path / "a.wav")
+    good = json.dumps({"path": "a.wav", "duration": 1.2, "sample_rate": 8000})
+    (tmp_path / "manifest.jsonl").write_text(f'{good}\n{{"path": "cut off\n{{"path": 5}}\n')
+    clips = read_clips(tmp_path)
+    assert [clip.id for clip in clips.clips] == ["a"]
+    assert list(reasons(clips)) == ["line 2 of the manifest", "line 3 of the manifest"]
+    assert all(reason.startswith("not an entry: ") for reason in reasons(clips).values())
+    (tmp_path / "manifest.jsonl").write_text('{"path": 5}\nnonsense\n')
+    with pytest.raises(UserError, match="line 1 is not a manifest entry"):
+        read_clips(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "doubt"),
+    [
+        ("instruments", None, None),
+        ("instruments", 5, "its instruments 5 were not used"),
+        ("key", "", None),
+        ("tempo_bpm", True, "its tempo True was not used"),
+        ("piece", None, None),
+    ],
+)
+def test_strange_facts_of_a_manifest(tmp_path: Path, fact: str, value: object, doubt: str | None) -> None:
+    write(tmp_path / "a.wav")
+    prompts(tmp_path / "manifest.jsonl", {"path": "a.wav", "duration": 1.2, "sample_rate": 8000, fact: value})
+    clips = read_clips(tmp_path)
+    assert clips.clips[0].asked == Asked()
+    assert clips.clips[0].piece == "a"
+    assert [reason.split(":")[0] for reason in reasons(clips).values()] == ([doubt] if doubt else [])
+
+
 def test_manifest_gives_facts_and_pieces(tmp_path: Path) -> None:
     for name in ("x.wav", "y.wav"):
         write(tmp_path / name)

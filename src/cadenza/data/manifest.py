@@ -7,7 +7,7 @@ Recordings may lie anywhere (another disk, `../`); what matters is that they are
 import gzip
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,17 +67,22 @@ def manifest_path(source: str | Path) -> Path:
 
 
 def read_manifest(
-    source: str | Path, split: str | None = None, missing: Literal["refuse", "keep"] = "refuse"
+    source: str | Path,
+    split: str | None = None,
+    missing: Literal["refuse", "keep"] = "refuse",
+    on_fault: Callable[[int, str], None] | None = None,
 ) -> list[Entry]:
     """Entries of a manifest, of one split if given, in file order, paths made absolute.
 
     An entry that carries neither captions nor info gets those of the files beside its recording, as audiocraft reads
     them; what is wrong with those is told in one line. Raises UserError for a line that is no entry, for an `info_path`
     that leads nowhere and, unless `missing` is "keep" (for who needs no sound), for
-    recordings that are not there.
+    recordings that are not there. With `on_fault`, lines that are no entries are left out, it is given their number and
+    the reason, and only where nothing is left the first of them is raised.
     """
     path = manifest_path(source)
     entries: list[Entry] = []
+    first_fault: UserError | None = None
     gone: list[str] = []
     faulty: list[tuple[str, str]] = []
     for number, line in enumerate(_lines(path), start=1):
@@ -87,7 +92,12 @@ def read_manifest(
             entry = Entry.model_validate(json.loads(line))
         except (ValueError, RecursionError) as error:  # pydantic's and json's are ValueErrors
             reason = str(error).splitlines()[0]
-            raise UserError(f"{path} line {number} is not a manifest entry ({reason}): correct or delete it") from error
+            fault = UserError(f"{path} line {number} is not a manifest entry ({reason}): correct or delete it")
+            if on_fault is None:
+                raise fault from error
+            on_fault(number, reason)
+            first_fault = first_fault or fault
+            continue
         if split is not None and entry.split != split:
             continue
         audio = (path.parent / entry.path).absolute()
@@ -102,6 +112,8 @@ def read_manifest(
         name, reason = faulty[0]
         _logger.warning("metadata beside the recordings: %d faulty, the first in %s: %s", len(faulty), name, reason)
     if not entries:
+        if first_fault is not None:
+            raise first_fault
         wanted = "no entries" if split is None else f"no entries of split {split!r}"
         raise UserError(f"{path} has {wanted}: scan or compose a data set first")
     if gone:

@@ -96,7 +96,7 @@ class ClipSet:
 
 def read_clips(
     source: str | Path,
-    prompts: str | Path | None = None,
+    prompts: str | Path | Mapping[str, Asked] | None = None,
     name: str | None = None,
     least_seconds: float = LEAST_SECONDS,
     parse_texts: bool = True,
@@ -105,7 +105,7 @@ def read_clips(
 
     Args:
         source: A folder of recordings, or `manifest.jsonl` of `cadenza data scan` or of composed music.
-        prompts: JSON lines with `id` and what was asked for (`read_prompts`); the takes of a folder are paired with
+        prompts: What was asked for by id, or JSON lines of it (`read_prompts`); the takes of a folder are paired with
             them by their file names: `ID.wav`, or `ID__2.wav` and so on for more than one. By default `prompts.jsonl`
             in the folder, if there is one.
         name: What the set is called in reports; by default the name of the folder or file.
@@ -128,7 +128,7 @@ def read_clips(
     else:
         found, refused = _from_folder(source)
         if prompts is not None:
-            found, refused = _paired(found, refused, read_prompts(prompts), Path(prompts).name)
+            found, refused = _paired(found, refused, prompts if isinstance(prompts, Mapping) else read_prompts(prompts))
     clips, ids = [], set()
     records = _Records(source)
     for clip in found:
@@ -225,7 +225,7 @@ def read_prompts(path: str | Path) -> dict[str, Asked]:
 
 
 def _paired(
-    found: Iterable[Clip], refused: list[Refused], prompts: Mapping[str, Asked], file_name: str
+    found: Iterable[Clip], refused: list[Refused], prompts: Mapping[str, Asked]
 ) -> tuple[list[Clip], list[Refused]]:
     """Takes with what was asked for; in the order of the prompts."""
     order = {prompt: number for number, prompt in enumerate(prompts)}
@@ -235,7 +235,7 @@ def _paired(
         if prompt in prompts:
             takes.append(replace(clip, id=clip.path.stem, piece=prompt, asked=prompts[prompt]))
         else:
-            refused.append(Refused(clip.path.name, f"a take without a prompt: no id in {file_name} is its name"))
+            refused.append(Refused(clip.path.name, "a take without a prompt: no id of the prompts is its name"))
     takes.sort(key=lambda take: order[take.piece])
     made = {take.piece for take in takes}
     refused += [Refused(prompt, "a prompt without a take") for prompt in prompts if prompt not in made]
@@ -259,11 +259,15 @@ def _from_folder(source: Path) -> tuple[list[Clip], list[Refused]]:
 def _from_manifest(source: Path) -> tuple[list[Clip], list[Refused]]:
     clips: list[Clip] = []
     refused: list[Refused] = []
-    for entry in read_manifest(source, missing="keep"):
+
+    def fault(number: int, reason: str) -> None:
+        refused.append(Refused(f"line {number} of the manifest", f"not an entry: {reason}"))
+
+    for entry in read_manifest(source, missing="keep", on_fault=fault):
         asked, doubts = _asked_of(entry)
         refused += [Refused(entry.id, doubt) for doubt in doubts]
         tags = entry.tags
-        piece = str(tags.get("piece", tags.get("seed", entry.id)))
+        piece = next((str(tags[name]) for name in ("piece", "seed") if tags.get(name) is not None), entry.id)
         clips.append(Clip(entry.id, Path(entry.path), piece, asked))
     return clips, refused
 
@@ -273,19 +277,23 @@ def _asked_of(entry: Entry) -> tuple[Asked, list[str]]:
     tags, info = entry.tags, entry.info
     doubts: list[str] = []
     tempo = tags.get("tempo_bpm", info.get("bpm"))
-    if tempo is not None and not (isinstance(tempo, int | float) and 0 < tempo < 1e4):
+    if tempo is not None and not (type(tempo) in (int, float) and 0 < tempo < 1e4):
         doubts.append(f"its tempo {tempo!r:.40} was not used: give bpm as a number")
         tempo = None
     key = tags.get("key", info.get("key"))
-    if key is not None:
+    if key not in (None, ""):
         try:
             key = parse_key(str(key)).name
         except UserError:
             doubts.append(f"its key {key!r:.40} was not used: write it like 'C minor'")
             key = None
+    key = key or None
     instruments = tags.get("instruments", info.get("instrument", ()))
     if isinstance(instruments, str):
         instruments = [part.strip() for part in instruments.split(",")]
+    elif instruments is not None and not isinstance(instruments, list | tuple):
+        doubts.append(f"its instruments {instruments!r:.40} were not used: give a list of names")
+        instruments = None
     genre = tags.get("genre", info.get("genre"))
     text = entry.captions[0] if entry.captions else str(info.get("description", ""))
     return (
@@ -293,7 +301,7 @@ def _asked_of(entry: Entry) -> tuple[Asked, list[str]]:
             text,
             None if tempo is None else float(tempo),
             key,
-            tuple(str(part) for part in instruments if part),
+            tuple(str(part) for part in instruments or () if part),
             None if genre is None else str(genre),
         ),
         doubts,
