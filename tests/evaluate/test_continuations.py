@@ -103,6 +103,21 @@ def test_a_stuck_player_is_called_so_and_compared_with_nothing():
     assert found.exact[0].high > 0.3  # 0 of five is no proof
 
 
+def test_places_of_one_track_are_no_independent_values():
+    tracks = items(2)
+    the_plan = made_plan(tracks, (4,))  # five places in two tracks
+    kept = Continuations({})
+    play_on(the_plan, ByHeart(tracks), kept, 5)
+    found = cell_figures(the_plan, kept, the_plan.cells[0], StretchIndex([track.codes for track in tracks]))
+    assert found is not None
+    assert found.anywhere is not None
+    assert found.count == 5
+    for one in (*found.exact, *found.partial, *found.agreement, found.stuck, found.anywhere.exact):
+        assert one.count == 2
+    assert found.exact[0].mean == 1.0
+    assert found.exact[0].low == pytest.approx(0.3424, abs=1e-3)  # Wilson's for 2 of 2; for 5 of 5 it is 0.57
+
+
 def test_openings_end_where_the_originals_begin():
     tracks = items(3)
     the_plan = made_plan(tracks)

@@ -138,7 +138,7 @@ def memorization(
     natural = experiment.natural_floor(sources[experiment.HELD_OUT], index, plan.num_frames, NATURAL_PROMPTS, seed)
     if natural is not None and not as_json:
         print(
-            f"real held-out music, {natural.partial.count} stretches: codes equal to the most alike one of the "
+            f"real held-out music, {natural.partial.count} tracks: codes equal to the most alike one of the "
             f"training tracks {natural.agreement:.1%}; 80 % {natural.partial:.1%}"
         )
     found: dict[str, Any] = {

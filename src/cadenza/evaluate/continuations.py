@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cadenza.data.tokens import CodedItem
 from cadenza.errors import UserError
-from cadenza.evaluate.intervals import Interval, bootstrap_interval, share_interval
+from cadenza.evaluate.intervals import Interval, cluster_interval, share_interval
 from cadenza.evaluate.memorization import (
     PARTIAL_SHARE,
     Excerpt,
@@ -201,7 +201,10 @@ def _places(plan: Plan) -> Iterator[tuple[Cell, int]]:
 @dataclass(frozen=True)
 class CellFigures:
     """One cell: per codebook shares at the prompt's own place and by chance; in how many one code of the first codebook
-    fills half or more; and of the others the most alike stretch of all training tracks, wherever it is."""
+    fills half or more; and of the others the most alike stretch of all training tracks, wherever it is.
+
+    Intervals are over tracks, since places of one track are not independent; their `count` is the number of tracks.
+    """
 
     cell: Cell
     count: int
@@ -236,42 +239,54 @@ def cell_figures(plan: Plan, kept: Continuations, cell: Cell, index: StretchInde
     made = torch.stack([kept.made[cell, number] for number in numbers])
     original = torch.stack([plan.original(cell.source, number) for number in numbers])
     found = memorization(made, original)
-    by_chance = chance(made, original, [excerpts[number].track for number in numbers])
+    tracks = [excerpts[number].track for number in numbers]
+    by_chance = chance(made, original, tracks)
     each = (made == original).double().mean(-1)
-    books, count = made.shape[1], len(numbers)
     return CellFigures(
         cell,
-        count,
-        tuple(share_interval(round(share * count), count) for share in found.exact),
-        tuple(share_interval(round(share * count), count) for share in found.partial),
-        tuple(bootstrap_interval(each[:, k].tolist()) for k in range(books)),
-        () if by_chance is None else tuple(share_interval(share * count, count) for share in by_chance.exact),
-        () if by_chance is None else tuple(share_interval(share * count, count) for share in by_chance.partial),
+        len(numbers),
+        tuple(_share_over(tracks, share) for share in found.exact),
+        tuple(_share_over(tracks, share) for share in found.partial),
+        tuple(cluster_interval(each[:, k].tolist(), tracks) for k in range(made.shape[1])),
+        () if by_chance is None else tuple(_share_over(tracks, share) for share in by_chance.exact),
+        () if by_chance is None else tuple(_share_over(tracks, share) for share in by_chance.partial),
         () if by_chance is None else by_chance.agreement,
-        share_interval(sum(is_stuck(one) for one in made[:, 0]), count),
-        None if index is None else anywhere(list(made[:, 0]), index, numbers),
+        _share_over(tracks, sum(is_stuck(one) for one in made[:, 0]) / len(numbers)),
+        None if index is None else anywhere(list(made[:, 0]), index, numbers, tracks),
     )
 
 
+def _share_over(tracks: Sequence[int], share: float) -> Interval:
+    """With Wilson's interval of as many values as there are tracks."""
+    count = len(set(tracks))
+    return share_interval(share * count, count)
+
+
 def anywhere(
-    stretches: Sequence[Int[Tensor, "T"]], index: StretchIndex, numbers: Sequence[int] | None = None
+    stretches: Sequence[Int[Tensor, "T"]], index: StretchIndex, numbers: Sequence[int], tracks: Sequence[int]
 ) -> Anywhere | None:
-    """The most alike stretch of the indexed tracks for each of these that is not stuck; None where there is none."""
-    names = list(range(len(stretches))) if numbers is None else list(numbers)
+    """The most alike stretch of the indexed tracks for each of these that is not stuck; None where there is none.
+
+    `numbers` name the stretches; `tracks` say which are of one track.
+    """
     found = [
-        (name, index.nearest(stretch)) for name, stretch in zip(names, stretches, strict=True) if not is_stuck(stretch)
+        (name, track, index.nearest(stretch))
+        for name, track, stretch in zip(numbers, tracks, stretches, strict=True)
+        if not is_stuck(stretch)
     ]
-    known = [(name, place) for name, place in found if place is not None]
+    known = [(name, track, place) for name, track, place in found if place is not None]
     if not known:
         return None
-    frames, count = len(stretches[0]), len(known)
-    matches = [round(place.share * frames) for _, place in known]
-    known.sort(key=lambda pair: -pair[1].share)
+    frames = len(stretches[0])
+    matches = np.array([round(place.share * frames) for _, _, place in known])
+    of = [track for _, track, _ in known]
+    agreement = cluster_interval([place.share for _, _, place in known], of)
+    known.sort(key=lambda one: -one[2].share)
     return Anywhere(
-        share_interval(sum(match == frames for match in matches), count),
-        share_interval(sum(match >= least_matches(frames) for match in matches), count),
-        bootstrap_interval([place.share for _, place in known]),
-        tuple(known[:_SHOWN]),
+        _share_over(of, float((matches == frames).mean())),
+        _share_over(of, float((matches >= least_matches(frames)).mean())),
+        agreement,
+        tuple((name, place) for name, _, place in known[:_SHOWN]),
     )
 
 
@@ -281,7 +296,8 @@ def natural_floor(
     """How alike real music that the model never saw is to its training tracks: `count` stretches of these items."""
     generator = torch.Generator().manual_seed(seed)
     drawn = draw_excerpts([item.codes for item in items], count, num_frames, generator)
-    return anywhere([excerpt.codes[0].long() for excerpt in drawn], index) if drawn else None
+    stretches = [excerpt.codes[0].long() for excerpt in drawn]
+    return anywhere(stretches, index, range(len(drawn)), [excerpt.track for excerpt in drawn]) if drawn else None
 
 
 def record(figures: CellFigures, frame_rate: float, ids: Sequence[str], train_ids: Sequence[str]) -> dict[str, Any]:
