@@ -128,3 +128,21 @@ def test_aligned_distances_are_those_of_every_offset_tried_by_hand():
         best = max(tried, key=lambda offset: tried[offset])
         assert distances[number] == pytest.approx(1 - tried[best], abs=1e-5)  # float32
         assert offsets[number] == best
+
+
+def test_long_takes_are_compared_some_windows_at_a_time_to_the_same_effect(training, monkeypatch):
+    take = np.concatenate([bands(tune(seed)) for seed in (23, 300, 301)])
+    music = TrainingMusic(training.embeddings["bands"].windows, len(take))
+    whole = music.aligned(take)
+    monkeypatch.setattr("cadenza.evaluate.neighbours._AT_ONCE", 5)
+    parts = music.aligned(take)
+    assert np.allclose(whole[0], parts[0], atol=1e-6)  # float32
+    assert np.array_equal(whole[1], parts[1])
+
+
+def test_equal_music_is_never_nearer_than_0(training):
+    windows = training.embeddings["bands"].windows
+    music = TrainingMusic(windows, max(map(len, windows)))
+    for one in windows[:20]:
+        assert music.whole(one).min() >= 0
+        assert music.aligned(one)[0].min() >= 0

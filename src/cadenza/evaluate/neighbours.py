@@ -25,6 +25,7 @@ LEVEL = 0.01
 """Share of music that was never seen which may be called suspicious by one distance."""
 FLOOR_CLIPS = 300  # of the training music itself, where none was held out
 _LEAST_OVERLAP = 0.5  # of the take's windows
+_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ class TrainingMusic:
 
     def whole(self, windows: Float32[np.ndarray, "W D"]) -> Float[np.ndarray, "N"]:
         """Distance of the mean vectors to every clip."""
-        distances: np.ndarray = 1.0 - self.means @ _unit(self._less_mean(windows).mean(0)[None])[0]
+        cosines = self.means @ _unit(self._less_mean(windows).mean(0)[None])[0]
+        distances: np.ndarray = np.maximum(1.0 - cosines, 0.0)  # rounding makes equal ones more than equal
         return distances
 
     def aligned(self, windows: Float32[np.ndarray, "W D"]) -> tuple[Float[np.ndarray, "N"], Float[np.ndarray, "N"]]:
@@ -117,18 +119,19 @@ class TrainingMusic:
         """
         count = len(windows)
         assert count <= self.gap + 1, "a longer clip than was announced"
-        products = _unit(self._less_mean(windows)).astype(np.float32) @ self.rows.T
+        directions = _unit(self._less_mean(windows)).astype(np.float32)
         places = len(self.rows) - count + 1
         sums, overlaps = np.zeros(places), np.zeros(places, dtype=np.int64)
-        for i, row in enumerate(products):
-            sums += row[i : i + places]
-            overlaps += self.real[i : i + places]
+        for start in range(0, count, _AT_ONCE):  # windows of a long take times those of all training music are many
+            for i, row in enumerate(directions[start : start + _AT_ONCE] @ self.rows.T, start):
+                sums += row[i : i + places]
+                overlaps += self.real[i : i + places]
         enough = overlaps >= max(1, int(np.ceil(_LEAST_OVERLAP * count)))
         means = np.where(enough, sums / np.maximum(overlaps, 1), -1.0)
         best = np.maximum.reduceat(means, self.begins)
         ends = [*self.begins[1:], places]
         offsets = [int(means[a:b].argmax()) - self.gap for a, b in zip(self.begins, ends, strict=True)]
-        return 1.0 - best, np.array(offsets, dtype=np.float64)
+        return np.maximum(1.0 - best, 0.0), np.array(offsets, dtype=np.float64)
 
     def _less_mean(self, windows: Float32[np.ndarray, "W D"]) -> Float[np.ndarray, "W D"]:
         centred: np.ndarray = windows.astype(np.float64) - self.mean
