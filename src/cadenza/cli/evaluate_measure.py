@@ -45,7 +45,7 @@ def measure(
 
     Goes on where an earlier measuring stopped.
     """
-    show_notices()
+    show_notices(once=True)
     if out.suffix != ".safetensors":
         raise UserError(f"{out}: measured sets are .safetensors files; give such a name")
     if half not in (None, "a", "b"):

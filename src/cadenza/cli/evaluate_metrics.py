@@ -83,7 +83,7 @@ def kl(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """How differently labels are heard in clips and the true recordings of the same names, KL(true || made)."""
-    show_notices()
+    show_notices(once=True)
     ears = open_ears(labellers=[labels])
     true, made = _sets((reference, audio), ears, level)
     names = {clip for clip in (*made.ids, *(c.piece for c in made.clips)) if clip in set(true.ids)}
@@ -103,7 +103,7 @@ def clap(
 
     --embedding mel is the ear that ships; figures of different networks or weights cannot be compared.
     """
-    show_notices()
+    show_notices(once=True)
     made = _one_set(audio, open_ears(joints=[embedding]), level, prompts)
     _one("text_alignment", made, None, {"audio": made}, seed, as_json, key="clap")
 
@@ -121,7 +121,7 @@ def chroma(
     as_json: AsJson = False,
 ) -> None:
     """Whether music follows the melody that it was asked to follow: share of frames with its pitch class."""
-    show_notices()
+    show_notices(once=True)
     from dataclasses import replace
 
     from cadenza.evaluate.clips import Refused, read_clips
@@ -143,7 +143,7 @@ def chroma(
 
 def control(audio: Judged, prompts: Prompts = None, seed: Seed = 0, as_json: AsJson = False) -> None:
     """Whether tempo, key, instruments and genre are those that were asked for, beside what chance reaches."""
-    show_notices()
+    show_notices(once=True)
     made = _one_set(audio, open_ears(control=True), "-14", prompts)
     from cadenza.evaluate.report.metrics import CONTROL
 
@@ -155,7 +155,7 @@ def control(audio: Judged, prompts: Prompts = None, seed: Seed = 0, as_json: AsJ
 
 def loudness_of(audio: Judged, seed: Seed = 0, as_json: AsJson = False) -> None:
     """Loudness (BS.1770), true peak, silence and clipping of the files as they are; drift of clips over 30 s."""
-    show_notices()
+    show_notices(once=True)
     made = _one_set(audio, open_ears(), "off", None)
     wanted = ("loudness", "true_peak", "silence", "clipping", "loudness_drift", "brightness_drift")
     _several("loudness", made, [c for c in _columns(made) if c.metric.name in wanted], seed, as_json)
@@ -163,7 +163,7 @@ def loudness_of(audio: Judged, seed: Seed = 0, as_json: AsJson = False) -> None:
 
 def repetition(audio: Judged, seed: Seed = 0, as_json: AsJson = False) -> None:
     """How much of each clip nearly copies an earlier stretch of it, and how long it stands still."""
-    show_notices()
+    show_notices(once=True)
     made = _one_set(audio, open_ears(), "off", None)
     found = [column for column in _columns(made) if column.metric.name in ("repetition", "stuck")]
     _several("repetition", made, found, seed, as_json)
@@ -179,7 +179,7 @@ def lufs(text: str) -> float | None:
 
 
 def _two(reference: Path, audio: Path, embedding: str, level: str) -> "tuple[Measurements, Measurements]":
-    show_notices()
+    show_notices(once=True)
     true, made = _sets((reference, audio), open_ears([embedding]), level)
     return true, made
 

@@ -1,7 +1,6 @@
 """`cadenza evaluate run`: a configuration to a report. Takes and what was heard in them are kept as they come."""
 
 import json
-import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -50,8 +49,7 @@ def run(
     Without CONFIG: the embedded model, on the prompts, with the ear and against the true music that come along;
     no network is needed. Every figure stands with its N, its 95 % interval and the embedder that heard it.
     """
-    show_notices()
-    logging.getLogger("cadenza").addFilter(_Once())  # few clips are few for every figure; once is enough
+    show_notices(once=True)
     from cadenza.evaluate.report.config import read_report_config
 
     chosen = read_report_config(config)
@@ -69,18 +67,19 @@ def run(
 def _claim(folder: Path, config: "ReportConfig", resume: bool) -> None:
     """The folder is new, or holds this very report, begun before. UserError otherwise."""
     from cadenza.checkpoint import read_json, write_json
+    from cadenza.evaluate.report.config import check_report_config
 
-    wanted, place = config.model_dump(mode="json"), folder / CONFIG
+    place = folder / CONFIG
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: choose another --out")
     if place.is_file():
         if not resume:
             raise UserError(f"{folder} holds a report already: add --resume to go on, or choose another --out")
-        if read_json(place) != wanted:
+        if check_report_config(read_json(place), str(place)) != config:
             raise UserError(f"{folder} was begun with another configuration: choose another --out, or restore it")
     elif folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{folder} holds other files: choose an empty or new folder with --out")
-    write_json(place, wanted)
+    write_json(place, config.model_dump(mode="json"))
 
 
 class Run:
@@ -127,12 +126,13 @@ class Run:
     # ---- what is judged ----------------------------------------------------------------------------------------------
 
     def _prompts(self) -> "dict[str, Asked] | None":
+        from cadenza.evaluate.prompts import SETS
         from cadenza.evaluate.prompts import load as load_prompts
 
         if self.config.prompts is None:
             return None
         named = self.config.prompts
-        found = load_prompts("default" if named == "embedded" else named if named == "quick" else self.base / named)
+        found = load_prompts("default" if named == "embedded" else named if named in SETS else self.base / named)
         most = self.config.max_prompts or len(found)
         return dict(list(found.items())[:most])
 
@@ -160,15 +160,9 @@ class Run:
         if system.audio is not None:
             source = self.base / system.audio
             has_own = source.is_file() or any((source / name).is_file() for name in ("manifest.jsonl", "prompts.jsonl"))
-            named = self.config.prompts if not has_own and self.config.prompts else None
-            return replace(read_clips(source, self._prompts_file(named)), name=system.name)
+            return replace(read_clips(source, None if has_own else prompts), name=system.name)
         assert prompts is not None, "the configuration is checked"
         return self._takes(system, prompts)
-
-    def _prompts_file(self, named: str | None) -> Path | None:
-        from cadenza.evaluate.prompts import FILE, SETS
-
-        return None if named is None else FILE if named == "embedded" or named in SETS else self.base / named
 
     def _takes(self, system: "SystemConfig", prompts: "dict[str, Asked]") -> "ClipSet":
         from cadenza.checkpoint import weights_hash
@@ -176,7 +170,7 @@ class Run:
         from cadenza.cli.values import set_threads
         from cadenza.loading import find_model, load
 
-        directory, sampling = find_model(self._model(system)), self.config.sampling
+        directory, sampling = find_model(self._model(system)), system.sampling or self.config.sampling
         set_threads(sampling.threads)
         maker = TakeMaker(
             lambda: load(directory, sampling.device, sampling.precision),
@@ -324,21 +318,6 @@ class Run:
         write_json(self.folder / TIMINGS, self.timings)
 
 
-class _Once(logging.Filter):
-    """Lets each message through the first time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._seen: set[str] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        if message in self._seen:
-            return False
-        self._seen.add(message)
-        return True
-
-
 def slug(name: str) -> str:
     """A name as a folder's."""
     kept = "".join(c if c.isalnum() else "-" for c in name.lower())
@@ -361,16 +340,17 @@ def _say(text: str) -> None:
 def _summary(report: "Report", page: Path) -> dict[str, Any]:
     """The figures in short, for the terminal and for programs."""
     from cadenza.evaluate.report.metrics import metric
+    from cadenza.evaluate.report.verdict import verdicts
 
     rows: dict[tuple[str, str], list[str]] = {}
     values: dict[str, dict[str, float | None]] = {system.name: {} for system in report.systems}
     for figure in report.figures:
         heard = f" ({figure.heard_by})" if figure.heard_by else ""
-        text = f"{figure.system} {figure.result.text(metric(figure.metric).digits)}"
+        text = f"{figure.system} {figure.text(metric(figure.metric).digits)}"
         rows.setdefault((figure.title, heard), []).append(text)
         values[figure.system][figure.metric + heard] = figure.result.value
     lines = [f"{title}{heard}: {', '.join(texts)}" for (title, heard), texts in rows.items()]
-    lines += [f"{test.title}, {test.first} and {test.second}: {test.verdict}" for test in report.tests]
+    lines += [f"{who}: {'; '.join(what)}" for who, what in verdicts(report)]
     refused = sum(len(system.refused) for system in report.systems)
     lines += [f"not judged: {refused} files or prompts, listed in the report"] if refused else []
     lines.append(f"the report: {page}")

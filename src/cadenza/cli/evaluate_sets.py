@@ -139,12 +139,10 @@ def lines_of(figures: "Sequence[Figure]") -> list[str]:
     lines = []
     for figure in figures:
         digits = metric(figure.metric).digits
-        unbiased, infinity = (figure.details.get(name) for name in ("without_bias", "fad_infinity"))
+        infinity = figure.details.get("fad_infinity")
         heard = f" by {figure.embedder.name} ({figure.embedder.weights[:12]})" if figure.embedder else ""
         unit = f" {figure.unit}" if figure.unit else ""
         line = f"{figure.title}{heard}: {figure.text(digits)}{unit}, N {figure.count} {figure.of}"
-        if unbiased is not None:
-            line += f"; without the bias of few pieces, as the interval, {shown(unbiased, digits)}"
         if infinity is not None:
             line += f"; FAD-infinity {shown(infinity, digits)}"
         if figure.floor is not None:

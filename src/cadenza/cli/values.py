@@ -77,11 +77,28 @@ def set_threads(threads: int | None) -> None:
     decide_threads(threads)
 
 
-def show_notices(level: int = logging.INFO) -> None:
-    """Let what the library has to say reach the person, one line each on stderr."""
+def show_notices(level: int = logging.INFO, once: bool = False) -> None:
+    """Let what the library has to say reach the person, one line each on stderr; `once`: nothing twice."""
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # our own error follows when its retries are through
     logger = logging.getLogger("cadenza")
     logger.handlers = [logging.StreamHandler(sys.stderr)]
     logger.handlers[0].setFormatter(logging.Formatter("cadenza: %(message)s"))
+    if once:
+        logger.handlers[0].addFilter(_Once())
     logger.setLevel(level)
     logger.propagate = False
+
+
+class _Once(logging.Filter):
+    """Lets each message through the first time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if message in self._seen:
+            return False
+        self._seen.add(message)
+        return True

@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from cadenza.errors import UserError
-from cadenza.evaluate.report.config import ReportConfig, SamplingConfig, SystemConfig, read_report_config
+from cadenza.evaluate.report.config import (
+    ReportConfig,
+    SamplingConfig,
+    SystemConfig,
+    check_report_config,
+    read_report_config,
+)
 
 
 def test_without_a_file_the_embedded_model_is_judged() -> None:
@@ -59,3 +65,21 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [ReportConfig, SystemConfig, SamplingConfig])
 def test_every_field_is_described(kind: type[ReportConfig]) -> None:
     assert all(field.description for field in kind.model_fields.values())
+
+
+def test_a_systems_own_sampling_takes_over_the_rest() -> None:
+    value = {"systems": [{"name": "a", "model": "m", "sampling": {"guidance": 1}}, {"name": "b", "model": "m"}],
+             "sampling": {"duration_seconds": 3, "guidance": 4}}  # fmt: skip
+    found = check_report_config(value, "x")
+    own = found.systems[0].sampling
+    assert own is not None and (own.guidance, own.duration_seconds) == (1, 3) and found.systems[1].sampling is None
+    assert check_report_config(found.model_dump(mode="json"), "x") == found  # as a report that goes on is compared
+
+
+@pytest.mark.parametrize(
+    ("system", "message"),
+    [({"audio": "a"}, "only a model is sampled"), ({"model": "m", "sampling": {"guidence": 1}}, "use one of device")],
+)
+def test_sampling_that_cannot_be(system: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_report_config({"systems": [{"name": "a", "sampling": {"guidance": 1}} | system]}, "x")

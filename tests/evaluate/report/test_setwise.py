@@ -67,3 +67,11 @@ def test_variety_falls_where_clips_repeat() -> None:
     assert (lively.result.low or 0) > 0.5 and not lively.notes
     assert "190 of 190 pairs of clips are all but the same" in figure.notes[0]
     assert variety(true.of(true.ids[:2]), "mel") is None
+
+
+def test_clips_of_the_reference_itself_are_told() -> None:
+    true = measured_set("true", 12)
+    for figure in distances(true.of(true.ids[:8]), true, mauve=False):
+        assert any(note.startswith("8 of 8 clips are in the reference too") for note in figure.notes)
+    for figure in distances(measured_set("other", 8), true, mauve=False):
+        assert not any("in the reference" in note for note in figure.notes)

@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
-from cadenza.evaluate.frechet import frechet_difference
+from cadenza.evaluate.frechet import frechet_difference, least_windows
 from cadenza.evaluate.intervals import Interval
 from cadenza.evaluate.measurements import Measurements
 from cadenza.evaluate.paired import holm, paired_difference
@@ -21,8 +21,8 @@ from cadenza.evaluate.report.figures import Better, Range, Test
 from cadenza.evaluate.report.metrics import METRICS, Metric
 from cadenza.evaluate.report.setwise import statistics_of
 
-LEAST_PROMPTS = 5
-"""That both answered; fewer cannot differ with p < 0.05, whatever they do."""
+LEAST_PROMPTS = 6
+"""That both answered; of fewer even the clearest difference has p = 2 / 2^5 > 0.05."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ def _frechet(one: Contender, two: Contender, reference: Measurements, seed: int)
         if name not in two.measured.embeddings or name not in reference.embeddings:
             continue
         pieces = [_pieces(side.measured, name, prompts) for side in (one, two)]
+        if min(sum(map(len, side)) for side in pieces) < least_windows(pieces[0][0].shape[1]):
+            continue  # what shrinks a covariance also shrinks differences: its interval cannot be relied on
         difference = frechet_difference(statistics_of(reference, name), pieces[0], pieces[1], seed=seed)
         tests.append(_test(METRICS["fad"], name, one, two, difference, None))
     return tests

@@ -20,26 +20,6 @@ EMBEDDED = "embedded"
 """The word for what comes with Cadenza: the model, the prompts, the true music."""
 
 
-class SystemConfig(Config):
-    """One maker of music: a model, a folder of anyone's audio, or a set that was measured before; one of the three."""
-
-    name: str = Field(description="what the report calls it", min_length=1, max_length=60)
-    model: str | None = Field(None, description='what cadenza.load takes, or "embedded": takes are made of the prompts')
-    audio: str | None = Field(None, description="folder or manifest of clips; those named as a prompt answer it")
-    measured: str | None = Field(None, description="a file that `cadenza evaluate measure` wrote")
-    codec: str | None = Field(
-        None, description="codec (file, directory, name or model) that the true music passes as the ceiling; "
-        "None: that of the model"
-    )  # fmt: skip
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        given = [name for name in ("model", "audio", "measured") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"give one of model, audio and measured, not {' and '.join(given) or 'none'}")
-        return self
-
-
 class SamplingConfig(Config):
     """How models make takes; None: the model's own default."""
 
@@ -62,6 +42,31 @@ class SamplingConfig(Config):
     def _distinct(self) -> Self:
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds {list(self.seeds)} must differ and not be negative")
+        return self
+
+
+class SystemConfig(Config):
+    """One maker of music: a model, a folder of anyone's audio, or a set that was measured before; one of the three."""
+
+    name: str = Field(description="what the report calls it", min_length=1, max_length=60)
+    model: str | None = Field(None, description='what cadenza.load takes, or "embedded": takes are made of the prompts')
+    audio: str | None = Field(None, description="folder or manifest of clips; those named as a prompt answer it")
+    measured: str | None = Field(None, description="a file that `cadenza evaluate measure` wrote")
+    codec: str | None = Field(
+        None, description="codec (file, directory, name or model) that the true music passes as the ceiling; "
+        "None: that of the model"
+    )  # fmt: skip
+    sampling: SamplingConfig | None = Field(
+        None, description="for a model: its own way to make takes; what it leaves out is as in the report's `sampling`"
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [name for name in ("model", "audio", "measured") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give one of model, audio and measured, not {' and '.join(given) or 'none'}")
+        if self.sampling is not None and self.model is None:
+            raise ValueError("only a model is sampled: leave sampling out")
         return self
 
 
@@ -106,6 +111,21 @@ class ReportConfig(Config):
     memorization: tuple[str, ...] = Field((), description="JSON files that `cadenza evaluate memorization` wrote")
     codec: tuple[str, ...] = Field((), description="JSON files that `cadenza evaluate codec` wrote")
     seed: int = Field(0, ge=0, description="of resampling")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_sampling(cls, value: Any) -> Any:
+        """A system's sampling in full, so that the report says what it was."""
+        common, systems = (value.get(name) for name in ("sampling", "systems")) if isinstance(value, dict) else (0, 0)
+        if not isinstance(common, dict) or not isinstance(systems, list | tuple):
+            return value
+        own = [
+            one | {"sampling": common | one["sampling"]}
+            if isinstance(one, dict) and isinstance(one.get("sampling"), dict)
+            else one
+            for one in systems
+        ]
+        return value | {"systems": own}
 
     @model_validator(mode="after")
     def _names(self) -> Self:
@@ -156,4 +176,5 @@ def check_report_config(value: dict[str, Any], source: str) -> ReportConfig:
 def _fields_at(place: tuple[int | str, ...]) -> list[str]:
     """The names of the fields where an unknown one stood."""
     kinds: dict[str, type[Config]] = {"systems": SystemConfig, "sampling": SamplingConfig}
-    return sorted(kinds.get(str(place[0]), ReportConfig).model_fields) if place else sorted(ReportConfig.model_fields)
+    names = [part for part in place if isinstance(part, str)]
+    return sorted((kinds[names[-1]] if names else ReportConfig).model_fields)

@@ -71,6 +71,19 @@ class Figure(Config):
     curve: tuple[tuple[int, float], ...] = Field((), description="distance by number of windows, for the extrapolation")
     notes: tuple[str, ...] = Field((), description="what to know before trusting it")
 
+    @property
+    def middle(self) -> float | None:
+        """What the interval is of: the value, of a distance that without the bias of few clips."""
+        unbiased = self.details.get("without_bias")
+        return self.result.value if unbiased is None or self.result.low is None else unbiased
+
+    def text(self, digits: int) -> str:
+        """For a person: "0.31 (0.28 to 0.34)", or "42.2, without bias 36.0 (30.1 to 41.8)"."""
+        if self.middle is None or self.middle == self.result.value or self.result.value is None:
+            return self.result.text(digits)
+        middle = self.result.model_copy(update={"value": self.middle})
+        return f"{shown(self.result.value, digits)}, without bias {middle.text(digits)}"
+
 
 class Test(Config):
     """Two systems on the same prompts."""

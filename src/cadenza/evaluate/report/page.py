@@ -16,6 +16,7 @@ from cadenza.evaluate.report.media import data_uri
 from cadenza.evaluate.report.metrics import metric
 from cadenza.evaluate.report.pictures import SIDES, pictures
 from cadenza.evaluate.report.published import PUBLISHED
+from cadenza.evaluate.report.verdict import verdicts
 
 STYLE = Path(__file__).with_name("page.css")
 KINDS = {
@@ -66,14 +67,20 @@ def _summary(report: Report) -> str:
         f" Distances are taken from {report.reference.clips} clips of {report.reference.pieces} true pieces "
         f"({escape(report.reference.name)})."
     )  # fmt: skip
-    left = f" {refused} files or prompts could not be judged; they are listed." if refused else ""
+    left = (
+        f" {_count(refused, 'file or prompt', 'files or prompts')} could not be judged, as listed." if refused else ""
+    )
     words = (
-        f"{_count(len(judged), 'system')}, {_count(clips, 'clip')}, none picked.{true}{left} Intervals "
-        "are those of 95 %, by resampling independent pieces. Beside each figure: N, what chance reaches (the same "
+        f"{_count(len(judged), 'system', 'systems')}, {_count(clips, 'clip', 'clips')}, none picked.{true}{left} "
+        "Intervals are those of 95 %, by resampling independent pieces. Beside each figure: N, what chance reaches (the same "
         "clips with the captions of other prompts), and true music as it is and through the codec."
     )
-    warnings = "".join(f'<li class="warn">{escape(note)}</li>' for note in report.notes)
-    return f"<p>{words}</p>" + (f"<ul>{warnings}</ul>" if warnings else "")
+    found = "".join(
+        f"<li><strong>{escape(who)}</strong><ul>{''.join(f'<li>{escape(part)}</li>' for part in what)}</ul></li>"
+        for who, what in verdicts(report)
+    )
+    found += "".join(f'<li class="warn">{escape(note)}</li>' for note in report.notes)
+    return (f"<ul>{found}</ul>" if found else "") + f"<p>{words}</p>"
 
 
 # ------------------------------------------------------------------------------------------------------------- figures
@@ -88,16 +95,22 @@ def _figures(report: Report) -> str:
         for name, heard_by in report.rows(names):
             cells = "".join(f"<td>{_cell(report.figure(name, system, heard_by))}</td>" for system in systems)
             kind = metric(name)
-            heard = f" · {escape(heard_by)}" if heard_by else ""
+            heard = _heard(report, name, heard_by)
             unit = f" · {escape(kind.unit)}" if kind.unit else ""
             title = f"{escape(kind.title)} {ARROWS[kind.better]}<small>{SIDES[kind.better]}{heard}{unit}</small>"
             rows.append(f'<tr><th scope="row">{title}</th>{cells}</tr>')
     return (
-        '<div class="wide"><table><caption>Value, 95 % interval, chance, N. The interval of a Fréchet or kernel '
-        "distance is that of the distance without the bias of few clips; it may lie beside the plain value. ∞ is "
+        '<div class="wide"><table><caption>Value, 95 % interval, chance, N. Few clips make a plain distance too '
+        "large: the interval is that of the distance without this bias, which stands above it. ∞ is "
         f"FAD-infinity.</caption><thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         f"{_notes(report)}"
     )
+
+
+def _heard(report: Report, name: str, heard_by: str) -> str:
+    """Who hears the figures of a row, and with which weights."""
+    by = [f.embedder for f in report.figures if (f.metric, f.heard_by) == (name, heard_by) and f.embedder]
+    return f" · {escape(heard_by)} {by[0].weights[:8]}" if by else ""
 
 
 def _cell(figure: Figure | None) -> str:
@@ -106,6 +119,8 @@ def _cell(figure: Figure | None) -> str:
     digits = metric(figure.metric).digits
     parts = [f"<strong>{shown(figure.result.value, digits)}</strong>"]
     if figure.result.low is not None and figure.result.high is not None:
+        if figure.middle is not None and figure.middle != figure.result.value:
+            parts.append(f"<small>without bias {shown(figure.middle, digits)}</small>")
         parts.append(f"<small>{shown(figure.result.low, digits)} to {shown(figure.result.high, digits)}</small>")
     infinity = figure.details.get("fad_infinity")
     if infinity is not None:
@@ -131,7 +146,7 @@ def _notes(report: Report) -> str:
 def _tests(report: Report) -> str:
     if not report.tests:
         return ""
-    rows = []
+    rows, corrected = [], sum(test.p_value is not None for test in report.tests)
     for test in report.tests:
         kind = metric(test.metric)
         heard = f"<small>{escape(test.heard_by)}</small>" if test.heard_by else ""
@@ -142,8 +157,9 @@ def _tests(report: Report) -> str:
             f'<td>{test.count}</td><td class="text">{escape(test.verdict)}</td></tr>'
         )
     return (
-        "<p>The same prompts, pair by pair: sign-flip tests, corrected for all of them (Holm). A Fréchet distance "
-        'has no value per prompt; there the interval of the difference decides.</p><div class="wide"><table><thead><tr>'
+        f"<p>The same prompts, pair by pair: sign-flip tests, corrected for all {corrected} of them (Holm). A Fréchet "
+        "distance has no value per prompt; there the 95 % interval of the difference decides, not corrected.</p>"
+        '<div class="wide"><table><thead><tr>'
         + _heads("figure", "first", "second", "first less second (95 %)", "p, corrected", "prompts", "")
         + f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
@@ -282,5 +298,5 @@ def _list(facts: Mapping[str, object]) -> str:
     return f"<dl>{items}</dl>"
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _count(number: int, one: str, more: str) -> str:
+    return f"{number} {one if number == 1 else more}"

@@ -42,10 +42,8 @@ def _picture(figures: list[Figure], kinds: Mapping[str, str]) -> str:
 def _bars(figure: Figure, kind: str) -> list[Bar]:
     """A row for the figure, and one for what chance reaches."""
     bars = []
-    if figure.result.value is not None:
-        middle = figure.details.get("without_bias")
-        value = figure.result.value if middle is None or figure.result.low is None else middle
-        bars.append(Bar(figure.system, value, figure.result.low, figure.result.high, kind))
+    if figure.middle is not None:
+        bars.append(Bar(figure.system, figure.middle, figure.result.low, figure.result.high, kind))
     floor = figure.floor
     if floor is not None and floor.value is not None and kind not in ("truth", "ceiling"):
         bars.append(Bar(f"{figure.system}, other captions", floor.value, floor.low, floor.high, "floor"))

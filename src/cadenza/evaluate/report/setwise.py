@@ -67,7 +67,7 @@ def fad(measured: Measurements, reference: Measurements, embedder: str, seed: in
             "fad_infinity": infinity.value, "r_squared": infinity.r_squared, "without_bias": interval.mean,
             "windows": judged.count, "reference_windows": statistics.count, "dim": judged.dim,
         },
-        curve=_curve(infinity),
+        curve=_curve(infinity), reference=reference,
     )  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def kad(measured: Measurements, reference: Measurements, embedder: str, seed: in
     return _figure(
         "kad", measured, embedder, value, interval, len(pieces), [],
         details={"bandwidth": bandwidth, "without_bias": interval.mean, "windows": len(windows),
-                 "reference_windows": len(true)},
+                 "reference_windows": len(true)}, reference=reference,
     )  # fmt: skip
 
 
@@ -99,7 +99,8 @@ def mad(measured: Measurements, reference: Measurements, embedder: str, seed: in
     value = mauve_divergence(true, made, seed=seed)
     interval = mauve_interval(true, [np.stack(vectors) for vectors in pieces.values()], seed=seed)
     return _figure("mad", measured, embedder, value, interval, len(made), notes,
-                   details={"without_bias": interval.mean, "reference_clips": len(true)})  # fmt: skip
+                   details={"without_bias": interval.mean, "reference_clips": len(true)},
+                   reference=reference)  # fmt: skip
 
 
 def variety(
@@ -146,6 +147,7 @@ def statistics_of(measured: Measurements, embedder: str) -> GaussianStatistics:
 def _figure(
     name: str, measured: Measurements, embedder: str, value: float, interval: Interval | None, count: int,
     notes: Iterable[str], details: dict[str, float | None], curve: tuple[tuple[int, float], ...] = (),
+    reference: Measurements | None = None,
 ) -> Figure:  # fmt: skip
     kind = METRICS[name]
     low, high = (None, None) if interval is None else (finite(interval.low), finite(interval.high))
@@ -162,8 +164,15 @@ def _figure(
         embedder=EmbedderRecord.of(measured.embeddings[embedder].identity),
         details=finite_values(details),
         curve=curve,
-        notes=tuple(notes),
+        notes=(*notes, *_shared(measured, reference)),
     )
+
+
+def _shared(measured: Measurements, reference: Measurements | None) -> list[str]:
+    """A warning where a set is held against itself: nothing that was taken off for bias was there."""
+    true = set() if reference is None else {clip.sound for clip in reference.clips}
+    count = sum(clip.sound in true for clip in measured.clips)
+    return [f"{count} of {len(measured)} clips are in the reference too: the distance is too small"] if count else []
 
 
 def _few(windows: int, dim: int, what: str) -> list[str]:

@@ -3,6 +3,7 @@
 from cadenza.evaluate.report.build import groups_of
 from cadenza.evaluate.report.figures import Figure, Report, SystemRecord, shown
 from cadenza.evaluate.report.metrics import metric
+from cadenza.evaluate.report.verdict import verdicts
 
 _SIDES = {"higher": " ↑", "lower": " ↓", "neither": ""}
 
@@ -12,7 +13,8 @@ def summary(report: Report) -> str:
     names = [system.name for system in report.systems]
     lines = [
         f"# {report.title}", "",
-        "Value, 95 % interval (distances: of the distance without the bias of few clips) and N; chance is the same "
+        *(f"- **{_cell(who)}**: {_cell('; '.join(what))}" for who, what in verdicts(report)), "",
+        "Value, 95 % interval (of a distance: that without the bias of few clips) and N; chance is the same "
         "clips with the captions of other prompts. ↑ higher is better, ↓ lower.", "",
         *(f"- {note}" for note in report.notes), *([""] if report.notes else []),
         "| figure | " + " | ".join(map(_cell, names)) + " |",
@@ -49,9 +51,8 @@ def _value(figure: Figure | None) -> str:
     if figure is None or figure.result.value is None:
         return "–"
     digits = metric(figure.metric).digits
-    text = f"**{shown(figure.result.value, digits)}**"
-    if figure.result.low is not None and figure.result.high is not None:
-        text += f" ({shown(figure.result.low, digits)} to {shown(figure.result.high, digits)})"
+    value, rest = shown(figure.result.value, digits), figure.text(digits)
+    text = f"**{value}**{rest.removeprefix(value)}"
     infinity = figure.details.get("fad_infinity")
     if infinity is not None:
         text += f", ∞ {shown(infinity, digits)}"
