@@ -34,4 +34,4 @@ def test_a_distance_says_what_its_interval_is_of() -> None:
     """The plain value may lie outside of it."""
     figure = kad(measured_set("made", place=0.5), measured_set("true", seed=1), "mel")
     (line,) = lines_of([figure])
-    assert f"; without the bias of few pieces, as the interval, {figure.details['without_bias']:.3g}" in line
+    assert f", without bias {figure.details['without_bias']:.3g} (" in line
