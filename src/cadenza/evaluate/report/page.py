@@ -72,8 +72,8 @@ def _summary(report: Report) -> str:
     )
     words = (
         f"{_count(len(judged), 'system', 'systems')}, {_count(clips, 'clip', 'clips')}, none picked.{true}{left} "
-        "Intervals are those of 95 %, by resampling independent pieces. Beside each figure: N, what chance reaches (the same "
-        "clips with the captions of other prompts), and true music as it is and through the codec."
+        "Intervals are those of 95 %, by resampling independent pieces. Beside each figure: N, what chance reaches "
+        "(the same clips with the captions of other prompts), and true music as it is and through the codec."
     )
     found = "".join(
         f"<li><strong>{escape(who)}</strong><ul>{''.join(f'<li>{escape(part)}</li>' for part in what)}</ul></li>"
