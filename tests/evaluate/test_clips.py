@@ -8,7 +8,7 @@ import pytest
 
 from cadenza.audio import Audio
 from cadenza.errors import UserError
-from cadenza.evaluate.clips import Asked, asked_from_text, read_clips, read_prompts
+from cadenza.evaluate.clips import Asked, asked_from_text, read_clips, read_prompts, read_sound
 from cadenza.testing import tone
 
 
@@ -182,3 +182,18 @@ def test_samples_are_not_kept(tmp_path: Path) -> None:
     write(tmp_path / "a.wav")
     (clip,) = read_clips(tmp_path / "a.wav").clips
     assert not any(isinstance(value, np.ndarray) for value in vars(clip).values())
+
+
+def test_a_header_that_promises_the_impossible_is_a_damaged_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A FLAC file can claim 2^36 samples."""
+    path = write(tmp_path / "a.flac")
+    assert read_sound(path, 0.0, 0.1).num_samples == 800
+
+    def read(*given: object) -> Audio:
+        raise MemoryError
+
+    monkeypatch.setattr(Audio, "read", read)
+    with pytest.raises(UserError, match="damaged: MemoryError while it was read"):
+        read_sound(path)

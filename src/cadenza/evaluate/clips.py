@@ -325,6 +325,16 @@ def _peek(path: Path, least_seconds: float) -> tuple[str | None, dict[str, Any]]
     return None, {key: value for key, value in record.items() if len(json.dumps(value)) <= _LONGEST_NOTE}
 
 
+def read_sound(path: Path, *part: float) -> Audio:
+    """A recording, or a part of it like `Audio.read`; whatever is wrong with the file is a UserError."""
+    try:
+        return Audio.read(path, *part)
+    except UserError:
+        raise
+    except (MemoryError, ValueError, ArithmeticError, RuntimeError) as error:  # headers that promise the impossible
+        raise UserError(f"{path}: damaged: {type(error).__name__} while it was read") from error
+
+
 def reason_of(error: Exception, path: Path) -> str:
     """An error of one file as a reason in a list: without its place and without the remedy of a single file."""
     return str(error).removeprefix(f"{path}: ").split("; ")[0]

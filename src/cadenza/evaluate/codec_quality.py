@@ -18,7 +18,7 @@ from cadenza.audio import Audio
 from cadenza.codec.base import Codec
 from cadenza.data.shards import add_tensor
 from cadenza.errors import UserError
-from cadenza.evaluate.clips import Clip, ClipSet, Refused, reason_of
+from cadenza.evaluate.clips import Clip, ClipSet, Refused, read_sound, reason_of
 from cadenza.evaluate.codebooks import FEW_CODES, CodebookCounts
 from cadenza.evaluate.fidelity import DEFINITIONS, Fidelity, align, contour_correlation, measure_fidelity
 from cadenza.evaluate.intervals import Interval, cluster_interval
@@ -140,7 +140,7 @@ class DecodedFolder:
             raise UserError("no decoded file of its name")
         path = self.paths[clip.id]
         try:
-            made = Audio.read(path)
+            made = read_sound(path)
         except UserError as error:
             raise UserError(f"its decoded file: {reason_of(error, path)}") from error
         if made.channels != audio.channels:
@@ -254,7 +254,7 @@ def hold_trial(
     for number, clip in enumerate(clips.clips):
         on_progress(number, len(clips))
         try:
-            own = Audio.read(clip.path, 0.0, seconds)
+            own = read_sound(clip.path, 0.0, seconds)
             original = own.resample(sample_rate).with_channels(channels)
             if not math.isfinite(original.loudness_lufs()):
                 raise UserError("silent")

@@ -30,7 +30,7 @@ from cadenza.audio import Audio
 from cadenza.checkpoint import cache_directory
 from cadenza.errors import CadenzaError, UserError
 from cadenza.evaluate.chroma_similarity import chroma_cosine
-from cadenza.evaluate.clips import Clip, ClipSet, Refused, reason_of
+from cadenza.evaluate.clips import Clip, ClipSet, Refused, read_sound, reason_of
 from cadenza.evaluate.embedders.base import Embedder, Identity, JointEmbedder, Labeller
 from cadenza.evaluate.hearing import Ear, hear, name_sounds, pitch_classes, version
 from cadenza.evaluate.measurements import Embeddings, Heard, Joint, Labels, MeasuredClip, Measurements
@@ -153,12 +153,10 @@ class Listening:
     def measure(self, clip: Clip) -> Result | str:
         """What is heard in a clip, or why it cannot be judged."""
         try:
-            audio = Audio.read(clip.path)
+            audio = read_sound(clip.path)
             tune = self._tune(clip)
         except UserError as error:
             return reason_of(error, clip.path)
-        except (MemoryError, ValueError, ArithmeticError, RuntimeError) as error:  # headers that promise the impossible
-            return f"damaged: {type(error).__name__} while it was read"
         least, name = self.networks.least_seconds
         if audio.duration_seconds < least:
             return f"too short: {audio.duration_seconds:.3g} s, {name} hears {least:g} s or more"
@@ -217,7 +215,7 @@ class Listening:
             return np.zeros(0, np.uint8)
         if path not in self._tunes:
             try:
-                self._tunes[path] = pitch_classes(Audio.read(path))
+                self._tunes[path] = pitch_classes(read_sound(path))
             except UserError as error:
                 raise UserError(f"its melody {path.name}: {reason_of(error, path)}") from error
         return self._tunes[path]

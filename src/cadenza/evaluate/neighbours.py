@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
-from cadenza.audio import Audio
 from cadenza.data.duplicates import find_near, fingerprint
 from cadenza.errors import UserError
-from cadenza.evaluate.clips import ClipSet
+from cadenza.evaluate.clips import ClipSet, read_sound
 from cadenza.evaluate.measurements import Measurements
 
 LEVEL = 0.01
@@ -150,7 +149,7 @@ def find_copies(
     for number, clip in enumerate(clips):
         on_progress(number, len(clips))
         try:
-            audio = Audio.read(clip.path).with_channels(1)
+            audio = read_sound(clip.path).with_channels(1)
             prints.append(fingerprint(audio.samples[0], audio.sample_rate))
         except UserError:
             prints.append(np.zeros(0, dtype=np.uint32))
