@@ -34,6 +34,13 @@ def test_too_little_says_nothing() -> None:
     assert found["few against also"] == ["nothing is tested, they share fewer than 6 prompts with figures"]
 
 
+def test_one_clip_is_not_as_good_as_true_music() -> None:
+    # A share of one fact lies anywhere between 0 and 0.8, true music too.
+    true, one = measured_set("true", 60, seed=1), measured_set("one", 1, fit=0.0)
+    found = _of(System(true, "truth", "x"), System(one, "audio", "x"))
+    assert not any(part.startswith("not told from true music") for part in found["one"]), found
+
+
 def test_without_true_music_only_chance_is_beside() -> None:
     found = _of(System(measured_set("good", 60, seed=2), "audio", "x"))
     assert found["good"][0].startswith("better than chance: Text alignment by mel")

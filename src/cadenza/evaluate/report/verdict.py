@@ -47,7 +47,8 @@ def _standing(figure: Figure, true: Figure | None) -> str | None:
     low, high = figure.result.low, figure.result.high
     if low is None or high is None or figure.notes:
         return DOUBTFUL
-    if figure.floor is not None and not _is_better(figure.result, figure.floor, figure.better == "higher"):
+    floor = figure.floor or (None if true is None else true.floor)  # one clip alone has no other's captions
+    if floor is not None and not _is_better(figure.result, floor, figure.better == "higher"):
         return CHANCE
     if true is None:
         return ABOVE
