@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cadenza.audio import Audio
-from cadenza.errors import UserError
+from cadenza.errors import CadenzaError, UserError
 from cadenza.evaluate.chroma import chroma_similarity
 from cadenza.evaluate.clips import Asked, Clip, ClipSet, read_clips
 from cadenza.evaluate.embedders.base import Embedder, Identity, JointEmbedder, Labeller
@@ -196,6 +196,16 @@ def test_the_hash_is_of_the_sound() -> None:
 def measured(clips: ClipSet, tmp_path: Path) -> Measurements:
     ear = Peaks()
     return measure(clips, [ear], [ear], [ear], ear, cache=tmp_path / "c")
+
+
+def test_a_full_disk_is_told(measured: Measurements, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(CadenzaError, match="No space left on device; free space"):
+        measured.save(tmp_path / "sets" / "a.safetensors")
+    assert not list((tmp_path / "sets").iterdir())
 
 
 def test_saved_sets_are_the_same(measured: Measurements, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pydantic
 from jaxtyping import Float32, UInt8
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from cadenza.checkpoint import read_metadata, read_weights
 from cadenza.errors import UserError
@@ -252,9 +252,9 @@ class Measurements:
         if half:
             tensors = {k: v.astype(np.float16) if v.dtype == np.float32 else v for k, v in tensors.items()}
         with atomic_file(path) as temporary:
-            # One entry of metadata: safetensors writes several in no fixed order.
-            save_file({key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}, temporary,
-                      metadata={"format": FORMAT})  # fmt: skip
+            # One entry of metadata: safetensors writes several in no fixed order. Bytes: a full disk is an OSError.
+            ordered = {key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}
+            temporary.write_bytes(save(ordered, metadata={"format": FORMAT}))
         return path
 
     @classmethod

@@ -25,6 +25,8 @@ from cadenza.evaluate.report.figures import EmbedderRecord, Figure, Range, finit
 from cadenza.evaluate.report.metrics import METRICS
 from cadenza.evaluate.statistics import GaussianStatistics
 
+ODD_TWINS = 0.001
+"""Share of pairs that are all but the same, below which it is chance: true music has some."""
 LEAST_CLIPS_MAUVE = 100
 """Clips below which MAD falls into fewer than ten clusters."""
 GROUPS = 20
@@ -108,7 +110,7 @@ def variety(
 ) -> Figure | None:
     """One less the mean cosine of clips of different prompts, by leaving out prompts; None for fewer than three.
 
-    Pairs that are all but the same are a warning where they are twice as frequent as in the reference.
+    Pairs that are all but the same are a warning where they are twice as frequent as in the reference and not rare.
     """
     windows = measured.embeddings[embedder].windows
     pieces = [clip.piece for clip in measured.clips]
@@ -129,7 +131,7 @@ def variety(
     if reference is not None and embedder in reference.embeddings:
         true = diversity(reference.embeddings[embedder].windows, [clip.piece for clip in reference.clips])
         usual = len(true.near_duplicates) / max(1, true.pairs)
-    is_odd = twins > 2 * usual * found.pairs
+    is_odd = twins > max(2 * usual, ODD_TWINS) * found.pairs
     notes = [f"{twins} of {found.pairs} pairs of clips are all but the same (cosine 0.98 or more)"] if is_odd else []
     return _figure("diversity", measured, embedder, 1 - found.mean_similarity, interval, len(pieces), notes,
                    details={"near_duplicates": twins, "pairs": found.pairs})  # fmt: skip

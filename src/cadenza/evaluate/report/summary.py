@@ -12,7 +12,7 @@ def summary(report: Report) -> str:
     """A table of all figures, the tests between systems, and what is needed to measure them again."""
     names = [system.name for system in report.systems]
     lines = [
-        f"# {report.title}", "",
+        f"# {_cell(report.title)}", "",
         *(f"- **{_cell(who)}**: {_cell('; '.join(what))}" for who, what in verdicts(report)), "",
         "Value, 95 % interval (of a distance: that without the bias of few clips) and N; chance is the same "
         "clips with the captions of other prompts. ↑ higher is better, ↓ lower.", "",
