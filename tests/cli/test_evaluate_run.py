@@ -94,6 +94,29 @@ def test_two_runs_are_byte_identical(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.usefixtures("_no_threads")
+def test_systems_answer_the_same_prompts_each_its_own_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generate, asked = FakeModel.generate, []
+
+    def watched(self: FakeModel, text: str, **choices: Any) -> Audio:
+        asked.append((text, choices["guidance"], choices["duration"]))
+        return generate(self, text, **choices)
+
+    monkeypatch.setattr(FakeModel, "generate", watched)
+    systems = [
+        {"name": "ours", "model": "embedded"},
+        {"name": "plain", "model": "embedded", "sampling": {"guidance": 1}},
+        {"name": "theirs", "audio": "theirs"},
+    ]
+    path, out = config(tmp_path, systems=systems, max_prompts=2, ceilings=False), tmp_path / "out"
+    assert run(["evaluate", "run", str(path), "--out", str(out)]) == 0
+    texts = ("low and slow", "high")
+    assert asked == [(text, guidance, 1.2) for guidance in (None, 1.0) for text in texts]
+    judged = {system["name"]: system for system in json.loads((out / "report.json").read_text())["systems"]}
+    assert judged["theirs"]["clip_ids"] == judged["plain"]["clip_ids"] == ["p1", "p2"]
+    assert [one["name"] for one in judged["theirs"]["refused"]] == ["p3.wav"]
+
+
+@pytest.mark.usefixtures("_no_threads")
 def test_an_interrupted_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
