@@ -197,3 +197,9 @@ def test_a_header_that_promises_the_impossible_is_a_damaged_file(
     monkeypatch.setattr(Audio, "read", read)
     with pytest.raises(UserError, match="damaged: MemoryError while it was read"):
         read_sound(path)
+
+
+def test_recordings_that_answer_no_prompt(tmp_path: Path) -> None:
+    tone(440.0, 1.5).write(tmp_path / "song.wav")
+    with pytest.raises(UserError, match=r"song.wav: no recording is named as a prompt is; name them p1.wav"):
+        read_clips(tmp_path, {"p1": Asked("a waltz")})

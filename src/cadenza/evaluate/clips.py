@@ -236,6 +236,11 @@ def _paired(
             takes.append(replace(clip, id=clip.path.stem, piece=prompt, asked=prompts[prompt]))
         else:
             refused.append(Refused(clip.path.name, "a take without a prompt: no id of the prompts is its name"))
+    if refused and not takes:
+        raise UserError(
+            f"{refused[0].name}: no recording is named as a prompt is; name them {next(iter(prompts))}.wav and so on, "
+            "or do without prompts (`prompts: null` in a configuration)"
+        )
     takes.sort(key=lambda take: order[take.piece])
     made = {take.piece for take in takes}
     refused += [Refused(prompt, "a prompt without a take") for prompt in prompts if prompt not in made]
