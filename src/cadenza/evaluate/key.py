@@ -17,7 +17,7 @@ from jaxtyping import Float32, Float64
 
 from cadenza.audio import Audio
 from cadenza.errors import UserError
-from cadenza.evaluate.spectra import SAMPLE_RATE, mono, power_spectrum
+from cadenza.evaluate.spectra import mono, power_spectrum, semitone_peaks
 
 Mode = Literal["major", "minor"]
 
@@ -39,8 +39,7 @@ KRUMHANSL_KESSLER: Profiles = {
 _SIZE = 8192  # samples; 2.7 Hz a bin, less than a semitone from 50 Hz up
 _HOP = 4096
 _LOW_HZ, _HIGH_HZ = 40.0, 1000.0  # fundamentals; above, overtones of other pitch classes prevail
-_SEMITONE_WIDTH = 0.25  # standard deviation of the weight of a peak around equal temperament, semitones
-_WEAKEST = 0.02  # of the strongest amplitude of a frame: what lies below is noise or the window's side lobes
+_WEAKEST = 0.02  # of the strongest amplitude of a frame
 
 
 @dataclass(frozen=True)
@@ -78,19 +77,9 @@ def chroma(samples: Float32[np.ndarray, "N"]) -> Float64[np.ndarray, "12"]:
     power = power_spectrum(samples, _SIZE, _HOP)
     frames_db = 10 * np.log10(power.sum(axis=0) + 1e-12)
     amplitude = np.sqrt(power[:, frames_db > max(float(frames_db.max()) - 50.0, -100.0)])
-    low, high = (round(edge * _SIZE / SAMPLE_RATE) for edge in (_LOW_HZ, _HIGH_HZ))
-    middle = amplitude[low:high]
-    is_peak = (middle > amplitude[low - 1 : high - 1]) & (middle >= amplitude[low + 1 : high + 1])
-    bins, frames = np.nonzero(is_peak & (middle > _WEAKEST * amplitude.max(axis=0, initial=0.0)))
-    bins += low
-    # A parabola through the three logarithms finds the frequency between the bins.
-    left, top, right = (np.log(amplitude[bins + shift, frames] + 1e-12) for shift in (-1, 0, 1))
-    offset = 0.5 * (left - right) / np.minimum(left - 2 * top + right, -1e-6)
-    pitch = 69.0 + 12.0 * np.log2((bins + offset) * SAMPLE_RATE / _SIZE / 440.0)
-    nearest = np.round(pitch)
-    weight = np.exp(0.5 * top - 0.5 * ((pitch - nearest) / _SEMITONE_WIDTH) ** 2)
+    pitches, frames, weights = semitone_peaks(amplitude, _LOW_HZ, _HIGH_HZ, _WEAKEST)
     by_frame = np.zeros((12, amplitude.shape[1]))
-    np.add.at(by_frame, (nearest.astype(int) % 12, frames), weight)
+    np.add.at(by_frame, (pitches % 12, frames), weights)
     by_frame = by_frame[:, by_frame.sum(axis=0) > 0]
     if not by_frame.size:
         return np.zeros(12)

@@ -7,11 +7,13 @@ milliseconds, and a figure does not change with the version of an audio library.
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int
 
 from cadenza.audio import Audio
 
 SAMPLE_RATE = 22050  # hertz; keeps everything up to 11 kHz, where instruments and beats still differ
+
+_SEMITONE_WIDTH = 0.25  # standard deviation of the weight of a peak around equal temperament, semitones
 
 
 def mono(audio: Audio, sample_rate: int = SAMPLE_RATE) -> Float32[np.ndarray, "N"]:
@@ -54,6 +56,33 @@ def mel_decibels(
     power = mel_bank(sample_rate, size, bands) @ power_spectrum(samples, size, hop)
     loudest = max(float(power.max()), 1e-10)
     return np.maximum(10.0 * np.log10(np.maximum(power / loudest, 1e-12)), floor_db).astype(np.float32)
+
+
+def semitone_peaks(
+    amplitude: Float[np.ndarray, "F T"], low_hz: float, high_hz: float, weakest: float
+) -> tuple[Int[np.ndarray, "P"], Int[np.ndarray, "P"], Float[np.ndarray, "P"]]:
+    """The spectral peaks of music at 22,050 Hz: the nearest MIDI pitch of each, its frame, and its weight.
+
+    Drums have few of them. A peak weighs the root of its amplitude, and less the further it lies from its semitone.
+
+    Args:
+        amplitude: Of each bin and frame; the window has twice as many samples as there are bins, but for the last.
+        low_hz, high_hz: Where peaks are looked for.
+        weakest: Share of the strongest amplitude of a frame; what lies below is noise or the window's side lobes.
+    """
+    size = 2 * (amplitude.shape[0] - 1)
+    low, high = (round(edge * size / SAMPLE_RATE) for edge in (low_hz, high_hz))
+    middle = amplitude[low:high]
+    is_peak = (middle > amplitude[low - 1 : high - 1]) & (middle >= amplitude[low + 1 : high + 1])
+    bins, frames = np.nonzero(is_peak & (middle > weakest * amplitude.max(axis=0, initial=0.0)))
+    bins += low
+    # A parabola through the three logarithms finds the frequency between the bins.
+    left, top, right = (np.log(amplitude[bins + shift, frames] + 1e-12) for shift in (-1, 0, 1))
+    offset = 0.5 * (left - right) / np.minimum(left - 2 * top + right, -1e-6)
+    pitch = 69.0 + 12.0 * np.log2((bins + offset) * SAMPLE_RATE / size / 440.0)
+    nearest = np.round(pitch)
+    weight = np.exp(0.5 * top - 0.5 * ((pitch - nearest) / _SEMITONE_WIDTH) ** 2)
+    return nearest.astype(int), frames, weight
 
 
 def _mel(frequency_hz: Float[np.ndarray, "..."] | float) -> float:

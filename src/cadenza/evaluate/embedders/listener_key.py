@@ -11,32 +11,21 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-from cadenza.evaluate.spectra import SAMPLE_RATE, power_spectrum
+from cadenza.evaluate.spectra import power_spectrum, semitone_peaks
 
 NUM_PITCHES = 96  # eight octaves of semitones from MIDI 24 (C1, 32.7 Hz)
 _LOWEST = 24
 _SIZE, _HOP = 8192, 4096
 _LOW_HZ, _HIGH_HZ = 30.0, 4300.0
-_SEMITONE_WIDTH = 0.25  # standard deviation of the weight of a peak around equal temperament, semitones
 _WEAKEST = 0.005  # of the strongest amplitude of a frame
 
 
 def pitch_peaks(samples: Float32[np.ndarray, "N"]) -> Float32[np.ndarray, "P T"]:
     """Roots of the amplitudes of spectral peaks per semitone and frame (5.4 a second), the loudest of the clip 1."""
     amplitude = np.sqrt(power_spectrum(samples, _SIZE, _HOP))
-    low, high = (round(edge * _SIZE / SAMPLE_RATE) for edge in (_LOW_HZ, _HIGH_HZ))
-    middle = amplitude[low:high]
-    is_peak = (middle > amplitude[low - 1 : high - 1]) & (middle >= amplitude[low + 1 : high + 1])
-    bins, frames = np.nonzero(is_peak & (middle > _WEAKEST * amplitude.max(axis=0, initial=0.0)))
-    bins += low
-    # A parabola through the three logarithms finds the frequency between the bins.
-    left, top, right = (np.log(amplitude[bins + shift, frames] + 1e-12) for shift in (-1, 0, 1))
-    offset = 0.5 * (left - right) / np.minimum(left - 2 * top + right, -1e-6)
-    pitch = 69.0 + 12.0 * np.log2((bins + offset) * SAMPLE_RATE / _SIZE / 440.0)
-    nearest = np.round(pitch)
-    weight = np.exp(0.5 * top - 0.5 * ((pitch - nearest) / _SEMITONE_WIDTH) ** 2)
+    pitches, frames, weights = semitone_peaks(amplitude, _LOW_HZ, _HIGH_HZ, _WEAKEST)
     peaks = np.zeros((NUM_PITCHES, amplitude.shape[1]), dtype=np.float32)
-    np.add.at(peaks, (np.clip(nearest.astype(int) - _LOWEST, 0, NUM_PITCHES - 1), frames), weight)
+    np.add.at(peaks, (np.clip(pitches - _LOWEST, 0, NUM_PITCHES - 1), frames), weights)
     return peaks / np.float32(np.sqrt(amplitude.max()) + 1e-9)
 
 
