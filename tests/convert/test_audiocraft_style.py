@@ -251,8 +251,8 @@ def test_mert_is_read_as_published_without_running_what_comes_with_it(tmp_path: 
 def test_a_mert_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no model.safetensors or pytorch_model.bin in .*nothing"):
         read_mert(tmp_path / "nothing")
-    with pytest.raises(CheckpointError, match=r"attention_relax is 32.0, only -1.0 is supported"):
-        read_mert(write_published_mert(tmp_path / "large", MERT_CONFIG, attention_relax=32.0))
+    with pytest.raises(CheckpointError, match=r"deepnorm is True, only False is supported"):
+        read_mert(write_published_mert(tmp_path / "large", MERT_CONFIG, deepnorm=True))
     with pytest.raises(CheckpointError, match=r"does not match its configuration \(missing: encoder.layers.2"):
         read_mert(write_published_mert(tmp_path / "deep", MERT_CONFIG, num_hidden_layers=3))
     broken = write_published_mert(tmp_path / "broken", MERT_CONFIG)
