@@ -35,7 +35,7 @@ format: $(VENV)/.dev  ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
 
 test: $(VENV)/.dev  ## the default tests: minutes, no network
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: $(VENV)/.dev  ## every test that this machine can run
 	$(BIN)/python -m pytest -m ""

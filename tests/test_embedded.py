@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cadenza import Audio
+from cadenza import Audio, load
 from cadenza.loading import ASSETS
 
 pytestmark = pytest.mark.skipif(not list(ASSETS.rglob("config.json")), reason="this checkout holds no model")
@@ -25,10 +25,9 @@ def cadenza(folder: Path, *arguments: str) -> str:
 
 def test_words_to_a_file_and_back(tmp_path):
     words = "a slow sad piano piece in D minor"
-    for name, prompt in (("a.flac", words), ("b.flac", "fast techno with heavy drums")):
-        cadenza(tmp_path, "generate", prompt, "-o", name, "--duration", "1.5", "--seed", "1")
+    cadenza(tmp_path, "generate", words, "-o", "a.flac", "--duration", "1.5", "--seed", "1")
     cadenza(tmp_path, "generate", "--from", "a.flac", "-o", "again.flac")
-    audio, other = Audio.read(tmp_path / "a.flac"), Audio.read(tmp_path / "b.flac")
+    audio, other = Audio.read(tmp_path / "a.flac"), load().generate("fast techno with heavy drums", 1.5, 1)
     assert (audio.num_samples, audio.sample_rate) == (48000, 32000)
     assert (tmp_path / "a.flac").read_bytes() == (tmp_path / "again.flac").read_bytes()
     assert np.corrcoef(audio.samples[0], other.samples[0])[0, 1] < 0.5

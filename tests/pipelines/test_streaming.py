@@ -58,6 +58,11 @@ def mono() -> MusicGen:
     return tiny_musicgen()
 
 
+@pytest.fixture(scope="module")
+def six_seconds(mono: MusicGen) -> Audio:
+    return mono.generate("harp", 6.0, 5)
+
+
 def some_codes(codec: Codec, frames: int) -> Tensor:
     return torch.randint(32, (2, codec.num_codebooks, frames), generator=torch.Generator().manual_seed(0))
 
@@ -271,7 +276,7 @@ class LateEvent:
 
 
 @pytest.mark.parametrize("wait", [0, 1, 7, 1000])
-def test_pieces_that_finish_late_come_in_order_and_are_not_too_many(mono, monkeypatch, wait):
+def test_pieces_that_finish_late_come_in_order_and_are_not_too_many(mono, six_seconds, monkeypatch, wait):
     """What CUDA does, on a CPU: pieces are handed over between steps once they are done."""
     most = []
 
@@ -284,7 +289,6 @@ def test_pieces_that_finish_late_come_in_order_and_are_not_too_many(mono, monkey
             yield from super().finished(most_under_way)
             most.append(len(self.under_way))
 
-    whole = mono.generate("harp", 6.0, 5)
     monkeypatch.setattr(streaming, "Decoder", Late)
     steps = []
     stream = mono.stream("harp", 6.0, 5, progress=lambda *_: steps.append(0))
@@ -294,7 +298,7 @@ def test_pieces_that_finish_late_come_in_order_and_are_not_too_many(mono, monkey
     # the second after it has started.
     assert len(steps) == (first + max(0, wait - 1) if wait < 10 else first + 10 + 20)
     chunks += stream
-    assert np.array_equal(Audio.concatenate(chunks).samples, whole.samples)
+    assert np.array_equal(Audio.concatenate(chunks).samples, six_seconds.samples)
     assert max(most) <= streaming.MOST_UNDER_WAY
     assert most[-1] == 0
 
