@@ -1,7 +1,7 @@
 """`cadenza evaluate fad` and its siblings: one figure of one set, lines for a person and a JSON object as the last."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ from cadenza.errors import UserError
 if TYPE_CHECKING:
     from cadenza.evaluate.measurements import Measurements
     from cadenza.evaluate.report.clipwise import Column
+    from cadenza.evaluate.report.figures import Figure
 
 Reference = Annotated[
     Path, typer.Argument(metavar="REFERENCE", help="True music: a folder, a manifest, or a measured set.")
@@ -61,9 +62,7 @@ def kad(
     """Kernel distance to true music: unbiased, for sets too small for a Fréchet distance."""
     from cadenza.evaluate.report.setwise import kad as figure_of
 
-    true, made = _two(reference, audio, embedding, level)
-    figure = figure_of(made, true, _common(true, made), seed)
-    show(lines_of([figure]), object_of("kad", figure, {"reference": true, "audio": made}), as_json)
+    _distance("kad", figure_of, _two(reference, audio, embedding, level), seed, as_json)
 
 
 def mad(
@@ -73,9 +72,7 @@ def mad(
     """MAUVE divergence from true music; the paper's is that of MERT."""
     from cadenza.evaluate.report.setwise import mad as figure_of
 
-    true, made = _two(reference, audio, embedding, level)
-    figure = figure_of(made, true, _common(true, made), seed)
-    show(lines_of([figure]), object_of("mad", figure, {"reference": true, "audio": made}), as_json)
+    _distance("mad", figure_of, _two(reference, audio, embedding, level), seed, as_json)
 
 
 def kl(
@@ -203,6 +200,15 @@ def _distances(true: "Measurements", made: "Measurements", embedder: str) -> lis
 
     values = frechet_per_piece(statistics_of(true, embedder), made.embeddings[embedder].windows)
     return list(zip(made.ids, values, strict=True))
+
+
+def _distance(
+    key: str, figure_of: Callable[..., "Figure"], sets: "Sequence[Measurements]", seed: int, as_json: bool
+) -> None:
+    """A figure of two sets, the true one first."""
+    true, made = sets
+    figure = figure_of(made, true, _common(true, made), seed)
+    show(lines_of([figure]), object_of(key, figure, {"reference": true, "audio": made}), as_json)
 
 
 def _columns(made: "Measurements", true: "Measurements | None" = None) -> "list[Column]":

@@ -1,20 +1,13 @@
 """Does the music do what the words say? What was asked and what was heard in, a score per fact out.
 
-A fact that is not asked for, or that the ear was never taught, gives no score. Beside every figure stand a floor (each
-clip against what others were asked, `shuffled_pairs`) and, where true music is measured alike, a ceiling: where that is
-low, it is the measurement that fails. Tempo: "Accuracy 1" and "2" of Gouyon et al. (2006); key: the weights of MIREX.
+A fact that is not asked for, or that the ear was never taught, gives no score. `report.clipwise` counts what sets of
+clips reach, beside chance and true music. Tempo: "Accuracy 1" and "2" of Gouyon et al. (2006); key: the weights of
+MIREX.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
-
-import numpy as np
-
 from cadenza.evaluate.clips import Asked
-from cadenza.evaluate.intervals import Interval, share_interval
 from cadenza.evaluate.key import Key, mirex_score, parse_key
-from cadenza.evaluate.measurements import Heard, MeasuredClip
+from cadenza.evaluate.measurements import Heard
 from cadenza.evaluate.tempo import TOLERANCE, Tempo, match_tempo
 
 DURATION_TOLERANCE = 0.02
@@ -94,82 +87,6 @@ def duration_error(asked: Asked, heard: Heard) -> float | None:
     if asked.duration_seconds is None:
         return None
     return abs(heard.duration_seconds / asked.duration_seconds - 1.0)
-
-
-def satisfied(asked: Asked, heard: Heard) -> float:
-    """Share of the facts asked for that are right; octaves of a tempo are, near misses of a key count their part. 1
-    where nothing was asked for."""
-    scores = control_scores(asked, heard)
-    facts = [score for name in ("tempo or its octave", "tempo word", "instruments", "genre") for score in
-             scores.get(name, [])]  # fmt: skip
-    facts += scores.get("key, MIREX", scores.get("mode", []))
-    return float(np.mean(facts)) if facts else 1.0
-
-
-# -------------------------------------------------------------------------------------------------------------- of sets
-
-Pair = tuple[Asked, Heard]
-
-
-@dataclass(frozen=True)
-class ControlFigure:
-    """One measure over a set: the mean over all facts, its 95 % interval, how many facts, and what chance reaches.
-
-    The interval (Wilson 1927) counts pieces, not facts or clips: what belongs to one piece need not be independent.
-    """
-
-    interval: Interval
-    facts: int
-    floor: float | None
-
-
-def control_figures(clips: Sequence[MeasuredClip]) -> dict[str, ControlFigure]:
-    """Every measure that anything was asked for, in the order of `MEASURES`; `floor` None for a single piece."""
-    figures: dict[str, ControlFigure] = {}
-    values = collect((clip.asked, clip.heard) for clip in clips)
-    floors = collect(shuffled_pairs(clips))
-    for name, found in values.items():
-        pieces = {clip.piece for clip in clips if name in control_scores(clip.asked, clip.heard)}
-        mean = float(np.mean(found))
-        chance = float(np.mean(floors[name])) if floors.get(name) else None
-        figures[name] = ControlFigure(share_interval(mean * len(pieces), len(pieces)), len(found), chance)
-    return figures
-
-
-def collect(pairs: Iterable[Pair]) -> dict[str, list[float]]:
-    """All scores of each measure over pairs of what was asked and what was heard."""
-    values: dict[str, list[float]] = {}
-    for asked, heard in pairs:
-        for name, found in control_scores(asked, heard).items():
-            values.setdefault(name, []).extend(found)
-    return {name: values[name] for name in MEASURES if name in values}
-
-
-def shuffled_pairs(clips: Sequence[MeasuredClip], most: int = 50) -> Iterator[Pair]:
-    """Every clip with what each of the next `most` clips of other pieces were asked: what chance would reach."""
-    for place, clip in enumerate(clips):
-        others = (clips[(place + step) % len(clips)] for step in range(1, len(clips)))
-        for other in islice((other for other in others if other.piece != clip.piece), most):
-            yield other.asked, clip.heard
-
-
-def separation(pairs: Sequence[Pair]) -> float | None:
-    """How often an instrument is more probable in a clip that asks for it than in one that does not (chance: 0.5).
-
-    It needs no threshold, and no alternatives: an instrument asked for as "a/b" is neither asked for nor not. None
-    where no clip asks for an instrument that the ear knows while another does not.
-    """
-    wins: list[float] = []
-    known = {name for _, heard in pairs for name in heard.instruments}
-    for name in sorted(known & {choice for asked, _ in pairs for choice in asked.instruments}):
-        wanted = [heard.instruments[name] for asked, heard in pairs if name in asked.instruments]
-        others = np.array([
-            heard.instruments[name] for asked, heard in pairs
-            if not any(name in choice.split("/") for choice in asked.instruments)
-        ])  # fmt: skip
-        if others.size:
-            wins += [float((probability > others).mean()) for probability in wanted]
-    return float(np.mean(wins)) if wins else None
 
 
 def _mode(key: str) -> str:
