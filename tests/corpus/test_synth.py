@@ -9,7 +9,16 @@ from cadenza.corpus.theory import Key
 
 
 def _score(*parts: Part, tempo: float = 120.0) -> Score:
-    return Score(0, "test", tempo, Key(0, "major"), Meter(4), (), (Section("verse", 0, 2, ("I", "") * 2),), parts)
+    return Score(
+        0,
+        "test",
+        tempo,
+        Key(0, "major"),
+        Meter(4),
+        (),
+        (Section("verse", 0, 2, ("I", "") * 2, Key(0, "major")),),
+        parts,
+    )
 
 
 def test_a_note_sounds_at_its_pitch_and_time() -> None:

@@ -42,7 +42,7 @@ def play(*parts: str | tuple[int, ...]) -> Audio:
         Part(name, "melody", tuple(Note(float(i), 0.95, pitches[i % len(pitches)], 90) for i in range(16)))
         for name, pitches in zip(parts[::2], parts[1::2], strict=True)
     )
-    section = Section("verse", 0, 4, ("I", "") * 4)
+    section = Section("verse", 0, 4, ("I", "") * 4, Key(0, "major"))
     score = Score(0, "test", 120.0, Key(0, "major"), Meter(4), (), (section,), written)
     return Audio(render(score)[: 8 * 32000], 32000)
 
@@ -101,7 +101,14 @@ def test_it_taps_along(listener: Listener, bpm: float) -> None:
     drums = Part("drum machine", "drums", tuple(Note(float(i), 0.2, (36, 38)[i % 2], 100) for i in range(24)))
     hats = Part("drum machine", "drums", tuple(Note(i / 2, 0.1, 42, 70) for i in range(48)))
     score = Score(
-        0, "test", bpm, Key(0, "major"), Meter(4), (), (Section("verse", 0, 6, ("I", "") * 6),), (drums, hats)
+        0,
+        "test",
+        bpm,
+        Key(0, "major"),
+        Meter(4),
+        (),
+        (Section("verse", 0, 6, ("I", "") * 6, Key(0, "major")),),
+        (drums, hats),
     )
     tempo = listener.tempo(Audio(render(score)[: 10 * 32000], 32000))
     assert tempo.bpm == pytest.approx(bpm, rel=0.04)

@@ -11,6 +11,7 @@ from cadenza.corpus.accompany import play_bass, play_chords, play_drums, play_pa
 from cadenza.corpus.genre import Line
 from cadenza.corpus.instruments import INSTRUMENTS
 from cadenza.corpus.melody import ChordSpan, draw_motif, sing, vary_motif
+from cadenza.corpus.perform import perform
 from cadenza.corpus.plan import Plan, draw_plan
 from cadenza.corpus.score import Meter, Note, Part, Score, Section
 from cadenza.corpus.theory import SCALES, Key, chord_from_numeral
@@ -67,7 +68,7 @@ def _form(rng: np.random.Generator, plan: Plan, num_phrases: int) -> tuple[Secti
             numerals[-2:] = [progression["A"].split()[0].split("_")[0], ""]
             if plan.genre in ("classical", "baroque", "waltz", "march", "celtic", "folk", "country"):
                 numerals[-2] = "i" if plan.key.mode == "minor" else "I"
-        sections.append(Section(_SECTION_NAMES.get(letter, letter), index * 4, 4, tuple(numerals)))
+        sections.append(Section(_SECTION_NAMES.get(letter, letter), index * 4, 4, tuple(numerals), plan.key))
     return tuple(sections)
 
 
@@ -140,7 +141,7 @@ def _parts(rng: np.random.Generator, plan: Plan, sections: tuple[Section, ...]) 
             else:
                 notes += _accompany(variant, plan, line, spans, section, lift, index, final=index == len(sections) - 1)
         if notes:
-            parts.append(Part(line.instruments[0], line.role, _perform(rng, notes, plan, line, sections), line.level))
+            parts.append(Part(line.instruments[0], line.role, perform(rng, notes, plan, line, sections), line.level))
     return tuple(parts)
 
 
@@ -200,33 +201,3 @@ def _entries(rng: np.random.Generator, lineup: tuple[Line, ...], sections: tuple
         elif index > 0 and len(lineup) > 2 and rng.random() < 0.2:
             resting[int(rng.integers(len(lineup)))][index] = True
     return resting
-
-
-def _perform(
-    rng: np.random.Generator, notes: list[Note], plan: Plan, line: Line, sections: tuple[Section, ...]
-) -> tuple[Note, ...]:
-    """Swing, a player's small irregularities in time and force, and the end of the piece as a hard stop for notes."""
-    machine = line.instruments[0] in ("drum machine",) or INSTRUMENTS[line.instruments[0]].family == "synth"
-    spread_seconds = 0.0 if machine else 0.007
-    quarters_per_second = plan.tempo_bpm * plan.meter.beat_quarters / 60.0
-    end = sum(s.num_bars for s in sections) * plan.meter.bar_quarters
-    offsets = rng.normal(0.0, spread_seconds * quarters_per_second, len(notes))
-    force = rng.normal(0.0, 1.5 if machine else 4.0, len(notes))
-    played = []
-    for note, offset, push in zip(notes, offsets, force, strict=True):
-        start = _swung(note.start, plan.swing)
-        stop = _swung(note.start + note.duration, plan.swing)
-        start = min(max(0.0, start + float(offset)), end - 0.1)
-        duration = max(0.05, min(stop, end) - start)
-        velocity = int(np.clip(round(note.velocity + plan.force + push), 20, 124))
-        played.append(Note(round(start, 5), round(duration, 5), note.pitch, velocity))
-    return tuple(sorted(played, key=lambda n: (n.start, n.pitch)))
-
-
-def _swung(position: float, swing: float) -> float:
-    """A straight position in quarters moved so that the second eighth of each beat comes at `swing` of the beat."""
-    beat = np.floor(position + 1e-9)
-    inside = position - beat
-    if inside < 0.5:
-        return float(beat + inside * 2 * swing)
-    return float(beat + swing + (inside - 0.5) * 2 * (1 - swing))

@@ -47,12 +47,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Section:
-    """A stretch of bars with one function: its name, first bar, number of bars, and one chord numeral per slot."""
+    """A stretch of bars with one function and one key.
+
+    `numerals` holds one chord for each half bar, read in the section's key; "" holds the chord before it.
+    """
 
     name: str
     first_bar: int
     num_bars: int
     numerals: tuple[str, ...]
+    key: Key
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,16 @@ class Score:
     def duration_seconds(self) -> float:
         """Length of all bars, without the tail of the last notes."""
         return self.num_bars * self.bar_seconds
+
+    def key_between(self, start_seconds: float, end_seconds: float) -> Key:
+        """The key that lasts longest in a window (the earliest of equals; the last section's key beyond the end)."""
+        lasting: dict[Key, float] = {}
+        for section in self.sections:
+            begin = section.first_bar * self.bar_seconds
+            inside = min(begin + section.num_bars * self.bar_seconds, end_seconds) - max(begin, start_seconds)
+            if inside > 1e-9:
+                lasting[section.key] = lasting.get(section.key, 0.0) + inside
+        return max(lasting, key=lambda key: lasting[key]) if lasting else self.sections[-1].key
 
     def instruments_between(self, start_seconds: float, end_seconds: float, least_share: float = 0.15) -> list[str]:
         """Names of the instruments heard in a window, loudest role first, each once.
