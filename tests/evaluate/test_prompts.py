@@ -15,6 +15,7 @@ from cadenza.errors import UserError
 from cadenza.evaluate import prompts
 from cadenza.evaluate.clips import Asked
 from cadenza.evaluate.key import parse_key
+from cadenza.evaluate.words import facts_in
 
 
 def words(text: str) -> str:
@@ -50,14 +51,36 @@ def test_facts_can_be_measured_and_are_said() -> None:
     assert len(genres) > 20
 
 
-def test_no_prompt_is_a_caption() -> None:
+def test_strangers_ask_for_what_can_be_heard_and_what_they_say() -> None:
+    """Half name instruments, a third a tempo, a fifth a key; what is read in their words is among their facts."""
+    asked = prompts.load("strangers")
+    assert len(asked) == 60
+    assert not set(asked) & set(prompts.load())  # takes of both fit into one folder
+    assert len({words(one.text) for one in (*asked.values(), *prompts.load().values())}) == 160
+    assert sum(bool(one.instruments) for one in asked.values()) >= 30
+    assert sum(one.tempo_bpm is not None for one in asked.values()) >= 20
+    assert sum(one.key is not None for one in asked.values()) >= 12
+    assert sum(one.genre is not None for one in asked.values()) >= 20
+    assert sum(not one.has_facts for one in asked.values()) == 5
+    for one in asked.values():
+        assert {option for choice in one.instruments for option in choice.split("/")} <= set(INSTRUMENTS)
+        assert one.genre in {None, "solo", *(genre.name for genre in GENRES)}
+        read = facts_in(one.text)
+        if isinstance(read.tempo_bpm, float):
+            assert read.tempo_bpm == one.tempo_bpm
+        assert read.key in (None, one.key)
+        assert read.genre in (None, one.genre)
+
+
+@pytest.mark.parametrize("name", ["default", "strangers"])
+def test_no_prompt_is_a_caption(name: str) -> None:
     """The composer describes the very facts of each prompt, in all its styles: it never finds the prompt's words."""
-    everything = prompts.load()
+    everything = prompts.load(name)
     texts = {words(asked.text) for asked in everything.values()}
     rng = np.random.default_rng(0)
     moods = tuple(MOOD_WORDS)
     for asked, style in product(everything.values(), STYLES + HELD_OUT_STYLES):
-        for _ in range(4):
+        for _ in range(3):
             facts = Facts(
                 asked.genre or "solo",
                 tuple(choice.split("/")[0] for choice in asked.instruments),
@@ -73,5 +96,5 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text('{"id": "a", "text": "rain", "tempo_bpm": 80}\n')
     assert prompts.load(path) == {"a": Asked("rain", 80.0)}
-    with pytest.raises(UserError, match="default or quick"):
+    with pytest.raises(UserError, match="default, quick, strangers"):
         prompts.load("best")

@@ -126,13 +126,13 @@ class Run:
     # ---- what is judged ----------------------------------------------------------------------------------------------
 
     def _prompts(self) -> "dict[str, Asked] | None":
-        from cadenza.evaluate.prompts import SETS
+        from cadenza.evaluate.prompts import FILES
         from cadenza.evaluate.prompts import load as load_prompts
 
         if self.config.prompts is None:
             return None
         named = self.config.prompts
-        found = load_prompts("default" if named == "embedded" else named if named in SETS else self.base / named)
+        found = load_prompts("default" if named == "embedded" else named if named in FILES else self.base / named)
         most = self.config.max_prompts or len(found)
         return dict(list(found.items())[:most])
 
