@@ -139,7 +139,7 @@ SIX_FILLS: dict[str, tuple[Fill, ...]] = {
 
 FILL_STYLES: dict[str, str] = {
     "rock": "kit", "ballad": "kit", "punk": "kit", "metal": "metal", "shuffle": "kit", "swing": "jazz",
-    "brushes": "brushes", "funk": "kit", "motown": "kit", "country": "kit", "reggae": "kit", "march": "rolls",
+    "brushes": "brushes", "funk": "kit", "country": "kit", "reggae": "kit", "march": "rolls",
     "waltz": "sparse", "disco": "kit", "house": "beat", "techno": "beat", "trance": "beat", "trap": "beat",
     "hip hop": "sparse", "lofi": "sparse", "synthwave": "tom machine", "bossa": "sparse", "samba": "latin",
     "latin": "latin", "calypso": "latin", "bodhran": "hands", "pipes": "rolls", "hands": "hands", "cinematic": "big",

@@ -27,7 +27,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Genre:
-    """One tradition. `tempo` is the range of the felt beat in beats a minute; `minor` the share of minor pieces."""
+    """One tradition.
+
+    `tempo` is the range of the felt beat in beats a minute, `meters` lists as often as it occurs each meter, `minor` is
+    the share of minor pieces, and `swell` what the calmest and the strongest section do to the accompaniment: from 0
+    (each pattern's calmest row, lightest fill) to 1 (its fullest).
+    """
 
     name: str
     tempo: tuple[float, float]
@@ -42,6 +47,12 @@ class Genre:
     major_scale: str = "major"
     minor_scale: str = "minor"
     weight: float = 1.0
+    swell: tuple[float, float] = (0.1, 1.0)
+
+    def intensity(self, energy: float) -> float:
+        """The intensity, from 0 to 1, of the accompaniment in a section of this energy (0.35 is a breakdown's)."""
+        low, high = self.swell
+        return low + (high - low) * min(1.0, max(0.0, (energy - 0.35) / 0.65))
 
 
 def melody(*instruments: str, chance: float = 1.0, level: float = 1.0) -> Line:

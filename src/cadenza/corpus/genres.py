@@ -2,19 +2,21 @@
 
 from cadenza.corpus.genre import Genre
 from cadenza.corpus.genres_concert import CONCERT
+from cadenza.corpus.genres_electronic import ELECTRONIC
 from cadenza.corpus.genres_folk import FOLK
+from cadenza.corpus.genres_jazz import JAZZ
 from cadenza.corpus.genres_popular import POPULAR
 
-GENRES: tuple[Genre, ...] = (*CONCERT, *POPULAR, *FOLK)
+GENRES: tuple[Genre, ...] = (*CONCERT, *JAZZ, *POPULAR, *ELECTRONIC, *FOLK)
 
 SOLO_INSTRUMENTS: dict[str, tuple[str, ...]] = {
-    "piano": ("ballad", "rising", "rolling", "alberti", "held", "waltz"),
+    "piano": ("ballad", "rising", "rolling", "alberti", "held", "waltz", "stride"),
     "electric piano": ("ballad", "halves", "rising", "held"),
     "acoustic guitar": ("fingers", "strum", "rising"),
     "classical guitar": ("fingers", "rising"),
     "jazz guitar": ("fingers", "comp", "halves"),
     "electric guitar": ("fingers", "strum", "rising"),
-    "distorted guitar": ("power", "gallop"),
+    "distorted guitar": ("power", "gallop", "chug"),
     "harp": ("rising", "rolling", "fingers"),
     "organ": ("held", "halves", "beats"),
     "hammond organ": ("held", "halves"),
@@ -22,17 +24,20 @@ SOLO_INSTRUMENTS: dict[str, tuple[str, ...]] = {
     "accordion": ("waltz", "march", "halves"),
     "music box": ("rising", "fingers"),
     "vibraphone": ("halves", "held"),
-    "marimba": ("motor", "alberti", "rising"),
+    "marimba": ("motor", "alberti", "rising", "ostinato"),
     "kalimba": ("fingers", "rising"),
     "strings": ("held", "halves"),
     "choir": ("held", "halves"),
     "synth pad": ("held",),
-    "synth pluck": ("sixteenths", "rising"),
+    "synth pluck": ("sixteenths", "rising", "ostinato"),
     "banjo": ("fingers", "rising"),
     "violin": (),
     "cello": (),
     "viola": (),
+    "double bass": (),
+    "pizzicato strings": ("beats", "ostinato"),
     "flute": (),
+    "piccolo": (),
     "oboe": (),
     "clarinet": (),
     "bassoon": (),
@@ -40,6 +45,7 @@ SOLO_INSTRUMENTS: dict[str, tuple[str, ...]] = {
     "muted trumpet": (),
     "trombone": (),
     "french horn": (),
+    "brass": ("halves", "march"),
     "saxophone": (),
     "harmonica": (),
     "tin whistle": (),

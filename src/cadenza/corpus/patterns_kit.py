@@ -16,7 +16,6 @@ from cadenza.corpus.drumkit import (
     RIDE_BELL,
     RIM,
     SNARE,
-    TAMBOURINE,
     TRIANGLE,
 )
 
@@ -168,12 +167,6 @@ KIT_PATTERNS: dict[str, dict[str, tuple[Groove, ...]]] = {
                 OPEN: "..........x.....",
             },
             {KICK: "X.x..x....xx.x..", SNARE: "....X..oxo.oX..o", RIDE_BELL: "X.x.X.x.X.x.X.x.", PEDAL: _OFF},
-        )
-    },
-    "motown": {
-        "4/4": (
-            {KICK: "X.....x.X.......", SNARE: "....x.......x...", HAT: _EIGHTHS},
-            {KICK: "X.....x.X.....x.", SNARE: "X...X...X...X...", TAMBOURINE: "..x.X.x...x.X.x."},
         )
     },
     "country": {
