@@ -4,308 +4,184 @@
 true of the facts; what it leaves out is drawn. `HELD_OUT_STYLES` are for evaluation: `captions` never draws them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
-from cadenza.corpus.teller import Facts, Teller
-from cadenza.corpus.vocabulary import VERBS_OPEN
+from cadenza.corpus.grammar import expand, sayable, with_articles
+from cadenza.corpus.sayings import SAYINGS, SENTENCES
+from cadenza.corpus.teller import Facts, Said, Teller
+
+_TRIES, _RETRIES = 12, 4
+_LAST_RESORT = ("{piece}", "{music}")
 
 
-def _join(words: Sequence[str], last: str = " and ") -> str:
-    words = [w for w in words if w]
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + last + words[-1] if words else ""
+def _saying(templates: tuple[str, ...], teller: Teller) -> str:
+    """One of the templates that the facts have words for."""
+    for _ in range(_TRIES):
+        template = teller.pick(templates)
+        if sayable(template, teller):
+            return expand(template, teller)
+    able = [template for template in templates if sayable(template, teller)]
+    return expand(teller.pick(able or _LAST_RESORT), teller)
 
 
-_UNCOUNTABLE = frozenset(
-    [
-        "music",
-        "jazz",
-        "blues",
-        "rock",
-        "metal",
-        "funk",
-        "house",
-        "techno",
-        "trance",
-        "reggae",
-        "folk",
-        "country",
-        "lofi",
-        "EDM",
-        "lo-fi",
-        "synthwave",
-        "retrowave",
-        "ambient",
-        "disco",
-        "beats",
-        "bebop",
-        "salsa",
-        "bluegrass",
-        "chillhop",
-        "counterpoint",
-        "strings",
-        "drums",
-        "bells",
-        "vibes",
-        "pads",
-        "voices",
-        "violins",
-        "percussion",
-        "keys",
-        "americana",
-        "pizzicato",
-        "brass",
-        "timpani",
-        "bagpipes",
-        "pipes",
-        "mallets",
-        "only",
-        "pans",
-        "horns",
-        "brushes",
-        "bossa",
-        "congas",
-    ]
+def _sentences(teller: Teller) -> str:
+    """Two to five sentences: what it is, then what plays, how it moves, feels and sounds, in any order."""
+    kinds = [kind for kind in SENTENCES if kind != "opening"]
+    chosen = teller.shuffled(kinds)[: 1 + int(teller.draw() * 4)]
+    if teller.chance(0.6):
+        chosen.sort(key=kinds.index)
+    spoken = [_saying(SENTENCES["opening"], teller)]
+    for kind in chosen:
+        able = [template for template in SENTENCES[kind] if sayable(template, teller)]
+        if able:
+            spoken.append(expand(teller.pick(able), teller))
+    if len(spoken) > 2 and teller.chance(0.25):
+        spoken[-2:] = [f"{spoken[-2]}, and {spoken[-1]}"]
+    return " ".join(sentence[:1].upper() + sentence[1:] + "." for sentence in map(with_articles, spoken))
+
+
+_FIELDS: tuple[tuple[str, float], ...] = (
+    ("tag", 0.85),
+    ("instrument", 0.8),
+    ("instrument", 0.55),
+    ("instrument", 0.35),
+    ("mood", 0.65),
+    ("mood", 0.35),
+    ("pace", 0.3),
+    ("bpm_tag", 0.4),
+    ("key_tag", 0.35),
+    ("mode", 0.05),
+    ("meter", 0.12),
+    ("era", 0.1),
+    ("denial", 0.12),
+    ("trait", 0.15),
+    ("colour", 0.3),
+    ("use", 0.06),
 )
-"""Last words that take no article."""
+"""What may stand in a list of keywords, and how often it does."""
 
 
-def _article(phrase: str) -> str:
-    """The phrase with "a" or "an", or none where the noun takes none."""
-    last_word = phrase.split()[-1] if phrase else ""
-    if last_word in _UNCOUNTABLE or phrase.endswith(("hip hop", "boom bap", "bossa nova")):
-        return phrase
-    vowel = phrase[:1].lower() in "aeiou" and not phrase.lower().startswith(("eu", "uni", "one"))
-    vowel = vowel or phrase.startswith(("8", "EDM", "e-piano"))
-    return f"{'an' if vowel else 'a'} {phrase}"
-
-
-def _described(teller: Teller, tempo: float = 0.4, moods: float = 0.8, countable: bool = True) -> str:
-    """Adjectives and the noun: "slow, sad piano ballad"."""
-    adjectives = []
-    if teller.chance(tempo):
-        adjectives.append(teller.tempo_adjective())
-    if teller.chance(moods):
-        adjectives += teller.moods(1 if teller.chance(0.7) else 2)
-    adjectives = [a for a in adjectives if a]
-    noun = teller.noun(countable)
-    adjectives = [a for a in adjectives if not noun.startswith(a)]
-    separator = ", " if teller.chance(0.3) else " "
-    return " ".join(filter(None, [separator.join(adjectives), noun]))
-
-
-def _terse(t: Teller) -> str:
-    names = t.instruments(2)
-    options = [
-        f"{t.mood()} {t.noun()}",
-        f"{t.tempo_adjective()} {t.noun()}",
-        f"{t.mood()} {_join(names)}",
-        t.noun(),
-        f"{t.mood()} {t.pick(('music', 'tune', 'piece'))}",
-    ]
-    if len(t.facts.instruments) == 1:
-        options += [f"{t.mood()} {names[0]}", f"{t.tempo_adjective()} {t.mood()} {names[0]}"]
-    return t.pick(options)
-
-
-def _keywords(t: Teller) -> str:
-    words = [t.genre() if t.chance(0.9) else "", *t.instruments(), *t.moods(2)]
-    if t.chance(0.15):
-        words.append(t.colour())
-    if t.facts.genre == "solo" and t.chance(0.6):
+def _keywords(teller: Teller) -> list[str]:
+    words = [teller.say(slot) for slot, share in _FIELDS if teller.chance(share) and teller.can(slot)]
+    if teller.is_solo and teller.chance(0.4):
+        teller.said.genre = "solo"
         words.append("solo")
-    if t.chance(0.5):
-        words.append(t.tempo_phrase())
-    if t.chance(0.4):
-        words.append(t.bpm())
-    if t.chance(0.3):
-        words.append(t.key())
-    if t.chance(0.1):
-        words.append(t.meter())
-    words = [w for w in dict.fromkeys(words) if w]
-    if t.chance(0.4):
-        words = [words[i] for i in t.rng.permutation(len(words))]
-    return (" " if t.chance(0.1) else ", ").join(words)
+    words = list(dict.fromkeys(words)) or [_saying(_LAST_RESORT, teller)]
+    return teller.shuffled(words) if teller.chance(0.5) else words
 
 
-def _phrase(t: Teller) -> str:
-    with_article = t.chance(0.5)
-    text = _described(t, countable=with_article)
-    if with_article:
-        text = _article(text)
-    names = [n for n in t.instruments() if n not in text]
-    if names and t.facts.genre != "solo":
-        text += f" {t.pick(('with', 'featuring', 'with', 'played by', 'on'))} {_join(names)}"
-    if t.chance(0.3):
-        text += f" {t.pick(('in', 'in the key of'))} {t.key()}" if t.key() else ""
-    elif t.chance(0.15) and t.mode():
-        text += f" in a {t.mode()} key"
-    if t.chance(0.35) and t.bpm():
-        text += t.pick((", ", " at ", ", around ")) + t.bpm()
-    elif t.chance(0.08) and t.colour():
-        text += f", {t.colour()}"
-    return text
+def _listed(teller: Teller) -> str:
+    return teller.pick((", ", ", ", ", ", " ", "; ", " / ", " | ")).join(_keywords(teller))
 
 
-def _sentence(t: Teller) -> str:
-    names = t.instruments()
-    subject = _article(_described(t, 0.5, 0.9))
-    listing = _join([n for n in names if n not in subject])
-    use = t.use()
-    forms = [f"{subject} {use}".strip(), f"this is {subject}" + (f" with {listing}" if listing else "")]
-    if listing:
-        forms += [
-            f"{subject} with {listing}",
-            f"{subject} featuring {listing}",
-            f"{listing} playing {subject}",
-            f"{subject}, {listing}",
-        ]
-    if t.key() and t.chance(0.5):
-        forms.append(f"{subject} in {t.key()}")
-    text = t.pick(forms)
-    if t.chance(0.25) and t.bpm():
-        text += f" at {t.bpm()}"
-    return text
+def _tagged(teller: Teller) -> str:
+    """Hashtags, or words in brackets."""
+    words = _keywords(teller)
+    if teller.chance(0.7):
+        tags = ("".join(filter(_is_tag_sign, word.replace("#", "sharp"))) for word in words)
+        return " ".join(f"#{tag}" for tag in tags if tag)
+    return " ".join(f"[{word}]" for word in words)
 
 
-def _long(t: Teller) -> str:
-    names, moods = t.instruments(5), t.moods(2)
-    parts = [
-        t.pick(("this is {}", "the music is {}", "{}", "we hear {}", "here is {}")).format(
-            _article(_described(t, 0.4, 0.5))
-        )
-    ]
-    if names:
-        verb = "plays" if len(names) == 1 and not names[0].endswith("s") else "play"
-        parts.append(
-            t.pick(
-                (
-                    "it features {}",
-                    "the instruments are {}",
-                    "one can hear {}",
-                    "{} " + verb + " throughout",
-                    "the sound is made of {}",
-                )
-            ).format(_join(names))
-        )
-    if moods:
-        parts.append(
-            t.pick(
-                ("the mood is {}", "it feels {}", "it sounds {}", "the atmosphere is {}", "overall it is {}")
-            ).format(_join(moods))
-        )
-    details = []
-    if t.tempo_phrase() and t.chance(0.7):
-        details.append(
-            t.pick(
-                (
-                    f"the tempo is {t.bpm()}",
-                    f"it moves at {_article(t.tempo_verdict())} pace, {t.bpm()}",
-                    f"the tempo is {t.tempo_verdict()}",
-                )
-            )
-        )
-    if t.key() and t.chance(0.5):
-        details.append(t.pick((f"it is in {t.key()}", f"the key is {t.key()}", f"it is written in {t.key()}")))
-    if t.meter() and t.chance(0.2):
-        details.append(f"the time signature is {t.facts.meter}")
-    use = t.use()
-    if use and t.chance(0.3):
-        details.append(f"it would be good {use}" if use.startswith(("for", "to")) else f"it is {use}")
-    parts += details
-    if len(parts) > 3:
-        parts = parts[:1] + [parts[1 + i] for i in sorted(t.rng.permutation(len(parts) - 1)[:3].tolist())]
-    return ". ".join(p[:1].upper() + p[1:] for p in parts)
+def _is_tag_sign(sign: str) -> bool:
+    return sign.isalnum()
 
 
-def _request(t: Teller) -> str:
-    thing = _article(_described(t, 0.4, 0.8))
-    names = [n for n in t.instruments() if n not in thing]
-    ending = t.pick(
-        (
-            t.use(),
-            f"with {_join(names)}" if names else "",
-            f"in {t.key()}" if t.key() else "",
-            f"at {t.bpm()}" if t.bpm() else "",
-            "",
-        )
-    )
-    return f"{t.pick(VERBS_OPEN)} {thing} {ending}".strip()
-
-
-def _technical(t: Teller) -> str:
-    title = t.genre() or t.noun()
-    names = [n for n in t.instruments() if n not in title]
-    fields = [title, t.bpm(), t.key(), t.meter() if t.chance(0.5) else "", _join(names, ", ")]
-    if t.chance(0.3):
-        fields = [fields[0], *[fields[1 + i] for i in t.rng.permutation(4)]]
-    return t.pick((", ", " | ", "; ", ", ")).join(f for f in fields if f)
-
-
-def _review(t: Teller) -> str:
-    moods, names = t.moods(2), t.instruments(3)
-    opening = t.pick(("imagine {}", "think of {}", "something like {}", "the kind of {} you would remember"))
-    noun = t.noun(countable=True)
-    text = opening.format(noun if "kind of" in opening else _article(noun))
-    if moods:
-        text += f", {_join(moods, ' yet ' if len(moods) > 1 else '')}"
-    if names:
-        text += f", where {_join(names)} {'carries' if len(names) == 1 else 'carry'} the whole thing"
-    return text
+def _studio(teller: Teller) -> str:
+    """As a producer names a project: "Am, 92, lofi, rhodes+drums"."""
+    fields = []
+    for slot, share in (("key", 0.8), ("figure", 0.85), ("tag", 0.8), ("meter", 0.15), ("mood", 0.3)):
+        if teller.chance(share) and teller.can(slot):
+            fields.append(teller.bpm_tag() if slot == "figure" and teller.chance(0.6) else teller.say(slot))
+    if teller.can("instruments") and teller.chance(0.8):
+        fields.append(teller.pick(("+", " + ", ", ", "/")).join(teller.names(3)))
+    fields = fields or [_saying(_LAST_RESORT, teller)]
+    if teller.chance(0.4):
+        fields = teller.shuffled(fields)
+    return teller.pick((", ", ", ", " | ", "; ", " - ", " ", "_")).join(fields)
 
 
 _STYLES: dict[str, Callable[[Teller], str]] = {
-    "terse": _terse,
-    "keywords": _keywords,
-    "phrase": _phrase,
-    "sentence": _sentence,
-    "long": _long,
-    "request": _request,
-    "technical": _technical,
-    "review": _review,
+    **{style: partial(_saying, templates) for style, templates in SAYINGS.items()},
+    "long": _sentences,
+    "keywords": _listed,
+    "tags": _tagged,
+    "studio": _studio,
 }
-HELD_OUT_STYLES = ("review",)
+HELD_OUT_STYLES = ("review", "story", "programme")
 STYLES = tuple(name for name in _STYLES if name not in HELD_OUT_STYLES)
+_WEIGHTS = {"terse": 2, "phrase": 2, "long": 2, "keywords": 2, "sentence": 2}
+_DECK = tuple(name for name in STYLES for _ in range(_WEIGHTS.get(name, 1)))
+_FORMAL = frozenset(("sentence", "long", "review", "story", "programme", "question"))
 
 
-def caption(facts: Facts, rng: np.random.Generator, style: str) -> str:
-    """One caption of some facts.
+def caption_said(facts: Facts, rng: np.random.Generator, style: str) -> tuple[str, Said]:
+    """One caption of some facts, and which of them it speaks of.
 
     Args:
         facts: what may be said; the caption contradicts none of it and may leave much out.
         rng: all draws come from here.
         style: one of `STYLES` or `HELD_OUT_STYLES`.
     """
-    teller = Teller(facts, rng)
-    text = " ".join(_STYLES[style](teller).split()).strip(" ,;|") or "music"
-    return _dress(text, teller, style)
+    for _ in range(_RETRIES):
+        teller = Teller(facts, rng)
+        text = " ".join(with_articles(_STYLES[style](teller)).split()).strip(" ,;|")
+        if not teller.repeats:
+            break
+    return _dressed(text, teller, style), teller.said
 
 
-def _dress(text: str, teller: Teller, style: str) -> str:
-    """Capitals and full stops as people leave them: mostly none in short texts, mostly both in sentences."""
-    formal = style in ("sentence", "long", "request", "review")
-    draw = teller.rng.random()
+def caption(facts: Facts, rng: np.random.Generator, style: str) -> str:
+    """`caption_said` without the account of what was said."""
+    return caption_said(facts, rng, style)[0]
+
+
+def _dressed(text: str, teller: Teller, style: str) -> str:
+    """Capitals, full stops and slips as people leave them: short texts mostly bare, sentences mostly tidy."""
+    formal = style in _FORMAL
+    if teller.chance(0.04):
+        text = _misspelt(text, teller)
+    draw = teller.draw()
     if draw < 0.03:
         return text.upper()
     if draw < 0.06 and not formal:
         return text.title()
     if draw < (0.65 if formal else 0.3):
         text = text[:1].upper() + text[1:]
-        return text + "." if formal or teller.chance(0.3) else text
-    return text.lower() if draw > 0.8 else text
+        return text + "." if text[-1].isalnum() and (formal or teller.chance(0.3)) else text
+    text = text.lower() if draw > (0.8 if formal else 0.5) else text
+    return text.rstrip(".") if formal and teller.chance(0.3) else text
 
 
-def captions(facts: Facts, rng: np.random.Generator, count: int = 6) -> list[str]:
+def _misspelt(text: str, teller: Teller) -> str:
+    """The text with one letter of one long word doubled, dropped or swapped with the next."""
+    words = text.split(" ")
+    long = [i for i, word in enumerate(words) if len(word) > 4 and word.isalpha() and word not in ("major", "minor")]
+    if not long:
+        return text
+    at = long[int(teller.draw() * len(long))]
+    word = words[at]
+    spot = 1 + int(teller.draw() * (len(word) - 3))
+    swapped = word[:spot] + word[spot + 1] + word[spot] + word[spot + 2 :]
+    words[at] = teller.pick((swapped, word[:spot] + word[spot:][1:], word[:spot] + word[spot] + word[spot:]))
+    return " ".join(words)
+
+
+def captions(facts: Facts, rng: np.random.Generator, count: int = 6, held_out: bool = False) -> list[str]:
     """Several captions of one clip, as different in style as the count allows.
 
     Args:
         facts: what is true of the clip.
         rng: all draws come from here.
         count: how many, at least 1.
+        held_out: in the styles of `HELD_OUT_STYLES`, which are for evaluation only.
     """
-    order = [STYLES[i] for i in rng.permutation(len(STYLES))]
+    deck = HELD_OUT_STYLES if held_out else _DECK
+    order = list(dict.fromkeys(deck[i] for i in rng.permutation(len(deck))))
     return [caption(facts, rng, order[i % len(order)]) for i in range(count)]
 
 
-__all__ = ["HELD_OUT_STYLES", "STYLES", "Facts", "caption", "captions"]
+__all__ = ["HELD_OUT_STYLES", "STYLES", "Facts", "Said", "caption", "caption_said", "captions"]

@@ -1,17 +1,26 @@
-"""The words of one caption: every method draws a phrase for one fact, or "" where the fact is absent."""
+"""The words of one caption: facts in, a phrase for each slot of a template out, and an account of what was said."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from cadenza.corpus.grammar import Speaker
 from cadenza.corpus.instruments import INSTRUMENTS
-from cadenza.corpus.vocabulary import GENRE_NAMES, INSTRUMENT_NAMES, MOOD_WORDS, SPELLINGS, TEMPO_WORDS, USES
+from cadenza.corpus.vocabulary import METERS, MOOD_WORDS, PACES, key_names
+from cadenza.corpus.vocabulary_genres import GENRE_WORDS, MOOD_USES, ONLY_WITH, GenreWords
+from cadenza.corpus.vocabulary_instruments import FAMILIES_OF, INSTRUMENT_NAMES
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is true of a clip; empty values are unknown or not to be told. `tempo_bpm` counts felt beats a minute."""
+    """What is true of a clip; empty values are unknown or not to be told.
+
+    `tempo_bpm` counts felt beats a minute. `roles` pairs a role ("melody", "bass") with its player; `entering` are
+    players who begin within the clip, `faint` those heard too little to be named, but too much to be denied. `traits`
+    are ways of playing ("walking bass"), `colours` of the sound ("vinyl"); `place` is the part of the form that the
+    clip shows ("beginning", "ending"), `sections` the names of the sections heard.
+    """
 
     genre: str = ""
     instruments: tuple[str, ...] = ()
@@ -19,168 +28,477 @@ class Facts:
     tempo_bpm: float | None = None
     key: str = ""
     meter: str = ""
+    roles: tuple[tuple[str, str], ...] = ()
+    entering: tuple[str, ...] = ()
+    faint: tuple[str, ...] = ()
+    traits: tuple[str, ...] = ()
+    colours: tuple[str, ...] = ()
+    place: str = ""
+    sections: tuple[str, ...] = ()
+
+    @property
+    def pace(self) -> float | None:
+        """Beats a minute as felt speed: a dotted beat holds more notes than a plain one."""
+        if self.tempo_bpm is None:
+            return None
+        return self.tempo_bpm * (1.3 if self.meter == "6/8" else 1.0)
 
 
-class Teller:
-    """Draws words for facts; every method returns "" where the fact is absent."""
+@dataclass
+class Said:
+    """Which facts a caption speaks of: the fact where it does, else an empty value.
+
+    `tempo_bpm` and `key` are set where figures or a tonic are given; `pace` ("slow") and `mode` ("minor") also where
+    only those are. A word that several instruments answer to ("guitar") speaks of the one that plays. A use ("for
+    studying") speaks of the genre or mood that it is known for.
+    """
+
+    genre: str = ""
+    instruments: list[str] = field(default_factory=list)
+    moods: list[str] = field(default_factory=list)
+    tempo_bpm: float | None = None
+    pace: str = ""
+    key: str = ""
+    mode: str = ""
+    meter: str = ""
+
+
+_DRAWS = 64
+_HEADS = ("piece", "tune", "instrumental", "track", "piece of music", "melody")
+_ELECTRIC = ("electric", "distorted", "bass guitar", "slap", "hammond")
+_PLURAL_VERBS = {"carries": "carry", "is": "are", "has": "have", "goes": "go"}
+_NO_WORDS = GenreWords((), (), ())
+
+
+class Teller(Speaker):
+    """Says facts in words: `can` tells whether a slot has any, `say` draws them and keeps account in `said`.
+
+    `repeats` tells whether a player had to be named where all had been, as in "piano tune with piano".
+    """
 
     def __init__(self, facts: Facts, rng: np.random.Generator) -> None:
         self.facts = facts
-        self.rng = rng
+        self.said = Said()
+        self._rng = rng
+        self._draws: list[float] = []
+        self._used: set[str] = set()
+        self._many = False
+        self.repeats = False
+        self._roles = dict(facts.roles)
+
+    # ------------------------------------------------------------------------------------------------------- drawing
+
+    def draw(self) -> float:
+        if not self._draws:
+            self._draws = self._rng.random(_DRAWS).tolist()
+        return self._draws.pop()
 
     def pick(self, options: Sequence[str]) -> str:
-        return options[int(self.rng.integers(len(options)))] if options else ""
+        return options[int(self.draw() * len(options))] if options else ""
 
     def chance(self, probability: float) -> bool:
-        return bool(self.rng.random() < probability)
+        return self.draw() < probability
 
-    def plain_or(self, options: Sequence[str], plain: float = 0.5) -> str:
+    def plain_or(self, options: Sequence[str], plain: float) -> str:
         """The first option with probability `plain`, else any."""
-        return options[0] if options and self.chance(plain) else self.pick(options)
+        return options[0] if self.chance(plain) else self.pick(options)
 
-    def genre(self) -> str:
-        """A noun for the piece, without article: "jazz tune", "solo piano piece"."""
-        if self.facts.genre == "solo" or not self.facts.genre:
-            return ""
-        names = [n for n in GENRE_NAMES.get(self.facts.genre, (self.facts.genre,)) if self.allows(n)]
-        return self.plain_or(names or ["piece"], 0.4)
+    def shuffled(self, words: Sequence[str]) -> list[str]:
+        return [word for _, word in sorted((self.draw(), word) for word in words)]
 
-    def allows(self, name: str) -> bool:
-        """Whether a genre's name fits what is heard: "piano ballad" needs a piano."""
-        for word in ("piano", "guitar", "brass", "acid"):
-            if word in name and self.facts.instruments and not any(word in i for i in self.facts.instruments):
-                return False
-        pace = self.pace()
-        if pace is not None and (("slow" in name and pace > 90) or ("jig" in name and self.facts.meter != "6/8")):
-            return False
-        return not ("reel" in name and self.facts.meter not in ("", "4/4"))
+    # --------------------------------------------------------------------------------------------------------- slots
 
-    def pace(self) -> float | None:
-        """Beats a minute as felt speed: a dotted beat holds more notes than a plain one."""
-        if self.facts.tempo_bpm is None:
-            return None
-        return self.facts.tempo_bpm * (1.3 if self.facts.meter == "6/8" else 1.0)
+    def can(self, slot: str) -> bool:
+        return _CAN[slot.partition(" ")[0]](self)
 
-    def instruments(self, most: int = 4) -> list[str]:
-        """Some or all of the instruments, the first always among them, no word twice."""
-        known = list(self.facts.instruments)
-        if not known:
-            return []
-        kept = known[:1] + [i for i in known[1:] if self.chance(0.75)]
-        names: list[str] = []
-        for instrument in kept[:most]:
-            name = self.plain_or(INSTRUMENT_NAMES.get(instrument, (instrument,)), 0.55)
-            if name == "fiddle" and self.facts.genre not in ("folk", "celtic", "country", ""):
-                name = "violin"
-            if name not in names:
-                names.append(name)
-        return names
+    def say(self, slot: str) -> str:
+        name, _, argument = slot.partition(" ")
+        return _VERBS[name](self, argument) if name in _VERBS else _SAY[name](self)
 
-    def mood(self) -> str:
-        if not self.facts.moods:
-            return ""
-        mood = self.pick(self.facts.moods)
-        return self.plain_or(MOOD_WORDS.get(mood, (mood,)), 0.5)
+    # -------------------------------------------------------------------------------------------------------- genres
 
-    def moods(self, most: int = 2) -> list[str]:
+    @property
+    def is_solo(self) -> bool:
+        return self.facts.genre == "solo" and len(self.facts.instruments) == 1
+
+    @property
+    def has_genre(self) -> bool:
+        return self.facts.genre not in ("", "solo")
+
+    def _named(self, names: Sequence[str], plain: float = 0.4) -> str:
+        """One of the names of the genre that fits what is heard: a "piano ballad" needs a piano."""
+        self.said.genre = self.facts.genre
+        name = self.plain_or(names or (self.facts.genre,), plain)
+        for _ in range(4):
+            if all(part not in name or self._holds(kind, value) for part, kind, value in ONLY_WITH):
+                return name
+            name = self.pick(names)
+        return self.facts.genre if self.facts.genre != "piano ballad" else "ballad"
+
+    def _holds(self, kind: str, value: str) -> bool:
+        if kind == "instrument":
+            return not self.facts.instruments or any(w in i for w in value.split() for i in self.facts.instruments)
+        if kind == "pace":
+            return self.facts.pace is None or self.facts.pace < float(value)
+        return (self.facts.genre if kind == "genre" else self.facts.meter or value) == value
+
+    def tag(self) -> str:
+        """The genre as a tag or before a noun: "jazz"."""
+        return self._named(GENRE_WORDS.get(self.facts.genre, _NO_WORDS).tags)
+
+    def piece(self) -> str:
+        """A noun that takes an article: "jazz tune", "solo piano piece", "track"."""
+        if self.has_genre:
+            return self._named(GENRE_WORDS.get(self.facts.genre, _NO_WORDS).pieces, 0.25)
+        if self.is_solo:
+            return self._solo(("solo {} piece", "{} solo", "{} piece", "{} tune", "piece for solo {}", "{} melody"))
+        if self._untold() and self.chance(0.5):
+            return f"{self.instrument()} {self.pick(_HEADS[:5])}"
+        return self.pick(_HEADS)
+
+    def music(self) -> str:
+        """A noun that takes none: "jazz", "piano music", "music"."""
+        if self.has_genre:
+            return self._named(GENRE_WORDS.get(self.facts.genre, _NO_WORDS).musics, 0.4)
+        if self.is_solo:
+            return self._solo(("solo {}", "{} solo", "{} music", "unaccompanied {}", "{} alone", "{}", "{} only"))
+        return f"{self.instrument()} music" if self._untold() and self.chance(0.5) else "music"
+
+    def _solo(self, forms: Sequence[str]) -> str:
+        instrument = self.facts.instruments[0]
+        if INSTRUMENTS.get(instrument) is not None and INSTRUMENTS[instrument].family == "drums":
+            forms = ("{} solo", "{} groove", "{} loop", "solo {} groove")
+        form = self.pick(forms)
+        if any(word in form for word in ("solo", "unaccompanied", "alone", "only")):
+            self.said.genre = "solo"
+        return form.format(self._name(instrument))
+
+    def era(self) -> str:
+        self.said.genre = self.facts.genre
+        return self.pick(GENRE_WORDS[self.facts.genre].eras)
+
+    def use(self) -> str:
+        """What follows "for": "a wedding", "studying"."""
+        moods = [mood for mood in self.facts.moods if mood in MOOD_USES]
+        uses = GENRE_WORDS.get(self.facts.genre, _NO_WORDS).uses
+        if moods and (not uses or self.chance(0.2)):
+            mood = self.pick(moods)
+            self._tell_mood(mood)
+            return self.pick(MOOD_USES[mood])
+        self.said.genre = self.facts.genre
+        return self.pick(uses)
+
+    def occasion(self) -> str:
+        """A use without its article: "boss fight"."""
+        use = self.use()
+        return use.partition(" ")[2] if use.startswith(("a ", "an ", "the ")) else use
+
+    # --------------------------------------------------------------------------------------------------- instruments
+
+    def _untold(self) -> list[str]:
+        return [i for i in self.facts.instruments if i not in self.said.instruments]
+
+    def _name(self, instrument: str) -> str:
+        """One name for an instrument; "drums" for all kits, "guitar" for all guitars where the kind does not matter."""
+        if instrument not in self.said.instruments:
+            self.said.instruments.append(instrument)
+        names = INSTRUMENT_NAMES.get(instrument, (instrument,))
+        families = FAMILIES_OF.get(instrument, ())
+        if families and self.chance(0.65 if instrument == "drums" else 0.25):
+            name = self.plain_or(families, 0.6)
+        else:
+            name = self.plain_or(names, 0.5)
+        self._many = name.endswith("s") and not name.endswith("ss")
+        self._used.add(name)
+        return name
+
+    def instrument(self) -> str:
+        """One that has not been named yet, the leading one if it can be."""
+        untold = self._untold()
+        self.repeats = self.repeats or not untold
+        return self._name((untold or self.facts.instruments)[0])
+
+    def names(self, most: int = 4) -> list[str]:
+        """Some or all of those that have not been named yet; no word twice."""
+        untold = self._untold()
+        if not untold:
+            return [self.instrument()]
+        kept = [untold[0]] + [i for i in untold[1:] if self.chance(0.72)]
         words: list[str] = []
-        for _ in range(most):
-            word = self.mood()
-            if word and word not in words:
+        for instrument in kept[:most]:
+            used = set(self._used)
+            word = self._name(instrument)
+            if word in used:
+                word = INSTRUMENT_NAMES.get(instrument, (instrument,))[0]
+            if word not in used:
                 words.append(word)
         return words
 
-    def tempo_adjective(self) -> str:
-        pace = self.pace()
-        return "" if pace is None else self.plain_or(next(a for limit, a, _ in TEMPO_WORDS if pace < limit), 0.6)
+    def instruments(self) -> str:
+        words = self.names()
+        self._many = self._many or len(words) > 1
+        return join(words, " and " if self.chance(0.9) else " & " if self.chance(0.6) else ", ")
 
-    def tempo_phrase(self) -> str:
-        pace = self.pace()
-        return "" if pace is None else self.plain_or(next(p for limit, _, p in TEMPO_WORDS if pace < limit), 0.4)
+    def band(self) -> str:
+        """Two or more."""
+        untold = self._untold()
+        words = [self._name(untold[0]), *(self.names() if len(untold) > 1 else ())]
+        self._many = True
+        return join(words, self.pick((" and ", " and ", ", ", " & ")))
 
-    def bpm(self) -> str:
-        if self.facts.tempo_bpm is None:
-            return ""
-        return f"{self.facts.tempo_bpm:.0f} {self.plain_or(('bpm', 'BPM', 'bpm', 'beats per minute'), 0.6)}"
-
-    def key(self) -> str:
-        if not self.facts.key:
-            return ""
-        tonic, mode = self.facts.key.split()
-        return f"{self.plain_or(SPELLINGS.get(tonic, (tonic,)), 0.6)} {mode}"
-
-    def mode(self) -> str:
-        return self.facts.key.split()[1] if self.facts.key else ""
-
-    def meter(self) -> str:
-        names = {
-            "3/4": ("3/4", "3/4 time", "triple time", "three-four"),
-            "4/4": ("4/4", "4/4 time"),
-            "6/8": ("6/8", "6/8 time"),
-        }
-        return self.plain_or(names.get(self.facts.meter, (self.facts.meter,)), 0.5) if self.facts.meter else ""
-
-    def use(self) -> str:
-        return self.pick(USES.get(self.facts.genre, ()))
-
-    def noun(self, countable: bool = False) -> str:
-        """A noun phrase for the piece: its genre, or its solo instrument, or just "piece"."""
-        genre = self.genre()
-        if genre:
-            return genre
-        if self.facts.genre == "solo" and len(self.facts.instruments) == 1:
-            return self.solo(countable)
-        names = self.instruments(1)
-        head = self.pick(("piece", "tune", "instrumental", "track", "piece of music"))
-        return f"{names[0]} {head}" if names and self.chance(0.5) else head
-
-    def solo(self, countable: bool) -> str:
-        """One instrument playing alone; countable names can follow an article."""
-        instrument = self.facts.instruments[0]
-        name = self.plain_or(INSTRUMENT_NAMES.get(instrument, (instrument,)), 0.6)
-        if instrument in ("drums", "rock drums", "percussion", "drum machine", "brushed drums", "marching drums"):
-            return self.pick((f"{name} solo", f"{name} groove", f"{name} only", f"{name} loop", f"solo {name}"))
-        if countable:
-            heads = (
-                f"solo {name} piece",
-                f"{name} solo",
-                f"{name} piece",
-                f"{name} tune",
-                f"piece for solo {name}",
-                f"{name} melody",
-            )
-            return self.pick(heads)
-        return self.pick(
-            (
-                f"solo {name}",
-                f"solo {name}",
-                f"{name} solo",
-                f"{name} music",
-                f"unaccompanied {name}",
-                name,
-                f"{name} alone",
-            )
+    def duo(self) -> str:
+        """The first two."""
+        return self.pick(("{} and {}", "{} and {}", "{} & {}", "{} {}", "{}, {}", "{} with {}")).format(
+            self.instrument(), self.instrument()
         )
 
-    def colour(self) -> str:
-        """How the music is made as a whole, or what it lacks: "acoustic", "no drums"."""
-        known = [INSTRUMENTS[i] for i in self.facts.instruments if i in INSTRUMENTS]
-        if not known or len(known) < len(self.facts.instruments):
-            return ""
+    def role(self, role: str) -> str:
+        self.repeats = self.repeats or self._roles[role] in self.said.instruments
+        return self._name(self._roles[role])
+
+    def entrant(self) -> str:
+        return self._name(self.facts.entering[0])
+
+    # ---------------------------------------------------------------------------------------- moods, tempo, key, meter
+
+    def _tell_mood(self, mood: str) -> None:
+        if mood not in self.said.moods:
+            self.said.moods.append(mood)
+
+    def mood(self) -> str:
+        untold = [m for m in self.facts.moods if m not in self.said.moods] or list(self.facts.moods)
+        mood = self.pick(untold)
+        self._tell_mood(mood)
+        words = [w for w in MOOD_WORDS.get(mood, (mood,)) if w not in self._used] or [mood]
+        word = self.plain_or(words, 0.45)
+        self._used.add(word)
+        return word
+
+    def moods(self) -> str:
+        count = 2 if self.chance(0.8) else 3
+        words = list(dict.fromkeys(self.mood() for _ in range(min(count, len(self.facts.moods)))))
+        return join(words, self.pick((" and ", " and ", " yet ", ", ")))
+
+    def _pace_row(self) -> tuple[float, str, tuple[str, ...], tuple[str, ...]]:
+        pace = self.facts.pace
+        assert pace is not None
+        row = next(row for row in PACES if pace < row[0])
+        self.said.pace = row[1]
+        return row
+
+    def tempo(self) -> str:
+        """Before a noun: "slow"."""
+        return self.plain_or(self._pace_row()[2], 0.5)
+
+    def pace(self) -> str:
+        """In a list of keywords: "slow tempo", "allegro"."""
+        return self.plain_or(self._pace_row()[3], 0.3)
+
+    def verdict(self) -> str:
+        """After "the tempo is"."""
+        return self._pace_row()[1]
+
+    def _figure(self) -> str:
+        bpm = self.facts.tempo_bpm
+        assert bpm is not None
+        self.said.tempo_bpm = bpm
+        return f"{bpm:.0f}"
+
+    def figure(self) -> str:
+        """The number alone."""
+        return self._figure()
+
+    def bpm(self) -> str:
+        """After "at" or in a list: "92 bpm"."""
+        return self.plain_or(("{} bpm", "{} BPM", "{}bpm", "{} beats per minute", "{} beats a minute"), 0.55).format(
+            self._figure()
+        )
+
+    def bpm_tag(self) -> str:
+        forms = ("{} bpm", "{}bpm", "bpm: {}", "{} BPM", "tempo {}", "tempo: {}", "BPM {}", "{} beats per minute")
+        return self.plain_or(forms, 0.4).format(self._figure())
+
+    def at_bpm(self) -> str:
+        """Behind a noun: "at a tempo of 92"."""
+        forms = (
+            "at {} bpm",
+            "at a tempo of {}",
+            "at {} beats per minute",
+            "at {}bpm",
+            "around {} bpm",
+            "at about {} bpm",
+            "with a tempo of {} bpm",
+        )
+        return self.plain_or(forms, 0.45).format(self._figure())
+
+    def key(self) -> str:
+        """Behind "in" or "the key is": "A minor"."""
+        self.said.key, self.said.mode = self.facts.key, self.facts.key.split()[1]
+        words, short, german = key_names(self.facts.key)
+        draw = self.draw()
+        return self.plain_or(words, 0.5) if draw < 0.87 else self.pick(short) if draw < 0.98 else german[0]
+
+    def key_tag(self) -> str:
+        """In a list: "Am", "key of A minor", "key: A minor"."""
+        form = self.plain_or(("{}", "key of {}", "key: {}", "in {}", "{} key", "in the key of {}"), 0.55)
+        if form == "{}" and self.chance(0.4):
+            self.key()
+            return self.pick(key_names(self.facts.key)[1])
+        return form.format(self.key())
+
+    def mode(self) -> str:
+        self.said.mode = self.facts.key.split()[1]
+        return self.said.mode
+
+    def meter(self) -> str:
+        self.said.meter = self.facts.meter
+        return self.plain_or(METERS.get(self.facts.meter, (self.facts.meter,)), 0.4)
+
+    # -------------------------------------------------------------------------------------------- sound, way of playing
+
+    def denials(self) -> list[str]:
+        """What the clip lacks, or how it is made as a whole."""
+        names = (*self.facts.instruments, *self.facts.faint)
+        known = [INSTRUMENTS[i] for i in names if i in INSTRUMENTS]
+        if not known or len(known) < len(names):
+            return []
         words = []
-        electric = ("electric", "distorted", "bass guitar", "slap", "hammond", "synth", "machine", "acid")
-        if any(i.family == "synth" or i.name == "drum machine" for i in known):
+        synthetic = any(i.family == "synth" or i.name == "drum machine" for i in known)
+        if synthetic:
             words.append("electronic")
-        elif not any(word in i.name for i in known for word in electric):
+        elif not any(word in i.name for i in known for word in _ELECTRIC):
             words += ["acoustic", "unplugged"]
         if not any(i.family == "drums" for i in known):
             words += ["no drums", "without drums", "no percussion", "drumless"]
         if not any(i.family == "voice" for i in known):
             words += ["instrumental", "no vocals", "no singing"]
-        return self.pick(words)
+        return words
 
-    def tempo_verdict(self) -> str:
-        """A word that can follow "the tempo is"."""
-        pace = self.pace()
-        words = ((66.0, "very slow"), (86.0, "slow"), (112.0, "moderate"), (138.0, "fast"), (1e9, "very fast"))
-        return "" if pace is None else next(word for limit, word in words if pace < limit)
+    def denial(self) -> str:
+        return self.pick(self.denials())
+
+    def trait(self) -> str:
+        trait = self.pick(self.facts.traits)
+        player = self._roles.get(_TRAIT_ROLES.get(trait, ""))
+        if player and player not in self.said.instruments:
+            self.said.instruments.append(player)
+        return self.pick(_TRAITS.get(trait, (trait,)))
+
+    def colour(self) -> str:
+        colour = self.pick(self.facts.colours)
+        return self.pick(_COLOURS.get(colour, (colour,)))
+
+    def place(self) -> str:
+        return self.pick(_PLACES.get(self.facts.place, ()))
+
+
+def join(words: Sequence[str], last: str = " and ") -> str:
+    return ", ".join(words[:-1]) + last + words[-1] if len(words) > 1 else "".join(words)
+
+
+_TRAITS = {
+    "walking bass": ("a walking bass", "a walking bass line", "walking bass"),
+    "four-on-the-floor": ("four-on-the-floor kick", "a four on the floor beat", "a steady four-to-the-floor kick"),
+    "swing": ("a swing feel", "swung eighths", "a swinging groove"),
+    "arpeggios": ("arpeggios", "arpeggiated chords", "broken chords"),
+}
+_TRAIT_ROLES = {"walking bass": "bass", "four-on-the-floor": "drums"}
+_COLOURS = {
+    "vinyl": ("vinyl crackle", "the crackle of an old record", "dusty vinyl sound"),
+    "tape": ("tape warmth", "a worn tape sound", "tape wobble"),
+    "hall": ("hall reverb", "the reverb of a big hall", "a spacious hall sound"),
+    "room": ("a dry room sound", "a small room sound"),
+    "sidechain": ("pumping sidechain", "a pumping mix"),
+}
+_PLACES = {
+    "beginning": ("the opening of the piece", "the beginning of the piece", "how the piece starts"),
+    "intro": ("an intro", "the intro", "the introduction"),
+    "ending": ("the ending of the piece", "how the piece comes to its end", "the close of the piece"),
+}
+
+_SAY: dict[str, Callable[[Teller], str]] = {
+    "tag": Teller.tag,
+    "piece": Teller.piece,
+    "music": Teller.music,
+    "era": Teller.era,
+    "use": Teller.use,
+    "occasion": Teller.occasion,
+    "instrument": Teller.instrument,
+    "instruments": Teller.instruments,
+    "band": Teller.band,
+    "duo": Teller.duo,
+    "mood": Teller.mood,
+    "moods": Teller.moods,
+    "tempo": Teller.tempo,
+    "pace": Teller.pace,
+    "verdict": Teller.verdict,
+    "figure": Teller.figure,
+    "bpm": Teller.bpm,
+    "bpm_tag": Teller.bpm_tag,
+    "at_bpm": Teller.at_bpm,
+    "key": Teller.key,
+    "key_tag": Teller.key_tag,
+    "mode": Teller.mode,
+    "meter": Teller.meter,
+    "denial": Teller.denial,
+    "trait": Teller.trait,
+    "colour": Teller.colour,
+    "place": Teller.place,
+    "melody": lambda teller: teller.role("melody"),
+    "chords": lambda teller: teller.role("chords"),
+    "bass": lambda teller: teller.role("bass"),
+    "drums": lambda teller: teller.role("drums"),
+    "pad": lambda teller: teller.role("pad"),
+    "counter": lambda teller: teller.role("counter"),
+    "entrant": Teller.entrant,
+}
+_VERBS: dict[str, Callable[[Teller, str], str]] = {
+    # a verb that agrees with the players named last: "{does play}" is "play" or "plays"
+    "does": lambda teller, verb: (
+        _PLURAL_VERBS.get(verb, verb) if teller._many else verb if verb in _PLURAL_VERBS else verb + "s"
+    ),
+}
+
+
+def _has(name: str) -> Callable[[Teller], bool]:
+    return lambda teller: bool(getattr(teller.facts, name))
+
+
+def _role(name: str) -> Callable[[Teller], bool]:
+    """Whether the player of a role is known and has not been named yet."""
+    return lambda teller: name in teller._roles and teller._roles[name] not in teller.said.instruments
+
+
+def _always(teller: Teller) -> bool:
+    return True
+
+
+def _has_use(teller: Teller) -> bool:
+    words = GENRE_WORDS.get(teller.facts.genre, _NO_WORDS)
+    return bool(words.uses) or any(mood in MOOD_USES for mood in teller.facts.moods)
+
+
+_CAN: dict[str, Callable[[Teller], bool]] = {
+    "tag": lambda teller: teller.has_genre,
+    "piece": _always,
+    "music": _always,
+    "era": lambda teller: bool(GENRE_WORDS.get(teller.facts.genre, _NO_WORDS).eras),
+    "use": _has_use,
+    "occasion": _has_use,
+    "instrument": lambda teller: bool(teller._untold()),
+    "instruments": lambda teller: bool(teller._untold()),
+    "band": lambda teller: len(teller._untold()) > 1,
+    "duo": lambda teller: len(teller._untold()) > 1,
+    "mood": _has("moods"),
+    "moods": _has("moods"),
+    **dict.fromkeys(("tempo", "pace", "verdict", "figure", "bpm", "bpm_tag", "at_bpm"), _has("tempo_bpm")),
+    **dict.fromkeys(("key", "key_tag", "mode"), _has("key")),
+    "meter": _has("meter"),
+    "denial": lambda teller: bool(teller.denials()),
+    "trait": _has("traits"),
+    "colour": _has("colours"),
+    "place": lambda teller: teller.facts.place in _PLACES,
+    **{role: _role(role) for role in ("melody", "chords", "bass", "drums", "pad", "counter")},
+    "entrant": lambda teller: bool(teller.facts.entering) and teller.facts.entering[0] not in teller.said.instruments,
+    "does": _always,
+}
