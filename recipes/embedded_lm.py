@@ -20,9 +20,13 @@ each recording's own tuning. What comes next is judged by the evaluator's report
 
 from cadenza.conditioning.chroma import ChromaConfig
 from cadenza.conditioning.fuser import FuserConfig
+from cadenza.conditioning.plan import PlanConfig
 from cadenza.conditioning.provider import ConditioningConfig
 from cadenza.conditioning.t5 import T5Config
 from cadenza.conditioning.text import TextConfig
+from cadenza.corpus.genres import GENRES
+from cadenza.corpus.instruments import INSTRUMENTS
+from cadenza.corpus.vocabulary import MOOD_WORDS
 from cadenza.data.captions import CaptionConfig
 from cadenza.lm.model import LMConfig
 from cadenza.train.config import TrainConfig
@@ -31,6 +35,12 @@ from cadenza.train.optim import MuonConfig
 from cadenza.train.schedule import CosineSchedule
 
 DIM = 320
+PLAN = PlanConfig(
+    genres=(*(genre.name for genre in GENRES), "solo"),
+    instruments=tuple(INSTRUMENTS),
+    moods=tuple(MOOD_WORDS),
+    reader="reader",
+)
 TEXT = T5Config(
     vocab_size=2048, dim=192, head_dim=32, num_heads=6, num_layers=3, feed_forward_dim=512, feed_forward="gated-gelu"
 )
@@ -50,8 +60,12 @@ def config() -> TrainConfig:
             lm=LMConfig(codebook_size=1024, dim=DIM, num_layers=8, num_heads=4, feed_forward_dim=4 * DIM),
             conditioning=ConditioningConfig(
                 dim=DIM,
-                conditioners={"description": TextConfig(dim=TEXT.dim, max_tokens=64, truncate=True), "melody": MELODY},
-                fuser=FuserConfig(cross=("description",), sum=("melody",), mask_padding=True),
+                conditioners={
+                    "description": TextConfig(dim=TEXT.dim, max_tokens=64, truncate=True),
+                    "melody": MELODY,
+                    "plan": PLAN,
+                },
+                fuser=FuserConfig(cross=("description",), sum=("melody", "plan"), mask_padding=True),
             ),
             text_encoder=TEXT,
             train_text_encoder=True,

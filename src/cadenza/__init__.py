@@ -16,6 +16,7 @@ from cadenza.errors import CadenzaError, CheckpointError, UserError
 if TYPE_CHECKING:
     from cadenza.audio import Audio as Audio
     from cadenza.conditioning.chroma import Melody as Melody
+    from cadenza.conditioning.plan import Plan as Plan
     from cadenza.conditioning.style import Style as Style
     from cadenza.lm.generate import GenerationConfig as GenerationConfig
     from cadenza.loading import load as load
@@ -36,6 +37,7 @@ _HOME = {  # public name -> the module that defines it
     "GenerationConfig": "cadenza.lm.generate",
     "Melody": "cadenza.conditioning.chroma",
     "MusicGen": "cadenza.pipelines.musicgen",
+    "Plan": "cadenza.conditioning.plan",
     "Style": "cadenza.conditioning.style",
     "load": "cadenza.loading",
 }
@@ -47,6 +49,7 @@ __all__ = [
     "GenerationConfig",
     "Melody",
     "MusicGen",
+    "Plan",
     "Style",
     "UserError",
     "__version__",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from cadenza.audio import Audio
     from cadenza.conditioning.chroma import Melody
+    from cadenza.conditioning.plan import Plan
     from cadenza.pipelines.musicgen import MusicGen
 
 
@@ -77,6 +78,12 @@ def generate(
     ] = None,
     adapters: Adapters = None,
     style: Annotated[Path | None, typer.Option(metavar="F", help="Sound like an excerpt of this recording.")] = None,
+    tempo: Annotated[
+        float | None,
+        typer.Option(metavar="BPM", parser=number, help="Beats a minute. [default: what the words say or suggest]"),
+    ] = None,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help='Such as "A minor", or minor alone.')] = None,
+    meter: Annotated[str | None, typer.Option(metavar="M", help="4/4, 3/4, 6/8 or 5/4.")] = None,
     guidance: Annotated[
         float | None, typer.Option(metavar="G", parser=number, help="How closely to follow the words. [default: 3]")
     ] = None,
@@ -128,6 +135,9 @@ def generate(
             "melody": melody,
             "stems": stems,
             "style": style,
+            "tempo": tempo,
+            "key": key,
+            "meter": meter,
         }
         others |= {"stream": stream or None, "PROMPT": prompts or None}
         _refuse_choices(choices | others)
@@ -151,6 +161,7 @@ def generate(
         # Small files before large ones: a mistyped name should not cost a minute of loading.
         choices["prompt"], choices["style"] = _read(prompt_audio), _read(style)
         choices["melody"] = _melody(melody, stems)
+        choices["plan"] = _plan(tempo, key, meter)
         choices["adapters"] = _readable(worn)
         from cadenza.loading import load
 
@@ -204,6 +215,12 @@ def _melody(path: Path | None, stems: str | None) -> "Melody | None":
             raise UserError(f"--stems {stems} is about a melody: add --melody FILE, or leave it out")
         return None
     return Melody(cast("Audio", _read(path)), None if stems is None else choose_stems(stems))
+
+
+def _plan(tempo: float | None, key: str | None, meter: str | None) -> "Plan | None":
+    from cadenza.conditioning.plan import Plan
+
+    return None if tempo is None and key is None and meter is None else Plan(tempo, key, meter)
 
 
 def _section(text: str) -> tuple[float, str]:

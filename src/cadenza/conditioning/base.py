@@ -26,6 +26,13 @@ class Condition(NamedTuple):
     mask: Bool[Tensor, "B L"]
 
 
+class Opening(NamedTuple):
+    """The part of a piece that stands in place of the first `seconds` of a window (`GenerationConfig.anchor`)."""
+
+    start_seconds: float
+    seconds: float
+
+
 class Conditioner(nn.Module, ABC):
     """One named condition: raw value -> features -> `Condition`.
 
@@ -51,7 +58,13 @@ class Conditioner(nn.Module, ABC):
         """Features of a dropped value; None is the zero vector."""
         return None
 
-    def window(self, features: Features | None, start_seconds: float) -> Features | None:
+    def section(self, features: Features, number: int) -> Features:
+        """What holds in one section of a piece; by default, all of it in each."""
+        return features
+
+    def window(
+        self, features: Features | None, start_seconds: float, opening: Opening | None = None
+    ) -> Features | None:
         """The view of the features for generation that starts `start_seconds` into the piece; by default, no change."""
         return features
 

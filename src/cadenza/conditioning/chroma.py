@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cadenza.audio import Audio
 from cadenza.checkpoint import Config
-from cadenza.conditioning.base import Condition, Conditioner, Features, given_features, output_projection
+from cadenza.conditioning.base import Condition, Conditioner, Features, Opening, given_features, output_projection
 from cadenza.conditioning.stems import SeparatorChoice, find_separator
 from cadenza.errors import UserError
 from cadenza.nn.chroma import Chromagram, strongest
@@ -136,7 +136,9 @@ class ChromaConditioner(Conditioner):
             return None
         return F.one_hot(torch.zeros(self.config.length, dtype=torch.int64), self.config.dim).float()
 
-    def window(self, features: Features | None, start_seconds: float) -> Features | None:
+    def window(
+        self, features: Features | None, start_seconds: float, opening: Opening | None = None
+    ) -> Features | None:
         """The frames that a model sees which begins `start_seconds` into the piece; a short melody is repeated."""
         if features is None:
             return None

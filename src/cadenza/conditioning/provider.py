@@ -6,7 +6,7 @@ In: one mapping per item of the batch, from condition name to raw value (a missi
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import torch
 from jaxtyping import Bool
@@ -15,18 +15,22 @@ from torch import Tensor, nn
 
 from cadenza.checkpoint import Config, Pretrained
 from cadenza.codec.base import Codec
-from cadenza.conditioning.base import Condition, Conditioner, Features
+from cadenza.conditioning.base import Condition, Conditioner, Features, Opening
 from cadenza.conditioning.chroma import ChromaConditioner, ChromaConfig
 from cadenza.conditioning.clap import ClapConditioner, ClapConfig
 from cadenza.conditioning.embedding import EmbeddingConditioner, EmbeddingConfig
 from cadenza.conditioning.fuser import FusedConditions, FuserConfig, fuse
 from cadenza.conditioning.mert import Mert
+from cadenza.conditioning.plan import PlanConditioner, PlanConfig
 from cadenza.conditioning.style import StyleConditioner, StyleConfig
 from cadenza.conditioning.text import TextConditioner, TextConfig, TextEncoder
 from cadenza.errors import UserError
 
+if TYPE_CHECKING:
+    from cadenza.conditioning.reader import PlanReader
+
 ConditionerConfig = Annotated[
-    TextConfig | ClapConfig | ChromaConfig | StyleConfig | EmbeddingConfig, Field(discriminator="kind")
+    TextConfig | ClapConfig | ChromaConfig | StyleConfig | PlanConfig | EmbeddingConfig, Field(discriminator="kind")
 ]
 
 Prepared = dict[str, list[Features | None]]
@@ -43,6 +47,11 @@ class ConditioningConfig(Config):
     conditioners: dict[str, ConditionerConfig] = Field({"description": TextConfig()}, description="conditions by name")
     fuser: FuserConfig = Field(FuserConfig(cross=("description",)), description="how each condition enters")
 
+    @property
+    def reader_folder(self) -> str | None:
+        """Where the reader of a plan condition lies."""
+        return next((part.reader for part in self.conditioners.values() if isinstance(part, PlanConfig)), None)
+
 
 class ConditionProvider(nn.Module, Pretrained):
     """`fuse({name: conditioner(prepare(values))})`."""
@@ -57,6 +66,7 @@ class ConditionProvider(nn.Module, Pretrained):
         self.config = config
         for name, part in config.conditioners.items():
             self.add_module(name, _build(part, config.dim))
+        self._reader: "tuple[PlanReader, ...]" = ()  # a tuple, and so no submodule: it has its own folder
 
     def conditioner(self, name: str) -> Conditioner:
         if name not in self.config.conditioners:
@@ -88,10 +98,11 @@ class ConditionProvider(nn.Module, Pretrained):
         """The same with some conditions dropped for every item."""
         return {name: [None] * len(rows) if name in names else rows for name, rows in prepared.items()}
 
-    def window(self, prepared: Prepared, start_seconds: float) -> Prepared:
-        """The view for generation that starts `start_seconds` into the piece."""
+    def window(self, prepared: Prepared, start_seconds: float, opening: Opening | None = None) -> Prepared:
+        """The view for generation that starts `start_seconds` into the piece, behind a part of its opening if given."""
         return {
-            name: [self.conditioner(name).window(row, start_seconds) for row in rows] for name, rows in prepared.items()
+            name: [self.conditioner(name).window(row, start_seconds, opening) for row in rows]
+            for name, rows in prepared.items()
         }
 
     def conditions(self, prepared: Prepared, taken: Taken | None = None) -> dict[str, Condition]:
@@ -135,6 +146,22 @@ class ConditionProvider(nn.Module, Pretrained):
             if isinstance(part, StyleConditioner):
                 part.attach(codec)
 
+    @property
+    def reader(self) -> "PlanReader | None":
+        """What makes a plan of a text."""
+        return self._reader[0] if self._reader else None
+
+    def attach_reader(self, reader: "PlanReader") -> None:
+        """Give the plan condition its reader. Raises UserError if they do not know the same names."""
+        for part in self.config.conditioners.values():
+            if isinstance(part, PlanConfig):
+                for names in ("genres", "instruments", "moods"):
+                    if set(getattr(reader.config, names)) - set(getattr(part, names)):
+                        raise UserError(
+                            f"the reader knows other {names} than the model's plan: train them for the same"
+                        )
+        self._reader = (reader.eval().requires_grad_(False),)
+
     def _text_conditioners(self, folder: str) -> list[TextConditioner]:
         parts = (self.conditioner(name) for name in self.config.conditioners)
         return [part for part in parts if isinstance(part, TextConditioner) and part.config.encoder == folder]
@@ -155,6 +182,11 @@ class ConditionProvider(nn.Module, Pretrained):
         for folder in provider._encoder_folders():
             if (Path(directory) / folder).is_dir():
                 provider.attach_text_encoder(TextEncoder.from_pretrained(Path(directory) / folder, device), folder)
+        reader = provider.config.reader_folder
+        if reader is not None and (Path(directory) / reader).is_dir():
+            from cadenza.conditioning.reader import PlanReader
+
+            provider.attach_reader(PlanReader.from_pretrained(Path(directory) / reader, device))
         for part in provider.children():
             if isinstance(part, ClapConditioner):
                 part.load_encoder(directory, device)
@@ -169,6 +201,9 @@ class ConditionProvider(nn.Module, Pretrained):
             encoder = self._text_conditioners(folder)[0].encoder
             if encoder is not None:
                 encoder.save_pretrained(Path(directory) / folder, dtype)
+        folder = self.config.reader_folder
+        if folder is not None and self.reader is not None:
+            self.reader.save_pretrained(Path(directory) / folder, dtype)
         for part in self.children():
             if isinstance(part, ClapConditioner | StyleConditioner):
                 part.save_encoder(directory, dtype)
@@ -184,5 +219,7 @@ def _build(config: ConditionerConfig, dim: int) -> Conditioner:
             return ChromaConditioner(config, dim)
         case StyleConfig():
             return StyleConditioner(config, dim)
+        case PlanConfig():
+            return PlanConditioner(config, dim)
         case EmbeddingConfig():
             return EmbeddingConditioner(config, dim)

@@ -9,9 +9,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor
 
+from cadenza.conditioning.plan import Plan
 from cadenza.data.captions import Info
 
-Batch = dict[str, Tensor | list[str] | list[Info]]
+Batch = dict[str, Tensor | list[str] | list[Info] | list[Plan | None]]
 
 
 @runtime_checkable

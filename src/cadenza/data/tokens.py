@@ -6,7 +6,7 @@ of windows. Tensors are mapped from their files: what is not touched is not read
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,10 +18,12 @@ from torch import Tensor, nn
 from cadenza.checkpoint import read_json, read_weights
 from cadenza.codec.base import Codec
 from cadenza.codec.stereo import StereoCodec
+from cadenza.conditioning.plan import Plan
 from cadenza.data.batches import Batch, random_for
 from cadenza.data.captions import Info
 from cadenza.data.coding import LAYER as CODES
 from cadenza.data.melodies import read_melodies
+from cadenza.data.plans import plan_of
 from cadenza.data.shards import add_tensor, shard_path
 from cadenza.data.texts import LAYER as TEXT
 from cadenza.data.texts import text_name
@@ -78,6 +80,8 @@ class CodedItem:
 
     One of length 0 where there is no caption.
     """
+    plan: Plan | None = None
+    """Its tempo, key, instruments, ..., if they are known; the phase is that of its first frame."""
 
 
 class TokenCache:
@@ -107,6 +111,7 @@ class TokenCache:
                 _info(item),
                 1.0 if item.get("weight") is None else item["weight"],
                 _texts(texts.get(item["shard"]), item, self.text_settings),
+                plan_of(item),
             )
             for item in index["items"]
         ]
@@ -125,10 +130,11 @@ class RandomWindows:
     """Endless batches of random windows.
 
     `{"codes": [B, K, T], "frames": [B], "start_seconds": [B], "captions": [...], "ids": [...], "infos": [...]}`: where
-    in its recording the window begins, the drawn caption, and name and fields of the recording. With melodies in the
-    cache also `{"melody": [B, M], "melody_frames": [B]}`: the pitch classes of the whole recording, and how many there
-    are. With states also `{"text": [B, L, E], "text_length": [B]}` of the drawn caption, zero beyond its length
-    (token ids: `text_ids [B, L]`).
+    in its recording the window begins, the drawn caption, and name and fields of the recording; `"plans"`: what is
+    known of its tempo, key, ..., as of the window's beginning. With melodies in the cache also `{"melody": [B, M],
+    "melody_frames": [B]}`: the pitch classes of the whole recording, and how many there are. With states also
+    `{"text": [B, L, E], "text_length": [B]}` of the drawn caption, zero beyond its length (token ids: `text_ids
+    [B, L]`).
 
     A recording's chance is proportional to its weight and, unless `sampling` is "file", to its length; one of its
     captions is drawn. A recording shorter than the window is padded with code 0, and `frames` tells how many frames are
@@ -200,6 +206,11 @@ class Row(NamedTuple):
         return "" if self.caption is None else self.item.captions[self.caption]
 
     @property
+    def plan(self) -> Plan | None:
+        plan = self.item.plan
+        return None if plan is None else replace(plan, phase_seconds=plan.phase_seconds + self.start_seconds)
+
+    @property
     def text(self) -> Float[Tensor, "L E"] | Int[Tensor, "L"] | None:
         return None if self.item.text is None else self.item.text[self.caption or 0]
 
@@ -215,6 +226,7 @@ def _collate(rows: Sequence[Row], num_frames: int) -> Batch:
         "captions": [row.words for row in rows],
         "ids": [row.item.id for row in rows],
         "infos": [row.item.info for row in rows],
+        "plans": [row.plan for row in rows],
     }
     melodies = [row.item.melody for row in rows if row.item.melody is not None]
     if len(melodies) == len(rows):

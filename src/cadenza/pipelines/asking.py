@@ -15,6 +15,7 @@ from cadenza.errors import UserError
 from cadenza.lm.generate import GenerationConfig
 from cadenza.pipelines.adapters import Wardrobe
 from cadenza.pipelines.hearing import Ears, Heard
+from cadenza.pipelines.planning import Planner
 from cadenza.pipelines.prompts import Text, fit, parse_text
 from cadenza.pipelines.render import Renderer
 from cadenza.pipelines.requests import Request, choose_seeds, combine_settings, spread_audio
@@ -38,6 +39,7 @@ class Desk(NamedTuple):
 
     renderer: Renderer
     ears: Ears
+    planner: Planner
     wardrobe: Wardrobe
     defaults: GenerationConfig
 
@@ -62,8 +64,9 @@ class Desk(NamedTuple):
         prompts = spread_audio(asked.prompt, count, "audio prompts")
         seeds = choose_seeds(asked.seed, count)
         heard = self.ears.listen(asked.heard, seeds, settings.duration)
+        plans = self.planner.plans(pieces, asked.heard, seeds, [part is not None for part in prompts], heard)
         worn = self.wardrobe.choose(asked.adapters, count)
-        conditions = [self.renderer.features(row) for row in heard]
+        conditions = [self.renderer.features(row | plan) for row, plan in zip(heard, plans, strict=True)]
         codes = [None if part is None else self.renderer.encode(part) for part in prompts]
         rows = zip(pieces, seeds, codes, conditions, worn, strict=True)
         return [Request(*row) for row in rows], settings, is_batch

@@ -24,6 +24,7 @@ class Heard(NamedTuple):
     melody: object = None
     style: object = None
     conditions: Mapping[str, object] = {}
+    plan: object = None
 
 
 class Ears(NamedTuple):

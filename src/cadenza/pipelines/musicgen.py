@@ -23,6 +23,7 @@ from cadenza.codec.base import Codec
 from cadenza.codec.encodec import EnCodec
 from cadenza.codec.stereo import StereoCodec
 from cadenza.conditioning.chroma import Melody
+from cadenza.conditioning.plan import Plan
 from cadenza.conditioning.provider import ConditionProvider
 from cadenza.conditioning.style import Style
 from cadenza.engine.quantize import load_module, stored_kind
@@ -37,6 +38,7 @@ from cadenza.pipelines.adapters import Adapters, Wardrobe
 from cadenza.pipelines.asking import Asked, Desk
 from cadenza.pipelines.hearing import Ears, Heard
 from cadenza.pipelines.placement import PRECISIONS, choose_device, choose_precision, companion_device
+from cadenza.pipelines.planning import Planner
 from cadenza.pipelines.prompts import Section, Text
 from cadenza.pipelines.render import Progress, Renderer
 from cadenza.pipelines.requests import Request
@@ -57,6 +59,7 @@ class MusicGenConfig(Config):
     style_condition: str | None = Field(
         None, description="the condition that hears a style excerpt; None: there is none"
     )
+    plan_condition: str | None = Field(None, description="the condition that is told a plan; None: there is none")
     max_duration_seconds: float = Field(30.0, gt=0, description="longest piece seen at once, seconds")
     generation: GenerationConfig = Field(GenerationConfig(), description="settings used where none are given")
     cpu_precision: Literal["fp32", "bf16", "int8", "int4"] | None = Field(
@@ -106,7 +109,8 @@ class MusicGen:
         """Where arguments become requests."""
         config = self.config
         ears = Ears(config.name, self.conditioning, config.melody_condition, config.style_condition)
-        return Desk(self._renderer, ears, self._wardrobe, config.generation)
+        planner = Planner(config.name, self.conditioning, config.plan_condition, config.melody_condition)
+        return Desk(self._renderer, ears, planner, self._wardrobe, config.generation)
 
     def generate(
         self,
@@ -117,6 +121,7 @@ class MusicGen:
         prompt: Audio | Sequence[Audio] | None = None,
         melody: Audio | Melody | Sequence[Audio | Melody | None] | None = None,
         style: Audio | Style | Sequence[Audio | Style | None] | None = None,
+        plan: Plan | Sequence[Plan | None] | None = None,
         conditions: Mapping[str, object] | None = None,
         adapters: Adapters | None = None,
         config: GenerationConfig | None = None,
@@ -141,6 +146,8 @@ class MusicGen:
                 when it ends; only for models that have a melody condition.
             style: Audio to sound like, or a `Style`; only for models that have a style condition. `guidance_beta` of
                 `config` weighs the text against it (double guidance; 5 is advised for musicgen-style).
+            plan: A `Plan` of tempo, key, meter, genre, instruments and moods, for models that are told one: what it
+                leaves open is read from the text, or drawn from what the text suggests.
             conditions: Further values by the condition's name, or its features `[L, E]` computed elsewhere; those of
                 the text stand in its place. One for all items, or a list.
             adapters: Files (or `lm.adapter.Adapter`s) to play with, each alone or with what it counts, such as
@@ -153,7 +160,7 @@ class MusicGen:
         """
         given = {"duration": duration, "top_k": top_k, "top_p": top_p, "temperature": temperature}
         given |= {"guidance": guidance, "greedy": greedy}
-        heard = Heard(melody, style, conditions or {})
+        heard = Heard(melody, style, conditions or {}, plan)
         requests, settings, is_batch = self.desk.requests(Asked(text, seed, prompt, heard, adapters, config, given))
         made = self._make(requests, settings, progress, should_stop)
         return made if is_batch else made[0]
@@ -167,6 +174,7 @@ class MusicGen:
         prompt: Audio | None = None,
         melody: Audio | Melody | None = None,
         style: Audio | Style | None = None,
+        plan: Plan | None = None,
         conditions: Mapping[str, object] | None = None,
         adapters: Adapters | None = None,
         config: GenerationConfig | None = None,
@@ -181,7 +189,7 @@ class MusicGen:
         """The music of `generate`, in pieces of about a second, each as soon as it is made; joined, they are equal."""
         given = {"duration": duration, "top_k": top_k, "top_p": top_p, "temperature": temperature}
         given |= {"guidance": guidance, "greedy": greedy}
-        heard = Heard(melody, style, conditions or {})
+        heard = Heard(melody, style, conditions or {}, plan)
         request, settings = self.desk.one_request(Asked(text, seed, prompt, heard, adapters, config, given))
         metadata = self.describe(request, settings)
         for _, samples in self._renderer.render([request], settings, progress, should_stop):

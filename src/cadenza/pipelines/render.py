@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cadenza.audio import Audio
 from cadenza.codec.base import Codec
-from cadenza.conditioning.base import Features
+from cadenza.conditioning.base import Features, Opening
 from cadenza.conditioning.cache import FeatureCache
 from cadenza.conditioning.provider import ConditionProvider, Prepared
 from cadenza.engine.memory import available_bytes, orderly_shortage, release, require
@@ -135,7 +135,9 @@ class Renderer:
             section = max(i for i, start in enumerate(starts) if start <= window.begin)
             if section not in prepared:
                 prepared[section] = self._prepare(request, section)
-            return self._conditions(prepared[section], window.start / rate, settings)
+            kept = window.remembered(round(settings.anchor * rate))
+            opening = Opening((window.opening or 0) / rate, kept / rate) if kept else None
+            return self._conditions(prepared[section], window.start / rate, settings, opening)
 
         job = CodesJob(
             self.lm,
@@ -164,15 +166,21 @@ class Renderer:
     @torch.no_grad()
     def _prepare(self, request: Request, section: int) -> Prepared:
         text = {self.text_condition: request.piece[section].text}
-        return self.remembered.prepare(self.conditioning, text | dict(request.conditions))
+        held = {
+            name: self.conditioning.conditioner(name).section(features, section)
+            for name, features in request.conditions.items()
+        }
+        return self.remembered.prepare(self.conditioning, text | held)
 
     @torch.no_grad()
-    def _conditions(self, prepared: Prepared, start_seconds: float, settings: GenerationConfig) -> GuidedConditions:
+    def _conditions(
+        self, prepared: Prepared, start_seconds: float, settings: GenerationConfig, opening: Opening | None = None
+    ) -> GuidedConditions:
         """With nothing to listen to there is nothing to strengthen: guidance is left out, and half the work with it."""
         null = self.conditioning.null(1)
         if all(feature is None for features in prepared.values() for feature in features):
             return GuidedConditions(self.conditioning(null).to(self.lm.device))
-        seen = self.conditioning.window(prepared, start_seconds)
+        seen = self.conditioning.window(prepared, start_seconds, opening)
         passes = [seen, null]
         said = [name for name, rows in seen.items() if rows[0] is not None]
         # Text over the rest, where there are both; of a text alone it would be guidance, beta times as strong.

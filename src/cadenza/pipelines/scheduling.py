@@ -17,6 +17,7 @@ import torch
 
 from cadenza.audio import Audio
 from cadenza.conditioning.chroma import Melody
+from cadenza.conditioning.plan import Plan
 from cadenza.conditioning.style import Style
 from cadenza.engine.scheduler import Scheduler
 from cadenza.errors import CadenzaError, UserError
@@ -184,6 +185,7 @@ class MusicScheduler:
         prompt: Audio | None = None,
         melody: Audio | Melody | None = None,
         style: Audio | Style | None = None,
+        plan: Plan | None = None,
         conditions: Mapping[str, object] | None = None,
         adapters: Adapters | None = None,
         config: GenerationConfig | None = None,
@@ -196,7 +198,7 @@ class MusicScheduler:
         """Ask for one piece of music; see `MusicGen.generate` for the arguments. Returns at once, from any thread."""
         given = {"duration": duration, "top_k": top_k, "top_p": top_p, "temperature": temperature}
         given |= {"guidance": guidance, "greedy": greedy}
-        heard = Heard(melody, style, conditions or {})
+        heard = Heard(melody, style, conditions or {}, plan)
         asked = Asked(text, seed, prompt, heard, adapters, config, given)
         request, settings = self._model.desk.one_request(asked)
         rendition = self._renderer.prepare(request, settings)

@@ -5,7 +5,9 @@ dropped; then their features. Copet et al. (2023), section 3.1, and Rouard et al
 audiocraft what is dropped is drawn for each item, not for the whole batch.
 """
 
+import random
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 import torch
@@ -17,6 +19,7 @@ from cadenza.conditioning.base import Conditioner, Features
 from cadenza.conditioning.chroma import ChromaConfig
 from cadenza.conditioning.clap import ClapConditioner, ClapConfig
 from cadenza.conditioning.fuser import FusedConditions
+from cadenza.conditioning.plan import Plan, PlanConditioner, PlanConfig
 from cadenza.conditioning.provider import ConditionProvider, Prepared
 from cadenza.conditioning.style import Style, StyleConditioner, StyleConfig
 from cadenza.conditioning.text import TextConditioner, TextConfig, TextEncoder
@@ -63,6 +66,9 @@ class Hearing:
             for name, part in self.kinds.items():
                 if (isinstance(part, TextConfig) and not cached) or (isinstance(part, ClapConfig) and words_for_sound):
                     values[name][item] = caption
+                value = values[name][item]
+                if isinstance(value, Plan):
+                    values[name][item] = thinned(value, config.plan_part_dropout, draw)
                 if nothing or dropped[type(part)]:
                     values[name][item] = None
         return values
@@ -123,6 +129,8 @@ class Hearing:
             conditioner = self.conditioning.conditioner(name)
             if isinstance(conditioner, TextConditioner):
                 prepared[name] = self._encoded(conditioner, rows)
+            elif isinstance(conditioner, PlanConditioner):
+                prepared[name] = [conditioner.window(row, 0.0) for row in conditioner.prepare(rows)]
             elif isinstance(self.kinds[name], ChromaConfig):
                 null = conditioner.null()
                 prepared[name] = [null if row is None else row for row in rows]  # type: ignore[misc]
@@ -155,6 +163,8 @@ class Hearing:
                 return self._melodies(part, batch)
             case StyleConfig():
                 return self._styles(batch)
+            case PlanConfig():
+                return list(batch.get("plans") or self._no_values(batch))
             case _:
                 return self._sounds(batch)
 
@@ -233,8 +243,22 @@ _DROPOUT: dict[type, str] = {
     ClapConfig: "text_dropout",
     ChromaConfig: "melody_dropout",
     StyleConfig: "style_dropout",
+    PlanConfig: "plan_dropout",
 }
 """The chance, of each kind of condition, that an item goes without it."""
+
+
+def thinned(plan: Plan, chance: float, draw: random.Random) -> Plan:
+    """A plan as people give it: each part, and each name of a list, is left open with this chance."""
+
+    def some(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name for name in names if draw.random() >= chance)
+
+    thin = replace(plan, instruments=some(plan.instruments), moods=some(plan.moods))
+    for part in ("tempo_bpm", "key", "meter", "genre", "instruments", "moods"):
+        if draw.random() < chance:
+            thin = replace(thin, **{part: () if part in ("instruments", "moods") else None})
+    return thin
 
 
 def _hears_all(part: Conditioner, batch: Batch) -> TypeGuard[StyleConditioner | ClapConditioner]:

@@ -20,6 +20,7 @@ from cadenza.codec.encodec import EnCodec
 from cadenza.codec.stereo import StereoCodec
 from cadenza.conditioning.chroma import ChromaConfig
 from cadenza.conditioning.fuser import FusedConditions
+from cadenza.conditioning.plan import PlanConfig
 from cadenza.conditioning.provider import ConditionProvider
 from cadenza.conditioning.style import StyleConfig
 from cadenza.conditioning.t5 import TextTokenizer
@@ -144,6 +145,7 @@ class LMObjective:
             max_duration_seconds=self.config.playing_seconds or self.config.window_seconds,
             melody_condition=self.config.name_of(ChromaConfig),
             style_condition=self.config.name_of(StyleConfig),
+            plan_condition=self.config.name_of(PlanConfig),
         )
         codec = StereoCodec(self.codec) if stereo else self.codec
         MusicGen(codec, self.lm, self.conditioning, settings).save_pretrained(directory)

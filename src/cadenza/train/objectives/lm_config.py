@@ -44,6 +44,11 @@ class LMObjectiveConfig(Config):
     text_dropout: float = Field(0.0, ge=0, le=1, description="chance that one with conditions goes without its text")
     melody_dropout: float = Field(0.5, ge=0, le=1, description="and without its melody")
     style_dropout: float = Field(0.4, ge=0, le=1, description="and without its style")
+    plan_dropout: float = Field(0.1, ge=0, le=1, description="and without its plan")
+    plan_part_dropout: float = Field(
+        0.2, ge=0, le=1, description="chance that a part of a plan, or a name in one of its lists, is left open"
+    )
+    reader: str | None = Field(None, description="folder of what makes plans of texts, for a model that is told plans")
     excerpt_seconds: tuple[float, float] = Field(
         (1.5, 4.5), description="a style is heard in an excerpt of a length between these, drawn for each batch"
     )

@@ -45,6 +45,10 @@ def build_parts(config: LMObjectiveConfig, captions: Sequence[str], seed: int) -
     if encoder is None and config.name_of(TextConfig) is not None:
         raise UserError("the model reads text, but there is no text encoder: name one in objective.text_encoder")
     _attach_ears(config, conditioning, codec)
+    if config.reader is not None:
+        from cadenza.conditioning.reader import PlanReader
+
+        conditioning.attach_reader(PlanReader.from_pretrained(config.reader))
     if config.adapter is None:
         return Parts(lm, conditioning, encoder, codec)
     if config.start_from is None:
@@ -85,6 +89,8 @@ def _continued(config: ConditioningConfig, directory: Path) -> ConditionProvider
     """Conditions with the weights of a model that has some of them; new ones begin by adding nothing."""
     before = ConditionProvider.from_pretrained(directory, dtype=torch.float32)
     provider = ConditionProvider(config)
+    if before.reader is not None and config.reader_folder is not None:
+        provider.attach_reader(before.reader)
     for name in config.conditioners:
         part = provider.conditioner(name)
         if name in before.config.conditioners:
