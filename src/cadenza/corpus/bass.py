@@ -111,9 +111,8 @@ def _walk(
 ) -> int:
     """The next of `left` steps to the goal: small, never in place, and not so far that the goal is out of reach."""
     around = [p for p in range(max(low, pitch - 7), min(high, pitch + 7) + 1) if p != pitch]
-    noise = rng.random(len(around))
-
-    def cost(candidate: int, chance: float) -> float:
+    costs = []
+    for candidate, chance in zip(around, rng.random(len(around)).tolist(), strict=True):
         moved, rest = abs(candidate - pitch), abs(goal - candidate)
         if candidate % 12 in chord.classes:
             foreign = 0.0
@@ -121,6 +120,6 @@ def _walk(
             foreign = 0.8
         else:
             foreign = 1.2 if moved == 1 else 4.0
-        return 0.35 * moved + foreign + 1.5 * max(0.0, rest - 3.0 * left) + (2.0 if rest == 0 else 0.0) + 2.0 * chance
-
-    return min(zip(around, noise, strict=True), key=lambda pair: cost(pair[0], float(pair[1])))[0]
+        out_of_reach = max(0.0, rest - 3.0 * left) + (rest == 0)
+        costs.append(0.35 * moved + foreign + 1.5 * out_of_reach + 2.0 * chance)
+    return around[costs.index(min(costs))]

@@ -12,6 +12,7 @@ from cadenza.corpus.patterns import DRUM_PATTERNS, bar_of, choose
 from cadenza.corpus.score import Meter, Note
 
 _VELOCITY = {"X": 98, "x": 80, "o": 46}
+_PHRASE_BARS = 4
 _TIMEKEEPERS = (HAT, OPEN, RIDE)
 _NO_CRASH = ("hands", "latin", "brushes", "sparse")
 """Fill styles whose players hit no crash cymbal."""
@@ -33,7 +34,7 @@ def play_drums(
 
     Args:
         loudness: factor on all velocities.
-        fill: the last bar ends in a fill.
+        fill: the last bar ends in a fill, and so does every fourth, in a lighter one.
         crash: the first bar opens with a crash cymbal, in styles that have one.
         intensity: from 0 (the calmest groove and fill) to 1; None draws any.
         build: the last half of the bars is a roll of growing density.
@@ -44,28 +45,27 @@ def play_drums(
     if grooves is None:
         pattern, grooves = "ballad", DRUM_PATTERNS["ballad"][meter.name]
     groove = choose(rng, grooves, intensity)
-    drawn = choose(rng, fills_of(pattern, meter.beat_quarters), intensity) if fill and not build else None
     beat, bar = meter.beat_quarters, meter.bar_quarters
     end = num_bars * bar
-    if build:
-        until = end - max(1, num_bars // 2) * bar
-    elif drawn is not None:
-        until = end - min(drawn.beats, meter.beats) * beat
-    else:
-        until = end
+    gaps: list[tuple[float, float]] = []
     notes: list[Note] = []
+    if build:
+        gaps.append((end - max(1, num_bars // 2) * bar, end))
+        notes += _roll(*gaps[0], beat, loudness)
+    elif fill:
+        for last in sorted({*range(_PHRASE_BARS, num_bars, _PHRASE_BARS), num_bars} - {0}):
+            weight = intensity if intensity is None or last == num_bars else 0.5 * intensity
+            drawn = choose(rng, fills_of(pattern, beat), weight)
+            gaps.append((last * bar - min(drawn.beats, meter.beats) * beat, last * bar))
+            notes += _fill(drawn, *gaps[-1], beat, loudness)
     for number in range(num_bars):
         for drum, rows in groove.items():
             row = bar_of(rows, number)
             step = bar / len(row)
             for index, symbol in enumerate(row):
                 at = number * bar + index * step
-                if symbol != "." and at < until - 1e-6:
+                if symbol != "." and not any(start - 1e-6 < at < stop - 1e-6 for start, stop in gaps):
                     notes.append(Note(at, 0.2, drum, strike(symbol, loudness)))
-    if build:
-        notes += _roll(until, end, beat, loudness)
-    elif drawn is not None:
-        notes += _fill(drawn, until, end, beat, loudness)
     if crash and num_bars and FILL_STYLES[pattern] not in _NO_CRASH:
         # The hand that crashes does not keep time at that moment.
         notes = [n for n in notes if n.start > 1e-6 or n.pitch not in (*_TIMEKEEPERS, CRASH)]

@@ -65,3 +65,11 @@ SOLO_INSTRUMENTS: dict[str, tuple[str, ...]] = {
     "tuba": (),
 }
 """Patterns that each soloist accompanies itself with (none: it plays a single line)."""
+
+_BY_NAME = {genre.name: genre for genre in GENRES}
+
+
+def intensity_of(genre: str, energy: float) -> float:
+    """How intensely (0 to 1) a genre's accompaniment plays in a section of this energy; solos use the whole span."""
+    known = _BY_NAME.get(genre)
+    return known.intensity(energy) if known else min(1.0, max(0.0, (energy - 0.35) / 0.65))

@@ -28,7 +28,7 @@ CONCERT: tuple[Genre, ...] = (
     Genre(
         "classical",
         (66, 144),
-        (FOUR, THREE, FOUR, FOUR, THREE, SIX),
+        (FOUR, THREE, FOUR),
         0.45,
         CLASSIC_MAJOR,
         CLASSIC_MINOR,
@@ -71,7 +71,7 @@ CONCERT: tuple[Genre, ...] = (
     Genre(
         "baroque",
         (70, 126),
-        (FOUR, THREE, FOUR, FOUR, THREE, SIX),
+        (FOUR, THREE, FOUR),
         0.5,
         CLASSIC_MAJOR,
         CLASSIC_MINOR,
@@ -150,20 +150,14 @@ CONCERT: tuple[Genre, ...] = (
             (
                 melody("strings", "cello"),
                 chords("pizzicato strings", "ostinato, eighths"),
-                pad("french horn", "choir", level=0.5),
+                pad("french horn", "choir", level=0.6),
                 bass("double bass", "pulse, roots"),
+                _TIMPANI,
             ),
             (
-                melody("piccolo", "flute"),
-                counter("clarinet", "oboe"),
-                pad("strings"),
-                chords("celesta, harp", "rising", level=0.6),
-                bass("bassoon, double bass", "two, roots"),
-            ),
-            (
-                melody("violin"),
+                melody("strings"),
                 chords("strings", "ostinato"),
-                bass("cello", "pulse"),
+                bass("double bass", "pulse"),
                 drums("percussion", "cinematic"),
             ),
         ),

@@ -44,7 +44,7 @@ FOLK: tuple[Genre, ...] = (
                 bass("upright bass", "country"),
             ),
             (
-                melody("electric guitar"),
+                melody("violin", "harmonica"),
                 chords("piano", "march, beats", level=0.6),
                 bass("bass guitar", "country"),
                 drums("drums", "country"),
@@ -64,7 +64,7 @@ FOLK: tuple[Genre, ...] = (
     Genre(
         "folk",
         (72, 128),
-        (FOUR, FOUR, FOUR, FOUR, THREE, THREE, SIX, FIVE),
+        (FOUR, FOUR, FOUR, FOUR, THREE, THREE, FIVE),
         0.4,
         FOLK_MAJOR,
         FOLK_MINOR,

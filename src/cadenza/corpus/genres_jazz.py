@@ -28,7 +28,7 @@ JAZZ: tuple[Genre, ...] = (
                 drums("drums", "swing"),
             ),
             (
-                melody("saxophone", "jazz guitar"),
+                melody("jazz guitar"),
                 chords("hammond organ", "comp", level=0.5),
                 _WALKING,
                 drums("drums", "swing"),

@@ -1,8 +1,8 @@
 """Guitar chords that a hand can hold: a chord in, the pitches of a shape on six strings out.
 
-All shapes within four frets are searched, in standard tuning: open chords, barre chords and four-string shells. A shape
-has the chord's bass on its lowest string and needs at most four fingers, one of which may lie across the strings.
-Successive chords take the shape nearest to the last one.
+All shapes within four frets are searched, in standard tuning: open chords, barre chords, four-string shells and bare
+fifths. A shape has the chord's bass on its lowest string and needs at most four fingers, one of which may lie across
+the strings. Successive chords take the shape nearest to the last one.
 """
 
 from functools import lru_cache
@@ -14,6 +14,7 @@ TUNING = (40, 45, 50, 55, 59, 64)
 GUITARS = ("acoustic guitar", "classical guitar", "jazz guitar", "electric guitar", "distorted guitar")
 _FULL = ((0, 1, 2, 3, 4, 5), (1, 2, 3, 4, 5), (2, 3, 4, 5), (0, 1, 2, 3, 4), (1, 2, 3, 4))
 _SHELLS = ((0, 2, 3, 4), (1, 2, 3, 4), (2, 3, 4, 5))
+_FIFTHS = ((0, 1, 2), (1, 2, 3), (2, 3, 4))
 _SPAN = 3
 _HIGHEST_WINDOW = 9
 
@@ -39,7 +40,7 @@ def _search(chord: Chord, shells: bool, lowest: tuple[int, ...]) -> tuple[Shape,
     needed = members - {chord.fifth} - ({chord.root} if len(members) > 4 else set())
     found: dict[Shape, None] = {}
     for window in range(_HIGHEST_WINDOW + 1):
-        for strings in _SHELLS if shells else _FULL:
+        for strings in _FIFTHS if len(members) == 2 else _SHELLS if shells else _FULL:
             options = [
                 [
                     fret
@@ -75,9 +76,9 @@ def fret_chord(previous: tuple[int, ...] | None, chord: Chord, shells: bool = Fa
     def cost(shape: Shape) -> float:
         sounding = sorted(pitches(shape))
         position = min((fret for _, fret in shape if fret > 0), default=0)
-        total = 0.5 * position + 1.2 * (6 - len(shape)) + 0.2 * sum(fret > 0 for _, fret in shape)
+        total = 0.4 * position + 1.2 * (6 - len(shape)) + 0.2 * sum(fret > 0 for _, fret in shape)
         if previous is not None:
-            total += 0.6 * abs(sounding[-1] - previous[-1]) + 0.2 * abs(sounding[0] - previous[0])
+            total += 0.9 * abs(sounding[-1] - previous[-1]) + 0.2 * abs(sounding[0] - previous[0])
         return total
 
     return tuple(sorted(set(pitches(min(shapes(chord, shells), key=lambda s: (cost(s), s))))))

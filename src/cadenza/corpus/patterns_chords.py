@@ -81,7 +81,7 @@ CHORD_PATTERNS: dict[str, dict[str, tuple[str, ...]]] = {
         "6/8": ("X---x-X---x-",),
     },
     "rumba": {"4/4": ("X---m-x-X---m-x-", "X-xum-xuX-xum-xu", "X-xumuxuX-xumuxu")},
-    "skank": {"4/4": ("..x...x...x...x.", "..x...x...x...xu", "..xu..x...xu..x.")},
+    "skank": {"4/4": ("....x.......x...", "....x.......x...|....x...x...x...", "..x...x...x...x.", "..x...x...x...xu")},
     "bubble": {"4/4": ("..x...x...x...x.", "..xu..xu..xu..xu", ".uxu.uxu.uxu.uxu")},
     "comp": {
         "4/4": (

@@ -139,16 +139,15 @@ HAND_PATTERNS: dict[str, dict[str, tuple[Groove, ...]]] = {
             {SHAKER: "X.x.X.x.X.x.X.x.", TAMBOURINE: "....x.......x..."},
             {
                 CONGA_LOW: "X.....x.X.......",
-                CONGA: "....x.......x..x",
                 SHAKER: "XoxoXoxoXoxoXoxo",
                 TAMBOURINE: "....x.......x...",
             },
         ),
-        "3/4": ({SHAKER: "x.o.x.o.x.o."}, {CONGA_LOW: "X...........", CONGA: "....x...x...", SHAKER: "X.x.x.x.x.x."}),
-        "6/8": ({SHAKER: "x.o.o.x.o.o."}, {CONGA_LOW: "X.........x.", CONGA: "......x.....", SHAKER: "X.o.o.X.o.o."}),
+        "3/4": ({SHAKER: "x.o.x.o.x.o."}, {CONGA_LOW: "X...........", SHAKER: "X.x.x.x.x.x."}),
+        "6/8": ({SHAKER: "x.o.o.x.o.o."}, {CONGA_LOW: "X.........x.", SHAKER: "X.o.o.X.o.o."}),
         "5/4": (
             {SHAKER: "x.o.x.o.x.o.x.o.x.o."},
-            {CONGA_LOW: "X...........X.......", CONGA: "....x...x.......x...", SHAKER: "X.o.x.o.x.o.X.o.x.o."},
+            {CONGA_LOW: "X...........X.......", SHAKER: "X.o.x.o.x.o.X.o.x.o."},
         ),
     },
     "cinematic": {

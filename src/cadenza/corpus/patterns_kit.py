@@ -188,7 +188,7 @@ KIT_PATTERNS: dict[str, dict[str, tuple[Groove, ...]]] = {
             {KICK: "........X.......", RIM: "........X.......", HAT: "x.x.X.x.x.x.X.x."},
             {KICK: "....X.......X...", RIM: "....X.......X...", HAT: "x.x.x.x.x.x.x.xx"},
             {KICK: "........X.......", RIM: "...x..x.X..x....", HAT: "X.xxX.xxX.xxX.x.", OPEN: "..............x."},
-            {KICK: "X...X...X...X...", SNARE: "........X......o", HAT: "x.xxx.xxx.xxx.xx"},
+            {KICK: "....X.......X...", RIM: "....X..x....X.xo", HAT: "x.xxx.xxx.xxx.xx"},
         )
     },
     "march": {
