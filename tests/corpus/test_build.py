@@ -13,7 +13,8 @@ import soundfile
 
 from cadenza.corpus import build as build_module
 from cadenza.corpus import render as render_module
-from cadenza.corpus.build import build, cut, piece_seconds, redescribe, split_of
+from cadenza.corpus.build import build, piece_seconds, redescribe
+from cadenza.corpus.clips import COMPOSER
 from cadenza.corpus.compose import compose
 from cadenza.corpus.score import Score
 from cadenza.errors import UserError
@@ -30,7 +31,7 @@ def _hum(score: Score, soundfont: str | None = None) -> np.ndarray:
 @pytest.fixture
 def no_fluidsynth(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build_module, "render", _hum)
-    monkeypatch.setattr(build_module, "find_fluidsynth", lambda: "")
+    monkeypatch.setattr(build_module, "find_fluidsynth", lambda soundfont: "")
     monkeypatch.setattr(build_module, "find_soundfont", lambda path: Path())
 
 
@@ -39,28 +40,13 @@ def _fingerprint(directory: Path) -> dict[str, str]:
     return {str(p.relative_to(directory)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-def test_clips_fit_their_piece_and_do_not_overlap() -> None:
-    on_bars, starts = 0, 0
-    for seed in range(60):
-        score = compose(seed, piece_seconds(seed))
-        end = 0.0
-        for clip in cut(score):
-            assert clip.start >= end - 1e-3
-            end = clip.start + clip.duration
-            assert 10.3 - 1e-3 <= clip.duration <= 12.0
-            assert end <= score.duration_seconds + 1.2 + 1e-3
-            starts += 1
-            bars = clip.start / score.bar_seconds
-            on_bars += abs(bars - round(bars)) * score.bar_seconds < 0.03
-    assert 0.7 < on_bars / starts < 1.0
-
-
-def test_split_is_by_piece_and_of_the_right_size() -> None:
-    splits = [split_of(seed) for seed in range(5000)]
-    assert splits == [split_of(seed) for seed in range(5000)]
-    # 2 % of 5000 is 100 with a standard deviation of 10.
-    assert 60 < splits.count("valid") < 140
-    assert 60 < splits.count("test") < 140
+def test_lengths_of_pieces() -> None:
+    """Most are short; the long ones, in which a form is heard, are a fifth of the hours."""
+    lengths = np.array([piece_seconds(seed) for seed in range(4000)])
+    long = lengths > 60
+    assert set(lengths[~long]) == {22.0, 30.0, 44.0}
+    assert 90.0 <= lengths[long].min() < 100.0 < 170.0 < lengths[long].max() <= 180.0
+    assert 0.15 < lengths[long].sum() / lengths.sum() < 0.27
 
 
 @pytest.mark.usefixtures("no_fluidsynth")
@@ -77,6 +63,8 @@ def test_manifest_and_files(tmp_path: Path) -> None:
         pieces.setdefault(row["seed"], set()).add(row["split"])
         assert row["instruments"]
         assert all(row["captions"])
+        assert row["composer"] == COMPOSER
+        assert ("held_out_captions" in row) == (row["split"] == "test")
     assert all(len(splits) == 1 for splits in pieces.values())
     assert {f"audio/{p.name}" for p in (tmp_path / "a" / "audio").iterdir()} == {r["path"] for r in rows}
 
@@ -131,6 +119,33 @@ def test_redescribe_restores_captions_and_refuses_moved_clips(tmp_path: Path) ->
     record.write_text("".join(json.dumps(r) + "\n" for r in rows))
     with pytest.raises(UserError, match="another composer"):
         redescribe(tmp_path)
+
+
+@pytest.mark.usefixtures("no_fluidsynth")
+def test_pieces_of_another_composer_are_neither_kept_nor_described(tmp_path: Path) -> None:
+    build(tmp_path, hours=0.003, seed=4, quiet=True)
+    for record in (tmp_path / "pieces").iterdir():
+        record.write_text(record.read_text().replace(f'"composer": {COMPOSER}, ', ""))
+    for work in (lambda: build(tmp_path, hours=0.003, seed=4, quiet=True), lambda: redescribe(tmp_path)):
+        with pytest.raises(UserError, match="by composer 1, this is composer 2: build into another folder"):
+            work()
+
+
+@pytest.mark.usefixtures("no_fluidsynth")
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(soundfile, "write", full)
+    with pytest.raises(UserError, match=r"flac: cannot be written .*No space left.*same seed to go on"):
+        build(tmp_path, hours=0.003, seed=4, quiet=True)
+
+
+@pytest.mark.parametrize(("seed", "workers"), [(-1, 1), (10**6, 1), (0, 0)])
+def test_absurd_seeds_and_workers_are_refused(tmp_path: Path, seed: int, workers: int) -> None:
+    with pytest.raises(UserError, match=r"seed=|workers="):
+        build(tmp_path / "x", hours=0.01, seed=seed, workers=workers)
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize("hours", [0.0, -1.0, float("nan"), 1e9])

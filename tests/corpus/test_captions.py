@@ -39,7 +39,7 @@ def _rng(seed: int) -> np.random.Generator:
 
 @pytest.fixture(scope="module")
 def drawn() -> list[Pair]:
-    return [*islice(pairs(1), 2000)]
+    return [*islice(pairs(1), 1200)]
 
 
 def test_vocabulary_covers_the_corpus() -> None:
@@ -89,6 +89,7 @@ def test_what_a_stranger_reads_in_a_caption_is_true(drawn: list[Pair]) -> None:
             assert heard.tempo_bpm == facts.tempo_bpm == said.tempo_bpm, (text, facts)
         if heard.key is not None and " " in heard.key:
             found["key"] += 1
+            assert facts.key, text
             assert parse_key(heard.key).name == parse_key(facts.key).name, (text, facts)
             assert said.key == facts.key, text
         for choice in heard.instruments:
@@ -96,12 +97,13 @@ def test_what_a_stranger_reads_in_a_caption_is_true(drawn: list[Pair]) -> None:
                 found["instruments"] += 1
                 assert set(choice.split("/")) & _answering(facts.instruments), (text, choice, facts)
         _check(text.lower(), facts)
-    assert min(found.values()) > 150
+    assert min(found.values()) > 100
 
 
 def _answering(instruments: tuple[str, ...]) -> set[str]:
     """The instruments, and those that a word for one of them may be taken for: a bass tuba is some bass."""
-    kin = {"muted trumpet": ("trumpet",), "tuba": ("bass guitar",), "kalimba": ("piano",), "acid bass": ("synth bass", "synth lead"),
+    kin = {"muted trumpet": ("trumpet",), "tuba": ("bass guitar",), "kalimba": ("piano",),
+           "acid bass": ("synth bass", "synth lead"),
            "synth bass": ("synth lead",), "marimba": ("percussion",), "brass": ("french horn",),
            "strings": ("violin",), "harmonica": ("harp",), "synth lead": ("synth bass",), "timpani": ("drums",),
            "drum machine": ("drums",), "slap bass": ("bass guitar",), "synth pluck": ("synth lead",),
@@ -150,7 +152,7 @@ def test_what_is_said_is_among_the_facts(drawn: list[Pair]) -> None:
         assert said.meter in ("", facts.meter)
         some_silent += said == silent
     # A caption that says nothing ("1 hour of music") teaches a reader nothing: they must be rare.
-    assert some_silent < 20
+    assert some_silent < 12
 
 
 def test_nothing_unsaid_is_counted_as_said(drawn: list[Pair]) -> None:

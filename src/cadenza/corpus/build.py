@@ -14,104 +14,45 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cadenza.corpus.captions import Facts, captions
+from cadenza.corpus.clips import COMPOSER, cut, describe
 from cadenza.corpus.compose import compose
 from cadenza.corpus.level import LoudnessMeter, set_level
 from cadenza.corpus.render import find_fluidsynth, find_soundfont, render
-from cadenza.corpus.score import Score
 from cadenza.corpus.synth import SAMPLE_RATE
 from cadenza.errors import UserError
 
 LOUDNESS_LUFS = -16.0
 PEAK_DB = -1.0
-CLIP_SECONDS = (10.3, 12.0)
 PIECE_SECONDS = (22.0, 30.0, 44.0)
-_TAIL_SECONDS = 1.2
+LONG_SECONDS = (90.0, 180.0)
+_LONG_SHARE = 0.06
 _QUIETEST_LUFS = -62.0
-_PIECES_PER_SEED = 1_000_000
-_SHARES = (("test", 0.02), ("valid", 0.04), ("train", 1.0))
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A window of a piece, in seconds."""
-
-    index: int
-    start: float
-    duration: float
-
-
-def split_of(seed: int) -> str:
-    """Whether a piece is for training, validation or test: 96, 2 and 2 %, by its seed alone."""
-    draw = np.random.default_rng(np.random.SeedSequence([0x5711, seed])).random()
-    return next(name for name, limit in _SHARES if draw < limit)
+_PIECES_PER_SEED, _SEEDS = 1_000_000, 1_000_000
 
 
 def piece_seconds(seed: int) -> float:
-    """How long the piece of a seed is asked to be: short pieces give variety, long ones give form."""
+    """How long the piece of a seed is asked to be: short pieces give variety, long ones a whole form.
+
+    Long pieces are few, but a fifth of the hours.
+    """
     rng = np.random.default_rng(np.random.SeedSequence([0x1E46, seed]))
+    if rng.random() < _LONG_SHARE:
+        return round(float(rng.uniform(*LONG_SECONDS)), 1)
     return PIECE_SECONDS[int(rng.integers(len(PIECE_SECONDS)))]
-
-
-def cut(score: Score) -> list[Clip]:
-    """Windows of a piece that do not overlap; most start at a bar line, and many pieces are heard from the start."""
-    rng = np.random.default_rng(np.random.SeedSequence([0xC07, score.seed]))
-    end = score.duration_seconds + _TAIL_SECONDS
-    bar = score.bar_seconds
-    clips: list[Clip] = []
-    position = 0.0 if rng.random() < 0.6 else bar * float(rng.integers(1, 3))
-    while position + CLIP_SECONDS[0] <= end:
-        duration = min(float(rng.uniform(*CLIP_SECONDS)), end - position)
-        clips.append(Clip(len(clips), round(position, 4), round(duration, 4)))
-        position += duration
-        if rng.random() < 0.75:
-            # A little before the line, since players anticipate it by some milliseconds.
-            position = float(np.ceil(position / bar)) * bar - 0.02
-        else:
-            position += float(rng.uniform(0.0, 0.5))
-    return clips
-
-
-def facts_of(score: Score, clip: Clip) -> Facts:
-    """What is true of a clip: the piece's facts, and only the instruments heard in the window."""
-    heard = score.instruments_between(clip.start, clip.start + clip.duration)
-    return Facts(score.genre, tuple(heard), score.moods, score.tempo_bpm, score.key.name, score.meter.name)
-
-
-def describe(score: Score, clip: Clip) -> dict[str, Any]:
-    """The manifest line of a clip."""
-    facts = facts_of(score, clip)
-    rng = np.random.default_rng(np.random.SeedSequence([0xCA97, score.seed, clip.index]))
-    name = f"{score.seed:09d}-{clip.index:02d}"
-    return {
-        "id": name,
-        "path": f"audio/{name}.flac",
-        "duration": round(int(clip.duration * SAMPLE_RATE) / SAMPLE_RATE, 5),
-        "sample_rate": SAMPLE_RATE,
-        "split": split_of(score.seed),
-        "seed": score.seed,
-        "start_seconds": clip.start,
-        "captions": captions(facts, rng),
-        "genre": facts.genre,
-        "instruments": list(facts.instruments),
-        "moods": list(facts.moods),
-        "tempo_bpm": facts.tempo_bpm,
-        "key": facts.key,
-        "meter": facts.meter,
-    }
 
 
 def make_piece(directory: Path, seed: int, soundfont: str | None = None) -> float:
     """Compose, render, cut and write one piece; returns the seconds of audio it has, made now or before."""
     record = directory / "pieces" / f"{seed:09d}.jsonl"
     if record.exists():
-        return float(sum(row["duration"] for row in _read_rows(record)))
+        rows = _read_rows(record)
+        _must_be_ours(rows, directory)
+        return float(sum(row["duration"] for row in rows))
     import soundfile
 
     score = compose(seed, piece_seconds(seed))
@@ -130,22 +71,39 @@ def make_piece(directory: Path, seed: int, soundfont: str | None = None) -> floa
         piece[-160:] *= fade[::-1]
         target = directory / row["path"]
         partial = target.with_suffix(f".{os.getpid()}.part")
-        soundfile.write(partial, set_level(piece, lufs, LOUDNESS_LUFS, PEAK_DB), SAMPLE_RATE, "PCM_16", format="FLAC")
-        os.replace(partial, target)
+        levelled = set_level(piece, lufs, LOUDNESS_LUFS, PEAK_DB)
+        try:
+            soundfile.write(partial, levelled, SAMPLE_RATE, "PCM_16", format="FLAC")
+            os.replace(partial, target)
+        except (OSError, soundfile.LibsndfileError) as error:
+            raise UserError(
+                f"{target}: cannot be written ({error}); make room, and build again with the same seed to go on"
+            ) from error
         rows.append(row)
     _write_rows(record, rows)
     return float(sum(row["duration"] for row in rows))
 
 
+def _must_be_ours(rows: list[dict[str, Any]], directory: Path) -> None:
+    """Raises UserError for the rows of another composer: their seeds stand for other pieces."""
+    other = next((row for row in rows if row.get("composer", 1) != COMPOSER), None)
+    if other is not None:
+        raise UserError(
+            f"{directory}: clip {other['id']} is by composer {other.get('composer', 1)}, this is composer {COMPOSER}: "
+            "build into another folder"
+        )
+
+
 def redescribe(directory: str | Path) -> Path:
     """Write all manifest lines anew from the seeds, without rendering: for when the captions' words have changed.
 
-    The composer must still write the same notes; a clip whose window has moved is an error.
+    The composer must still write the same notes; a clip of another composer, or whose window has moved, is an error.
     """
     root = Path(directory)
     everything: list[dict[str, Any]] = []
     for record in sorted((root / "pieces").glob("*.jsonl")):
         old = {row["id"]: row for row in _read_rows(record)}
+        _must_be_ours(list(old.values()), root)
         seed = int(record.stem)
         score = compose(seed, piece_seconds(seed))
         rows = [row for row in (describe(score, clip) for clip in cut(score)) if row["id"] in old]
@@ -183,12 +141,16 @@ def build(
         The path of `manifest.jsonl`.
 
     Raises:
-        UserError: bad hours, or FluidSynth or its soundfont is missing.
+        UserError: bad hours, seed or workers, FluidSynth or its soundfont is missing, the folder cannot be written or
+            holds pieces of another composer.
     """
     if not 0 < hours <= 10_000:
         raise UserError(f"hours={hours} makes no corpus: give a number above 0 and up to 10000")
-    find_fluidsynth()
-    find_soundfont(soundfont)
+    if not 0 <= seed < _SEEDS:
+        raise UserError(f"seed={seed} names no corpus: give a number from 0 to {_SEEDS - 1}")
+    if workers < 1:
+        raise UserError(f"workers={workers}: give 1 or more")
+    find_fluidsynth(find_soundfont(soundfont))
     root = Path(directory)
     try:
         for folder in ("audio", "pieces"):
@@ -210,7 +172,7 @@ def build(
                 file=sys.stderr,
                 flush=True,
             )
-        if count % 100 == 0:
+        if count % 500 == 0:
             _write_manifest(root, seed, count)
         if made >= wanted:
             break

@@ -9,9 +9,10 @@ from functools import partial
 
 import numpy as np
 
+from cadenza.corpus.facts import Facts, Said
 from cadenza.corpus.grammar import expand, sayable, with_articles
 from cadenza.corpus.sayings import SAYINGS, SENTENCES
-from cadenza.corpus.teller import Facts, Said, Teller
+from cadenza.corpus.teller import Teller
 
 _TRIES, _RETRIES = 12, 4
 _LAST_RESORT = ("{piece}", "{music}")
@@ -31,14 +32,14 @@ def _sentences(teller: Teller) -> str:
     """Two to five sentences: what it is, then what plays, how it moves, feels and sounds, in any order."""
     kinds = [kind for kind in SENTENCES if kind != "opening"]
     chosen = teller.shuffled(kinds)[: 1 + int(teller.draw() * 4)]
-    if teller.chance(0.6):
+    if teller.draw() < 0.6:
         chosen.sort(key=kinds.index)
     spoken = [_saying(SENTENCES["opening"], teller)]
     for kind in chosen:
         able = [template for template in SENTENCES[kind] if sayable(template, teller)]
         if able:
             spoken.append(expand(teller.pick(able), teller))
-    if len(spoken) > 2 and teller.chance(0.25):
+    if len(spoken) > 2 and teller.draw() < 0.25:
         spoken[-2:] = [f"{spoken[-2]}, and {spoken[-1]}"]
     return " ".join(sentence[:1].upper() + sentence[1:] + "." for sentence in map(with_articles, spoken))
 
@@ -65,12 +66,12 @@ _FIELDS: tuple[tuple[str, float], ...] = (
 
 
 def _keywords(teller: Teller) -> list[str]:
-    words = [teller.say(slot) for slot, share in _FIELDS if teller.chance(share) and teller.can(slot)]
-    if teller.is_solo and teller.chance(0.4):
+    words = [teller.say(slot) for slot, share in _FIELDS if teller.draw() < share and teller.can(slot)]
+    if teller.is_solo and teller.draw() < 0.4:
         teller.said.genre = "solo"
         words.append("solo")
     words = list(dict.fromkeys(words)) or [_saying(_LAST_RESORT, teller)]
-    return teller.shuffled(words) if teller.chance(0.5) else words
+    return teller.shuffled(words) if teller.draw() < 0.5 else words
 
 
 def _listed(teller: Teller) -> str:
@@ -80,7 +81,7 @@ def _listed(teller: Teller) -> str:
 def _tagged(teller: Teller) -> str:
     """Hashtags, or words in brackets."""
     words = _keywords(teller)
-    if teller.chance(0.7):
+    if teller.draw() < 0.7:
         tags = ("".join(filter(_is_tag_sign, word.replace("#", "sharp"))) for word in words)
         return " ".join(f"#{tag}" for tag in tags if tag)
     return " ".join(f"[{word}]" for word in words)
@@ -94,12 +95,12 @@ def _studio(teller: Teller) -> str:
     """As a producer names a project: "Am, 92, lofi, rhodes+drums"."""
     fields = []
     for slot, share in (("key", 0.8), ("figure", 0.85), ("tag", 0.8), ("meter", 0.15), ("mood", 0.3)):
-        if teller.chance(share) and teller.can(slot):
-            fields.append(teller.bpm_tag() if slot == "figure" and teller.chance(0.6) else teller.say(slot))
-    if teller.can("instruments") and teller.chance(0.8):
+        if teller.draw() < share and teller.can(slot):
+            fields.append(teller.bpm_tag() if slot == "figure" and teller.draw() < 0.6 else teller.say(slot))
+    if teller.can("instruments") and teller.draw() < 0.8:
         fields.append(teller.pick(("+", " + ", ", ", "/")).join(teller.names(3)))
     fields = fields or [_saying(_LAST_RESORT, teller)]
-    if teller.chance(0.4):
+    if teller.draw() < 0.4:
         fields = teller.shuffled(fields)
     return teller.pick((", ", ", ", " | ", "; ", " - ", " ", "_")).join(fields)
 
@@ -142,7 +143,7 @@ def caption(facts: Facts, rng: np.random.Generator, style: str) -> str:
 def _dressed(text: str, teller: Teller, style: str) -> str:
     """Capitals, full stops and slips as people leave them: short texts mostly bare, sentences mostly tidy."""
     formal = style in _FORMAL
-    if teller.chance(0.04):
+    if teller.draw() < 0.04:
         text = _misspelt(text, teller)
     draw = teller.draw()
     if draw < 0.03:
@@ -151,9 +152,9 @@ def _dressed(text: str, teller: Teller, style: str) -> str:
         return text.title()
     if draw < (0.65 if formal else 0.3):
         text = text[:1].upper() + text[1:]
-        return text + "." if text[-1].isalnum() and (formal or teller.chance(0.3)) else text
+        return text + "." if text[-1].isalnum() and (formal or teller.draw() < 0.3) else text
     text = text.lower() if draw > (0.8 if formal else 0.5) else text
-    return text.rstrip(".") if formal and teller.chance(0.3) else text
+    return text.rstrip(".") if formal and teller.draw() < 0.3 else text
 
 
 def _misspelt(text: str, teller: Teller) -> str:

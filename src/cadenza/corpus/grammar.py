@@ -7,6 +7,7 @@ speaker may keep account of what it has said.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,7 +15,9 @@ _OFTEN, _SELDOM = 0.5, 0.2
 
 
 class Speaker(ABC):
-    """Who fills the holes."""
+    """Who fills the holes. `draw` gives numbers that are uniform from 0 to 1."""
+
+    draw: Callable[[], float]
 
     @abstractmethod
     def can(self, slot: str) -> bool:
@@ -23,10 +26,6 @@ class Speaker(ABC):
     @abstractmethod
     def say(self, slot: str) -> str:
         """A word for a slot."""
-
-    @abstractmethod
-    def draw(self) -> float:
-        """Uniform from 0 to 1."""
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,20 @@ a hundred thousand pairs and more. Styles of `HELD_OUT_STYLES` never occur.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from cadenza.corpus.captions import STYLES, Facts, Said, caption_said
+from cadenza.corpus.clips import has_key
 from cadenza.corpus.plan import Plan, draw_plan
+from cadenza.corpus.vocabulary import COLOURS, PLACES
 
 _CAPTIONS_EACH = 4
 _RESTS = 0.12
+_SEEN = (0.15, 0.3, 0.2)
+_COLOURS, _PLACES = tuple(COLOURS), tuple(PLACES)
 _FOUR_ON_THE_FLOOR = ("house", "techno", "trance", "disco")
 
 
@@ -39,7 +44,7 @@ def facts_of_plan(plan: Plan, resting: frozenset[str] = frozenset()) -> Facts:
         tuple(dict.fromkeys(line.instruments[0] for line in lineup)),
         plan.moods,
         plan.tempo_bpm,
-        plan.key.name,
+        plan.key.name if has_key([line.instruments[0] for line in lineup]) else "",
         plan.meter.name,
         roles=tuple(roles.items()),
         traits=tuple(traits),
@@ -47,11 +52,17 @@ def facts_of_plan(plan: Plan, resting: frozenset[str] = frozenset()) -> Facts:
 
 
 def random_facts(rng: np.random.Generator) -> Facts:
-    """The facts of a clip that might have been composed: now and then a player rests in it."""
+    """The facts of a clip that might have been composed: now and then a player rests, or enters late."""
     plan = draw_plan(rng)
     players = dict.fromkeys(line.instruments[0] for line in plan.lineup)
-    resting = frozenset(player for player in players if rng.random() < _RESTS)
-    return facts_of_plan(plan, resting)
+    facts = facts_of_plan(plan, frozenset(player for player in players if rng.random() < _RESTS))
+    late, coloured, placed = rng.random(3) < _SEEN
+    return replace(
+        facts,
+        entering=facts.instruments[-1:] if late and len(facts.instruments) > 1 else (),
+        colours=(_COLOURS[int(rng.integers(len(_COLOURS)))],) if coloured else (),
+        place=_PLACES[int(rng.integers(len(_PLACES)))] if placed else "",
+    )
 
 
 def pairs(seed: int) -> Iterator[Pair]:

@@ -91,7 +91,7 @@ SAYINGS: dict[str, tuple[str, ...]] = {
     "question": (
         f"(can|could) you (make|play|write|compose) a@ {_THING}[ with {{instruments}}]?",
         "do you have (any |some ){music} for {use}?",
-        "what would a@ {mood} {piece} (with {instruments}|in {key}|sound like {at_bpm}) be like?",
+        "what would a@ {mood} {piece} (with {instruments}|in {key}|{at_bpm}) (be|sound) like?",
         f"how about a@ {_THING}[ in {{key}}][ {{at_bpm}}]?",
         "got any {mood} {music}[ with {instruments}]?",
         "how does {music} sound with {instruments}?",

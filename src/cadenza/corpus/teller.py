@@ -1,69 +1,26 @@
 """The words of one caption: facts in, a phrase for each slot of a template out, and an account of what was said."""
 
+import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
+from cadenza.corpus.facts import Facts, Said
 from cadenza.corpus.grammar import Speaker
 from cadenza.corpus.instruments import INSTRUMENTS
-from cadenza.corpus.vocabulary import METERS, MOOD_WORDS, PACES, key_names
+from cadenza.corpus.vocabulary import (
+    COLOURS,
+    METERS,
+    MOOD_WORDS,
+    PACES,
+    PLACES,
+    TRAIT_ROLES,
+    TRAITS,
+    key_names,
+)
 from cadenza.corpus.vocabulary_genres import GENRE_WORDS, MOOD_USES, ONLY_WITH, GenreWords
 from cadenza.corpus.vocabulary_instruments import FAMILIES_OF, INSTRUMENT_NAMES
 
-
-@dataclass(frozen=True)
-class Facts:
-    """What is true of a clip; empty values are unknown or not to be told.
-
-    `tempo_bpm` counts felt beats a minute. `roles` pairs a role ("melody", "bass") with its player; `entering` are
-    players who begin within the clip, `faint` those heard too little to be named, but too much to be denied. `traits`
-    are ways of playing ("walking bass"), `colours` of the sound ("vinyl"); `place` is the part of the form that the
-    clip shows ("beginning", "ending"), `sections` the names of the sections heard.
-    """
-
-    genre: str = ""
-    instruments: tuple[str, ...] = ()
-    moods: tuple[str, ...] = ()
-    tempo_bpm: float | None = None
-    key: str = ""
-    meter: str = ""
-    roles: tuple[tuple[str, str], ...] = ()
-    entering: tuple[str, ...] = ()
-    faint: tuple[str, ...] = ()
-    traits: tuple[str, ...] = ()
-    colours: tuple[str, ...] = ()
-    place: str = ""
-    sections: tuple[str, ...] = ()
-
-    @property
-    def pace(self) -> float | None:
-        """Beats a minute as felt speed: a dotted beat holds more notes than a plain one."""
-        if self.tempo_bpm is None:
-            return None
-        return self.tempo_bpm * (1.3 if self.meter == "6/8" else 1.0)
-
-
-@dataclass
-class Said:
-    """Which facts a caption speaks of: the fact where it does, else an empty value.
-
-    `tempo_bpm` and `key` are set where figures or a tonic are given; `pace` ("slow") and `mode` ("minor") also where
-    only those are. A word that several instruments answer to ("guitar") speaks of the one that plays. A use ("for
-    studying") speaks of the genre or mood that it is known for.
-    """
-
-    genre: str = ""
-    instruments: list[str] = field(default_factory=list)
-    moods: list[str] = field(default_factory=list)
-    tempo_bpm: float | None = None
-    pace: str = ""
-    key: str = ""
-    mode: str = ""
-    meter: str = ""
-
-
-_DRAWS = 64
 _HEADS = ("piece", "tune", "instrumental", "track", "piece of music", "melody")
 _ELECTRIC = ("electric", "distorted", "bass guitar", "slap", "hammond")
 _PLURAL_VERBS = {"carries": "carry", "is": "are", "has": "have", "goes": "go"}
@@ -79,8 +36,7 @@ class Teller(Speaker):
     def __init__(self, facts: Facts, rng: np.random.Generator) -> None:
         self.facts = facts
         self.said = Said()
-        self._rng = rng
-        self._draws: list[float] = []
+        self.draw = random.Random(int(rng.integers(1 << 62))).random
         self._used: set[str] = set()
         self._many = False
         self.repeats = False
@@ -88,20 +44,12 @@ class Teller(Speaker):
 
     # ------------------------------------------------------------------------------------------------------- drawing
 
-    def draw(self) -> float:
-        if not self._draws:
-            self._draws = self._rng.random(_DRAWS).tolist()
-        return self._draws.pop()
-
     def pick(self, options: Sequence[str]) -> str:
         return options[int(self.draw() * len(options))] if options else ""
 
-    def chance(self, probability: float) -> bool:
-        return self.draw() < probability
-
     def plain_or(self, options: Sequence[str], plain: float) -> str:
         """The first option with probability `plain`, else any."""
-        return options[0] if self.chance(plain) else self.pick(options)
+        return options[0] if self.draw() < plain else options[int(self.draw() * len(options))]
 
     def shuffled(self, words: Sequence[str]) -> list[str]:
         return [word for _, word in sorted((self.draw(), word) for word in words)]
@@ -152,7 +100,7 @@ class Teller(Speaker):
             return self._named(GENRE_WORDS.get(self.facts.genre, _NO_WORDS).pieces, 0.25)
         if self.is_solo:
             return self._solo(("solo {} piece", "{} solo", "{} piece", "{} tune", "piece for solo {}", "{} melody"))
-        if self._untold() and self.chance(0.5):
+        if self._untold() and self.draw() < 0.5:
             return f"{self.instrument()} {self.pick(_HEADS[:5])}"
         return self.pick(_HEADS)
 
@@ -162,7 +110,7 @@ class Teller(Speaker):
             return self._named(GENRE_WORDS.get(self.facts.genre, _NO_WORDS).musics, 0.4)
         if self.is_solo:
             return self._solo(("solo {}", "{} solo", "{} music", "unaccompanied {}", "{} alone", "{}", "{} only"))
-        return f"{self.instrument()} music" if self._untold() and self.chance(0.5) else "music"
+        return f"{self.instrument()} music" if self._untold() and self.draw() < 0.5 else "music"
 
     def _solo(self, forms: Sequence[str]) -> str:
         instrument = self.facts.instruments[0]
@@ -181,7 +129,7 @@ class Teller(Speaker):
         """What follows "for": "a wedding", "studying"."""
         moods = [mood for mood in self.facts.moods if mood in MOOD_USES]
         uses = GENRE_WORDS.get(self.facts.genre, _NO_WORDS).uses
-        if moods and (not uses or self.chance(0.2)):
+        if moods and (not uses or self.draw() < 0.2):
             mood = self.pick(moods)
             self._tell_mood(mood)
             return self.pick(MOOD_USES[mood])
@@ -204,7 +152,7 @@ class Teller(Speaker):
             self.said.instruments.append(instrument)
         names = INSTRUMENT_NAMES.get(instrument, (instrument,))
         families = FAMILIES_OF.get(instrument, ())
-        if families and self.chance(0.65 if instrument == "drums" else 0.25):
+        if families and self.draw() < (0.65 if instrument == "drums" else 0.25):
             name = self.plain_or(families, 0.6)
         else:
             name = self.plain_or(names, 0.5)
@@ -223,7 +171,7 @@ class Teller(Speaker):
         untold = self._untold()
         if not untold:
             return [self.instrument()]
-        kept = [untold[0]] + [i for i in untold[1:] if self.chance(0.72)]
+        kept = [untold[0]] + [i for i in untold[1:] if self.draw() < 0.72]
         words: list[str] = []
         for instrument in kept[:most]:
             used = set(self._used)
@@ -237,7 +185,7 @@ class Teller(Speaker):
     def instruments(self) -> str:
         words = self.names()
         self._many = self._many or len(words) > 1
-        return join(words, " and " if self.chance(0.9) else " & " if self.chance(0.6) else ", ")
+        return join(words, " and " if self.draw() < 0.9 else " & " if self.draw() < 0.6 else ", ")
 
     def band(self) -> str:
         """Two or more."""
@@ -275,7 +223,7 @@ class Teller(Speaker):
         return word
 
     def moods(self) -> str:
-        count = 2 if self.chance(0.8) else 3
+        count = 2 if self.draw() < 0.8 else 3
         words = list(dict.fromkeys(self.mood() for _ in range(min(count, len(self.facts.moods)))))
         return join(words, self.pick((" and ", " and ", " yet ", ", ")))
 
@@ -341,7 +289,7 @@ class Teller(Speaker):
     def key_tag(self) -> str:
         """In a list: "Am", "key of A minor", "key: A minor"."""
         form = self.plain_or(("{}", "key of {}", "key: {}", "in {}", "{} key", "in the key of {}"), 0.55)
-        if form == "{}" and self.chance(0.4):
+        if form == "{}" and self.draw() < 0.4:
             self.key()
             return self.pick(key_names(self.facts.key)[1])
         return form.format(self.key())
@@ -379,42 +327,22 @@ class Teller(Speaker):
 
     def trait(self) -> str:
         trait = self.pick(self.facts.traits)
-        player = self._roles.get(_TRAIT_ROLES.get(trait, ""))
+        player = self._roles.get(TRAIT_ROLES.get(trait, ""))
         if player and player not in self.said.instruments:
             self.said.instruments.append(player)
-        return self.pick(_TRAITS.get(trait, (trait,)))
+        return self.pick(TRAITS.get(trait, (trait,)))
 
     def colour(self) -> str:
         colour = self.pick(self.facts.colours)
-        return self.pick(_COLOURS.get(colour, (colour,)))
+        return self.pick(COLOURS.get(colour, (colour,)))
 
     def place(self) -> str:
-        return self.pick(_PLACES.get(self.facts.place, ()))
+        return self.pick(PLACES.get(self.facts.place, ()))
 
 
 def join(words: Sequence[str], last: str = " and ") -> str:
     return ", ".join(words[:-1]) + last + words[-1] if len(words) > 1 else "".join(words)
 
-
-_TRAITS = {
-    "walking bass": ("a walking bass", "a walking bass line", "walking bass"),
-    "four-on-the-floor": ("four-on-the-floor kick", "a four on the floor beat", "a steady four-to-the-floor kick"),
-    "swing": ("a swing feel", "swung eighths", "a swinging groove"),
-    "arpeggios": ("arpeggios", "arpeggiated chords", "broken chords"),
-}
-_TRAIT_ROLES = {"walking bass": "bass", "four-on-the-floor": "drums"}
-_COLOURS = {
-    "vinyl": ("vinyl crackle", "the crackle of an old record", "dusty vinyl sound"),
-    "tape": ("tape warmth", "a worn tape sound", "tape wobble"),
-    "hall": ("hall reverb", "the reverb of a big hall", "a spacious hall sound"),
-    "room": ("a dry room sound", "a small room sound"),
-    "sidechain": ("pumping sidechain", "a pumping mix"),
-}
-_PLACES = {
-    "beginning": ("the opening of the piece", "the beginning of the piece", "how the piece starts"),
-    "intro": ("an intro", "the intro", "the introduction"),
-    "ending": ("the ending of the piece", "how the piece comes to its end", "the close of the piece"),
-}
 
 _SAY: dict[str, Callable[[Teller], str]] = {
     "tag": Teller.tag,
@@ -497,7 +425,7 @@ _CAN: dict[str, Callable[[Teller], bool]] = {
     "denial": lambda teller: bool(teller.denials()),
     "trait": _has("traits"),
     "colour": _has("colours"),
-    "place": lambda teller: teller.facts.place in _PLACES,
+    "place": lambda teller: teller.facts.place in PLACES,
     **{role: _role(role) for role in ("melody", "chords", "bass", "drums", "pad", "counter")},
     "entrant": lambda teller: bool(teller.facts.entering) and teller.facts.entering[0] not in teller.said.instruments,
     "does": _always,

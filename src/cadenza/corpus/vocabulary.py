@@ -1,4 +1,4 @@
-"""The words of captions as tables: what a listener may call each mood, tempo, meter and key.
+"""The words of captions as tables: what a listener calls each mood, tempo, meter, key, colour and part of a form.
 
 Synonyms were gathered by hand and from WordNet 3.0's adjective clusters, then cut down to what people say of music.
 The first entry of each row is the plain word.
@@ -65,7 +65,7 @@ MOOD_WORDS: dict[str, tuple[str, ...]] = {
     "rhythmic": ("rhythmic", "percussive", "groovy"),
     "soulful": ("soulful", "heartfelt", "deep", "expressive"),
     "gritty": ("gritty", "raw", "rough", "earthy"),
-    "laid-back": ("laid-back", "easygoing", "relaxed", "lazy", "unhurried"),
+    "laid-back": ("laid-back", "easygoing", "relaxed", "lazy"),
     "energetic": ("energetic", "lively", "high-energy", "vigorous", "dynamic", "hype", "pumping"),
     "driving": ("driving", "propulsive", "pounding", "relentless"),
     "powerful": ("powerful", "strong", "forceful", "mighty", "badass"),
@@ -138,6 +138,36 @@ METERS: dict[str, tuple[str, ...]] = {
     "6/8": ("6/8", "6/8 time", "six-eight", "six-eight time", "6/8 meter", "compound time"),
     "4/4": ("4/4", "4/4 time", "common time", "four-four time", "4/4 meter"),
     "5/4": ("5/4", "5/4 time", "five-four time", "odd meter 5/4", "an odd meter", "five beats to the bar"),
+}
+
+TRAITS: dict[str, tuple[str, ...]] = {
+    "walking bass": ("a walking bass", "a walking bass line", "walking bass"),
+    "four-on-the-floor": ("a four-on-the-floor kick", "a four on the floor beat", "a steady four-to-the-floor kick"),
+}
+TRAIT_ROLES = {"walking bass": "bass", "four-on-the-floor": "drums"}
+COLOURS: dict[str, tuple[str, ...]] = {
+    "vinyl": ("vinyl crackle", "the crackle of an old record", "a dusty vinyl sound"),
+    "tape": ("tape warmth", "a worn tape sound", "tape wobble"),
+    "hall": ("hall reverb", "lots of reverb", "a big hall sound"),
+    "dry": ("a dry sound", "no reverb"),
+    "echo": ("echo", "a delay effect", "echoes"),
+    "muffled": ("a muffled sound", "rolled-off treble"),
+    "surf": ("ocean waves", "the sound of the sea", "waves in the background"),
+    "sidechain": ("pumping sidechain", "a pumping mix"),
+}
+PLACES: dict[str, tuple[str, ...]] = {
+    "beginning": ("the opening of the piece", "the beginning of the piece", "how the piece starts"),
+    "intro": ("the intro", "the introduction"),
+    "ending": ("the ending of the piece", "how the piece comes to its end", "the close of the piece"),
+    "outro": ("the outro",),
+    "verse": ("the verse", "a verse"),
+    "chorus": ("the chorus", "the hook"),
+    "bridge": ("the bridge", "the middle eight"),
+    "solo": ("the solo part",),
+    "breakdown": ("the breakdown", "the stripped-down part"),
+    "build-up": ("the build-up", "the rise before the drop"),
+    "drop": ("the drop",),
+    "theme": ("the main theme",),
 }
 
 _SHARPS_AND_FLATS = {

@@ -106,7 +106,7 @@ def _key(text: str) -> str | None:
         if is_article:
             modes.add(mode)
         else:
-            sign = (match["sign"] or "").strip(" -")
+            sign = (match["sign"] or "").strip(" -").lower()
             keys.add(_named(f"{match['letter']} {sign} {mode}"))
     for short in () if _KEY.search(text) else _SHORT_KEY.finditer(text):
         letter, sign, minor = short.groups()
