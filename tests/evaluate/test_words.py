@@ -2,7 +2,8 @@
 
 import pytest
 
-from cadenza.corpus.vocabulary import GENRE_NAMES, INSTRUMENT_NAMES
+from cadenza.corpus.vocabulary_genres import GENRE_WORDS
+from cadenza.corpus.vocabulary_instruments import INSTRUMENT_NAMES
 from cadenza.evaluate.prompts import load
 from cadenza.evaluate.words import _GENRES, _INSTRUMENTS, FAST, MEDIUM, SLOW, facts_in
 
@@ -50,6 +51,7 @@ def test_tempo(text: str, tempo: float | tuple[float, float] | None) -> None:
         ("F# minor, 138 bpm", "F# minor"),
         ("an étude in B flat major", "Bb major"),
         ("E-flat minor nocturne", "Eb minor"),
+        ("SAD PIANO IN B FLAT MINOR", "Bb minor"),
         ("Bb major march", "Bb major"),
         ("in a minor, for guitar", "A minor"),
         ("A minor blues", "A minor"),
@@ -130,7 +132,7 @@ def test_genre(text: str, genre: str | None) -> None:
 
 def test_names_are_those_that_composed_music_teaches() -> None:
     assert {part for name in _INSTRUMENTS for part in name.split("/")} <= INSTRUMENT_NAMES.keys()
-    assert _GENRES.keys() <= GENRE_NAMES.keys()
+    assert _GENRES.keys() <= GENRE_WORDS.keys()
 
 
 def test_of_the_facts_written_down_for_the_prompts_most_are_found_and_none_contradicted() -> None:
