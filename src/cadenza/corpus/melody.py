@@ -1,89 +1,22 @@
-"""Melodies from motifs: a chord timeline in, notes out.
+"""Melodies: a theme's motifs and a chord timeline in, notes out.
 
-A piece owns two or three one-bar motifs. A phrase of four bars states one, answers it with a variation, moves on, and
-closes on a long chord tone; when the section returns, so do its motifs. Strong beats take chord tones, the rest walks
-the scale in small steps.
+Each bar starts from a chord tone near the height that the theme gives it, strong beats take chord tones, the rest walks
+the scale in small steps. A phrase closes on a long tone and breathes. Where a section returns over the same chords the
+same notes return, since nothing but theme, chords and range decides them; repeats may be ornamented afterwards.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import pi, sin
+from typing import Literal
 
 import numpy as np
 
+from cadenza.corpus.motif import Motif, Theme
 from cadenza.corpus.score import Meter, Note
-from cadenza.corpus.theory import Chord, Key
+from cadenza.corpus.theory import SCALES, Chord, Key
 
-_CELLS: dict[float, tuple[tuple[float, tuple[float, ...]], ...]] = {
-    # beat length in quarters -> (busyness from 0 to 1, durations that fill one or two beats)
-    1.0: (
-        (0.0, (2.0,)),
-        (0.1, (1.0,)),
-        (0.3, (1.5, 0.5)),
-        (0.35, (1.0, 1.0)),
-        (0.5, (0.5, 0.5)),
-        (0.5, (0.5, 1.0, 0.5)),
-        (0.6, (0.75, 0.25)),
-        (0.75, (0.5, 0.25, 0.25)),
-        (0.8, (0.25, 0.25, 0.5)),
-        (1.0, (0.25, 0.25, 0.25, 0.25)),
-    ),
-    1.5: (
-        (0.0, (3.0,)),
-        (0.1, (1.5,)),
-        (0.4, (1.0, 0.5)),
-        (0.8, (0.5, 0.5, 0.5)),
-        (0.7, (0.75, 0.25, 0.5)),
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Motif:
-    """One bar of melody: durations in quarter notes, and the scale steps from each note to the next."""
-
-    durations: tuple[float, ...]
-    steps: tuple[int, ...]
-    rests: tuple[bool, ...]
-
-
-def draw_motif(rng: np.random.Generator, meter: Meter, density: float, finest: float = 0.25) -> Motif:
-    """A one-bar motif whose busyness follows `density` (0 long notes, 1 running notes).
-
-    Args:
-        finest: shortest note allowed, in quarter notes; fast pieces use longer ones.
-    """
-    durations: list[float] = []
-    cells = [(b, c) for b, c in _CELLS[meter.beat_quarters] if min(c) >= finest]
-    while (left := meter.bar_quarters - sum(durations)) > 1e-6:
-        fitting = [(b, c) for b, c in cells if sum(c) <= left + 1e-6]
-        weights = np.array([np.exp(-(((b - density) / 0.22) ** 2)) + 1e-4 for b, _ in fitting])
-        durations += fitting[int(rng.choice(len(fitting), p=weights / weights.sum()))][1]
-    leap = rng.random(len(durations))
-    sizes = np.where(leap < 0.12, 0, np.where(leap < 0.72, 1, np.where(leap < 0.92, 2, 3)))
-    direction = 1 if rng.random() < 0.5 else -1
-    signs = []
-    for _ in durations:
-        if rng.random() < 0.35:
-            direction = -direction
-        signs.append(direction)
-    rests = tuple(bool(i > 0 and d <= 1.0 and rng.random() < 0.08) for i, d in enumerate(durations))
-    return Motif(tuple(durations), tuple(int(s * z) for s, z in zip(signs, sizes, strict=True)), rests)
-
-
-def vary_motif(rng: np.random.Generator, motif: Motif) -> Motif:
-    """The same rhythm with one change: inverted contour, a new ending, or two notes joined."""
-    kind = int(rng.integers(3))
-    steps, durations, rests = list(motif.steps), list(motif.durations), list(motif.rests)
-    if kind == 0:
-        steps = [-s for s in steps]
-    elif kind == 1:
-        steps[-1] = int(rng.integers(-2, 3))
-        steps[len(steps) // 2] = int(rng.integers(-2, 3))
-    elif len(durations) > 2:
-        at = int(rng.integers(len(durations) - 1))
-        durations[at] += durations.pop(at + 1)
-        steps.pop(at + 1)
-        rests.pop(at + 1)
-    return Motif(tuple(durations), tuple(steps), tuple(rests))
+Close = Literal["open", "half", "full"]
+"""How a phrase ends: running on, on a tone that asks (not the tonic), or on the tonic."""
 
 
 @dataclass(frozen=True)
@@ -103,79 +36,141 @@ def chord_at(spans: list[ChordSpan], position: float) -> Chord:
     return spans[-1].chord
 
 
+class Ladder:
+    """The tones a line may use over each chord: the scale, bent where the chord leaves the key."""
+
+    def __init__(self, key: Key, scale: str, low: int, high: int) -> None:
+        self.key, self.low, self.high = key, low, high
+        self._home = {(key.tonic + step) % 12 for step in (0, 4 if key.mode == "major" else 3, 7)}
+        self._scale = frozenset((key.tonic + step) % 12 for step in SCALES[scale])
+        self._bends = scale != "blues"
+        self._made: dict[tuple[int, ...], tuple[list[int], list[int]]] = {}
+
+    def over(self, chord: Chord) -> tuple[list[int], list[int]]:
+        """Pitches of the scale over a chord, and those of the chord itself, both ascending."""
+        if chord.classes not in self._made:
+            classes = set(self._scale)
+            for tone in chord.classes:
+                if self._bends and tone not in self.key.scale:
+                    # A raised or lowered degree replaces its neighbour: the leading tone over V in minor.
+                    classes -= {(tone + step) % 12 for step in (-1, 1)} - set(chord.classes)
+                    classes.add(tone)
+            pitches = range(self.low, self.high + 1)
+            self._made[chord.classes] = (
+                [p for p in pitches if p % 12 in classes],
+                [p for p in pitches if p % 12 in chord.classes[:4]],
+            )
+        return self._made[chord.classes]
+
+    def strangeness(self, pitch: int) -> float:
+        """What a tone outside the tonic triad costs, in semitones: between equals, a melody says where home is."""
+        return 0.0 if pitch % 12 in self._home else 0.8
+
+
 def sing(
-    motifs: list[Motif],
+    theme: Theme,
+    bars: tuple[int, ...],
+    close: Close,
     spans: list[ChordSpan],
-    key: Key,
-    scale: str,
+    ladder: Ladder,
     meter: Meter,
     first_bar: int,
-    low: int,
-    high: int,
-    previous: int | None = None,
+    home: int,
     loudness: int = 88,
-    closing: bool = True,
 ) -> list[Note]:
-    """Realise one motif per bar over the chords.
+    """Realise one phrase: some bars of a theme over the chords.
 
     Args:
-        motifs: one per bar.
+        theme: what is sung.
+        bars: which bars of the theme, in order.
+        close: how the last bar ends.
         spans: chords covering those bars.
-        scale: name of the scale in `theory.SCALES` that the passing notes come from.
-        low: lowest pitch, and `high` the highest; the line stays inside.
-        previous: the pitch it continues from.
-        closing: end the last bar on one long chord tone.
+        ladder: the scale and the range.
+        first_bar: where the phrase begins.
+        home: the pitch from which the theme's heights count.
 
     Returns:
         Notes by start time.
     """
-    ladder = key.pitches(scale, low, high)
-    centre = (low + high) / 2
-    pitch = previous if previous is not None else min(ladder, key=lambda p: abs(p - centre))
     notes: list[Note] = []
-    for index, motif in enumerate(motifs):
-        position = (first_bar + index) * meter.bar_quarters
-        durations, steps, rests = motif.durations, motif.steps, motif.rests
-        if closing and index == len(motifs) - 1:
-            head = durations[: max(1, len(durations) // 3)]
-            durations = (
-                (*head, meter.bar_quarters - sum(head)) if sum(head) < meter.bar_quarters else (meter.bar_quarters,)
-            )
-            steps, rests = (*steps, 1)[: len(durations)], (False,) * len(durations)
-        for i, (duration, step, rest) in enumerate(zip(durations, steps, rests, strict=True)):
+    pitch: int | None = None
+    for index, bar in enumerate(bars):
+        origin = (first_bar + index) * meter.bar_quarters
+        scale, tones = ladder.over(chord_at(spans, origin))
+        wanted = _climb(scale, home, theme.heights[bar])
+        came_from = pitch
+        pitch = min(
+            tones,
+            key=lambda p: (abs(p - wanted) + 0.4 * abs(p - (came_from or p)) + ladder.strangeness(p), p),
+        )
+        closing = close != "open" and index == len(bars) - 1
+        motif = _shorten(theme.motifs[bar], meter) if closing else theme.motifs[bar]
+        position = origin
+        for i, (duration, step, rest) in enumerate(zip(motif.durations, motif.steps, motif.rests, strict=True)):
             chord = chord_at(spans, position)
-            local = sorted(set(ladder) | {p for p in range(low, high + 1) if p % 12 in chord.classes})
-            where = position % meter.bar_quarters
-            strong = i == 0 or duration >= 1.5 or abs(where - meter.bar_quarters / 2) < 1e-6
-            drift = -1 if pitch > centre + 7 else 1 if pitch < centre - 7 else 0
-            target = _walk(ladder, pitch, step + drift)
-            if strong:
-                tones = [p for p in local if p % 12 in chord.classes[:4]]
-                target = min(tones, key=lambda p: (abs(p - target) + (0.4 if p == pitch else 0.0), p))
-            else:
-                target = _sharpen(target, chord, key, high)
-            pitch = target
+            scale, tones = ladder.over(chord)
+            where = position - origin
+            last = closing and i == len(motif.durations) - 1
+            if last:
+                pitch = _final(tones, pitch, chord, ladder.key, close)
+            elif i:
+                target = _climb(scale, pitch, step)
+                strong = duration >= 1.5 or abs(where - meter.middle_quarters) < 1e-6
+                before = pitch
+                pitch = (
+                    min(tones, key=lambda p: (abs(p - target) + 0.4 * (p == before) + ladder.strangeness(p), p))
+                    if strong
+                    else target
+                )
             if not rest:
-                arc = 6 * np.sin(np.pi * (index + where / meter.bar_quarters) / max(1, len(motifs)))
-                accent = 6 if where < 1e-6 else 0
-                velocity = int(np.clip(loudness + arc + accent, 30, 120))
-                notes.append(Note(position, duration * 0.95, int(pitch), velocity))
+                swell = 7 * sin(pi * (index + where / meter.bar_quarters) / len(bars))
+                accent = 5 if where < 1e-6 else 0
+                sounding = max(duration * 0.6, duration - meter.beat_quarters) if last else duration * 0.95
+                velocity = min(120, max(30, round(loudness + swell + accent)))
+                notes.append(Note(position, sounding, pitch, velocity))
             position += duration
     return notes
 
 
-def _sharpen(pitch: int, chord: Chord, key: Key, high: int) -> int:
-    """Raise the seventh degree of a minor key over a chord that holds the leading tone (harmonic minor)."""
-    leading = (key.tonic + 11) % 12
-    if key.mode == "minor" and leading in chord.classes and pitch % 12 == (key.tonic + 10) % 12 and pitch < high:
-        return pitch + 1
-    return pitch
+def ornament(rng: np.random.Generator, notes: list[Note], ladder: Ladder, spans: list[ChordSpan]) -> list[Note]:
+    """A repeat with small additions: some notes of a beat or more get a turn to the neighbour and back.
+
+    What falls on a beat stays where it was.
+    """
+    adorned: list[Note] = []
+    for note in notes:
+        scale, _ = ladder.over(chord_at(spans, note.start))
+        if 0.9 <= note.duration < 2.0 and rng.random() < 0.3 and note.pitch in scale:
+            neighbour = _climb(scale, note.pitch, 1 if rng.random() < 0.7 else -1)
+            third = 0.5 if note.duration < 1.4 else 1.0
+            tail = note.duration - third
+            adorned.append(replace(note, duration=third / 2))
+            adorned.append(Note(note.start + third / 2, third / 2, neighbour, note.velocity - 8))
+            adorned.append(Note(note.start + third, tail, note.pitch, note.velocity - 4))
+        else:
+            adorned.append(note)
+    return adorned
 
 
-def _walk(ladder: list[int], pitch: int, steps: int) -> int:
-    """The pitch a number of scale steps away, turned back at the ends of the ladder."""
-    nearest = min(range(len(ladder)), key=lambda i: abs(ladder[i] - pitch))
+def _shorten(motif: Motif, meter: Meter) -> Motif:
+    """The head of a motif, then one tone to the end of the bar."""
+    head = motif.durations[: max(1, len(motif.durations) // 3)]
+    left = meter.bar_quarters - sum(head)
+    durations = (*head, left) if left > 0.6 * meter.beat_quarters else (meter.bar_quarters,)
+    return Motif(durations, (*motif.steps, 1)[: len(durations)], (False,) * len(durations))
+
+
+def _final(tones: list[int], pitch: int, chord: Chord, key: Key, close: Close) -> int:
+    """The tone that a phrase rests on: the tonic if the chord has it and the phrase ends there, else one that asks."""
+    at_home = [p for p in tones if p % 12 == key.tonic]
+    asking = [p for p in tones if p % 12 != key.tonic]
+    return min((at_home if close == "full" else asking) or tones, key=lambda p: (abs(p - pitch), p))
+
+
+def _climb(scale: list[int], pitch: int, steps: int) -> int:
+    """The pitch a number of scale steps away, turned back at the ends of the range."""
+    nearest = min(range(len(scale)), key=lambda i: abs(scale[i] - pitch))
     index = nearest + steps
-    if not 0 <= index < len(ladder):
+    if not 0 <= index < len(scale):
         index = nearest - steps
-    return ladder[min(max(index, 0), len(ladder) - 1)]
+    return scale[min(max(index, 0), len(scale) - 1)]

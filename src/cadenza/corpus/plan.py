@@ -25,22 +25,64 @@ _SOLO_WEIGHTS = {
 }  # fmt: skip
 
 
+_MANNERS: dict[str, tuple[str, str, str]] = {
+    # genre -> form, idiom of harmony, how it may change key; songs by default
+    "classical": ("ternary", "classical", "related"),
+    "baroque": ("binary", "classical", "related"),
+    "waltz": ("ternary", "classical", "related"),
+    "march": ("ternary", "classical", "related"),
+    "children's music": ("ternary", "classical", ""),
+    "jazz": ("aaba", "jazz", "related"),
+    "bossa nova": ("aaba", "jazz", "related"),
+    "blues": ("blues", "blues", ""),
+    "metal": ("song", "metal", ""),
+    "funk": ("song", "loop", ""),
+    "disco": ("song", "loop", "lift"),
+    "lo-fi hip hop": ("song", "jazz", ""),
+    "hip hop": ("song", "loop", ""),
+    "house": ("dance", "loop", ""),
+    "techno": ("dance", "loop", ""),
+    "trance": ("dance", "loop", ""),
+    "synthwave": ("song", "loop", ""),
+    "ambient": ("flow", "ambient", ""),
+    "country": ("song", "folk", "lift"),
+    "folk": ("song", "folk", ""),
+    "celtic": ("binary", "folk", ""),
+    "reggae": ("song", "loop", ""),
+}
+
+
 @dataclass(frozen=True)
 class Plan:
-    """What is fixed before the first note."""
+    """What is fixed before the first note.
+
+    `tradition` is where harmony and scales come from, also for a solo; `form`, `idiom` and `wanders` are names that
+    `form.FORMS`, `progressions.CADENCES` and `form.lay_out` know.
+    """
 
     genre: str
+    tradition: Genre
     tempo_bpm: float
     key: Key
     meter: Meter
     moods: tuple[str, ...]
     lineup: tuple[Line, ...]
-    progressions: tuple[str, ...]
-    melody_scale: str
+    form: str
+    idiom: str
+    wanders: str
     swing: float
     density: float
     force: int
     lift: int
+
+    @property
+    def progressions(self) -> dict[str, tuple[str, ...]]:
+        """Four-bar progressions of the tradition, by mode."""
+        return {"major": self.tradition.major_progressions, "minor": self.tradition.minor_progressions}
+
+    def scale(self, mode: str) -> str:
+        """The scale that melodies use in a mode: a name in `theory.SCALES`."""
+        return self.tradition.minor_scale if mode == "minor" else self.tradition.major_scale
 
 
 def draw_plan(rng: np.random.Generator) -> Plan:
@@ -62,18 +104,16 @@ def draw_plan(rng: np.random.Generator) -> Plan:
     lineup = _one_voice_each(lineup)
     density = float(rng.uniform(*genre.density))
     moods = _moods(rng, genre.name, genre.moods, tempo, mode, meter)
-    progressions = genre.minor_progressions if mode == "minor" else genre.major_progressions
-    scale = genre.minor_scale if mode == "minor" else genre.major_scale
     swing = genre.swing if meter is not SIX else 0.5
     return Plan(
         genre.name,
+        genre,
         tempo,
         Key(key_tonic, mode),
         meter,
         moods,
         lineup,
-        progressions,
-        scale,
+        *_MANNERS.get(genre.name, ("song", "pop", "lift")),
         swing,
         density,
         _force(rng, genre.name, tempo),
@@ -123,18 +163,17 @@ def _solo_plan(rng: np.random.Generator, tonic: int) -> Plan:
     if meter is SIX:
         tempo = float(round(max(44.0, tempo * 0.7)))
     lines = tuple(_settle(rng, line, meter) for line in lines)
-    progressions = genre.minor_progressions if mode == "minor" else genre.major_progressions
     moods = _moods(rng, "solo", (), tempo, mode, meter)
     density = float(rng.uniform(0.25, 0.75))
     return Plan(
         "solo",
+        genre,
         tempo,
         Key(tonic, mode),
         meter,
         moods,
         lines,
-        progressions,
-        mode,
+        *_MANNERS[source],
         0.5,
         density,
         _force(rng, "solo", tempo),
@@ -179,11 +218,11 @@ _FALLBACK = {"chords": "held", "bass": "roots", "drums": "ballad"}
 
 
 def _settle(rng: np.random.Generator, line: Line, meter: Meter) -> Line:
-    """The line with one instrument and one pattern that fits the meter."""
-    patterns = _patterns_in(line, meter)
-    pattern = patterns[int(rng.integers(len(patterns)))] if patterns else _FALLBACK[line.role]
+    """The line with one instrument, and one or two patterns that fit the meter: for quiet and for big sections."""
+    patterns = _patterns_in(line, meter) or (_FALLBACK[line.role],)
+    drawn = tuple(patterns[int(i)] for i in rng.permutation(len(patterns))[: 1 + int(rng.random() < 0.6)])
     instrument = line.instruments[int(rng.integers(len(line.instruments)))]
-    return replace(line, instruments=(instrument,), patterns=(pattern,))
+    return replace(line, instruments=(instrument,), patterns=drawn)
 
 
 def _one_voice_each(lineup: tuple[Line, ...]) -> tuple[Line, ...]:

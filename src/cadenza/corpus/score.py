@@ -21,6 +21,11 @@ class Meter:
         return self.beats * self.beat_quarters
 
     @property
+    def middle_quarters(self) -> float:
+        """Where the second half of a bar begins: on a beat (the third of 4/4 and 3/4, the fourth of 5/4)."""
+        return (self.beats + 1) // 2 * self.beat_quarters
+
+    @property
     def name(self) -> str:
         return f"{self.beats}/4" if self.beat_quarters == 1.0 else f"{self.beats * 3}/8"
 
@@ -47,9 +52,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Section:
-    """A stretch of bars with one function and one key.
+    """A stretch of bars with one function, one key and one energy (0 a single quiet player, 1 everyone at full force).
 
-    `numerals` holds one chord for each half bar, read in the section's key; "" holds the chord before it.
+    `numerals` holds two chords for each bar, read in the section's key; "" holds the chord before it.
     """
 
     name: str
@@ -57,6 +62,7 @@ class Section:
     num_bars: int
     numerals: tuple[str, ...]
     key: Key
+    energy: float = 0.6
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 Chords are written as Roman numerals, so that one progression serves every key. The case of the numeral gives the
 triad ("IV" major, "iv" minor), accidentals are relative to the major scale in both modes ("bVI" in C minor is A flat),
-and a slash applies a chord to another degree ("V7/V").
+a slash applies a chord to another degree ("V7/V"), and "^3" or "^5" puts the third or the fifth into the bass ("V^3").
 """
 
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import pairwise, product
+from itertools import combinations, pairwise, product
 
 PITCH_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
@@ -44,6 +44,7 @@ QUALITIES: dict[str, tuple[int, ...]] = {
     "madd9": (0, 3, 7, 14),
 }
 
+_DEGREE_NAMES = ("I", "bII", "II", "bIII", "III", "IV", "bV", "V", "bVI", "VI", "bVII", "VII")
 _DEGREES = {"i": 0, "ii": 2, "iii": 4, "iv": 5, "v": 7, "vi": 9, "vii": 11}
 _NUMERAL = re.compile(r"^([b#]?)(VII|VI|IV|V|III|II|I|vii|vi|iv|v|iii|ii|i)(.*)$")
 
@@ -63,6 +64,15 @@ class Key:
     def scale(self) -> tuple[int, ...]:
         """Pitch classes of the scale (natural minor for minor keys)."""
         return tuple((self.tonic + step) % 12 for step in SCALES[self.mode])
+
+    @property
+    def relative(self) -> "Key":
+        """The key with the same notes and the other mode."""
+        return Key((self.tonic + 9) % 12, "minor") if self.mode == "major" else Key((self.tonic + 3) % 12, "major")
+
+    def moved(self, semitones: int) -> "Key":
+        """The key of the same mode some semitones higher."""
+        return Key((self.tonic + semitones) % 12, self.mode)
 
     def pitches(self, scale: str, low: int, high: int) -> list[int]:
         """MIDI pitches of a named scale on this tonic between two pitches, both included."""
@@ -100,6 +110,7 @@ def chord_from_numeral(numeral: str, key: Key) -> Chord:
     >>> chord_from_numeral("V7/V", Key(0, "major")).classes
     (2, 6, 9, 0)
     """
+    numeral, _, member = numeral.partition("^")
     head, _, target = numeral.partition("/")
     base = key.tonic
     if target:
@@ -111,7 +122,14 @@ def chord_from_numeral(numeral: str, key: Key) -> Chord:
     quality = suffix
     if degree.islower():
         quality = suffix if suffix.startswith(("m", "dim")) else "m" + suffix
-    return Chord(root, QUALITIES[quality], root)
+    chord = Chord(root, QUALITIES[quality], root)
+    return Chord(root, chord.intervals, {"": root, "3": chord.third, "5": chord.fifth}[member])
+
+
+def dominant_of(goal: Key, seen_from: Key) -> str:
+    """The numeral, read in the key `seen_from`, of the dominant seventh that leads into the key `goal`."""
+    degree = (goal.tonic - seen_from.tonic) % 12
+    return f"V7/{_DEGREE_NAMES[degree]}" if degree else "V7"
 
 
 def nearest_pitch(pitch_class: int, around: int, low: int, high: int) -> int:
@@ -121,12 +139,22 @@ def nearest_pitch(pitch_class: int, around: int, low: int, high: int) -> int:
     return min(candidates, key=lambda p: (abs(p - around), p))
 
 
+def count_parallels(before: tuple[int, ...], after: tuple[int, ...]) -> int:
+    """Pairs of voices that move from a perfect fifth or octave to the same interval, in the same direction."""
+    return sum(
+        before[low] != after[low]
+        and (before[high] - before[low]) % 12 in (0, 7)
+        and before[high] - before[low] == after[high] - after[low]
+        for low, high in combinations(range(len(before)), 2)
+    )
+
+
 @lru_cache(maxsize=65536)
 def lead_voices(previous: tuple[int, ...] | None, chord: Chord, count: int, low: int, high: int) -> tuple[int, ...]:
     """Voices for a chord, ascending, with the least total motion from the previous voicing.
 
-    Every voice sings a chord tone; among equally near voicings the more complete one wins. The first voicing sits in
-    the middle of the range.
+    Every voice sings a chord tone; among equally near voicings the more complete one wins, and parallel fifths and
+    octaves are avoided. The first voicing sits in the middle of the range.
 
     Args:
         previous: the pitches that sounded before, ascending, or None at the start.
@@ -136,6 +164,7 @@ def lead_voices(previous: tuple[int, ...] | None, chord: Chord, count: int, low:
         high: highest pitch allowed, at least 14 semitones above `low`.
     """
     classes = chord.classes
+    first = previous is None or len(previous) != count
     if previous is None or len(previous) != count:
         centre = (low + high) // 2
         previous = tuple(int(centre + (i - (count - 1) / 2) * 4) for i in range(count))
@@ -144,15 +173,21 @@ def lead_voices(previous: tuple[int, ...] | None, chord: Chord, count: int, low:
         near = sorted((p for p in range(low, high + 1) if p % 12 in classes), key=lambda p: abs(p - pitch))[:4]
         options.append(near)
     essential = set(classes[: min(len(classes), 4)]) - ({chord.fifth} if len(classes) > 3 else set())
+    complete = len(essential) if count >= len(essential) else 0
     best: tuple[float, tuple[int, ...]] | None = None
     for voicing in product(*options):
-        if any(b - a < 1 for a, b in pairwise(voicing)):
+        gaps = [b - a for a, b in pairwise(voicing)]
+        if gaps and min(gaps) < 1:
             continue
-        motion = sum(abs(a - b) for a, b in zip(voicing, previous, strict=True))
-        missing = len(essential - {p % 12 for p in voicing}) if count >= len(essential) else 0
-        clusters = sum(b - a < 3 for a, b in pairwise(voicing))
-        gaps = sum(max(0, b - a - 9) for a, b in pairwise(voicing))
-        cost = motion + 3.5 * missing + 1.0 * clusters + 0.5 * gaps
+        cost = float(sum([abs(a - b) for a, b in zip(voicing, previous, strict=True)]))
+        if best is not None and cost > best[0]:
+            continue
+        missing = len(essential - {p % 12 for p in voicing}) if complete else 0
+        cost += 3.5 * missing + sum([1.0 if gap < 3 else 0.5 * max(0, gap - 9) for gap in gaps])
+        if best is not None and cost > best[0]:
+            continue
+        if not first:
+            cost += 12.0 * count_parallels(previous, voicing)
         if best is None or (cost, voicing) < best:
             best = (cost, voicing)
     assert best is not None, f"no voicing of {chord} in {low}..{high}"
