@@ -6,6 +6,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from cadenza.conditioning.statements import stated_in
 from cadenza.corpus.captions import HELD_OUT_STYLES, STYLES, Facts, Said, caption, caption_said, captions
 from cadenza.corpus.genres import GENRES
 from cadenza.corpus.instruments import INSTRUMENTS
@@ -161,6 +162,28 @@ def test_nothing_unsaid_is_counted_as_said(drawn: list[Pair]) -> None:
         assert (said.tempo_bpm is not None) == bool(re.search(rf"(?<!\d){facts.tempo_bpm:.0f}(?!\d)", text)), text
         if said.key and not re.search(r"#\w", text):
             assert any(spelling.lower() in text.lower() for names in key_names(facts.key) for spelling in names), text
+
+
+def test_capitals_leave_a_short_key_minor() -> None:
+    """ "D#M" would be major."""
+    facts = Facts(key="Eb minor", instruments=("piano",))
+    texts = [caption(facts, _rng(seed), style) for seed in range(40) for style in ("studio", "keywords", "tags")]
+    assert any(re.search(r"\b(Ebm|D#m)\b", text) for text in texts)
+    assert not any(re.search(r"(Eb|EB|D#)M\b", text) for text in texts)
+
+
+def test_rules_for_figures_read_nothing_false_and_nearly_all_that_is_said(drawn: list[Pair]) -> None:
+    """The reader of plans has rules of its own for tempo, key and meter."""
+    said_count = found = 0
+    for text, facts, said in drawn:
+        plan = stated_in(text)
+        assert plan.tempo_bpm in (None, facts.tempo_bpm), text
+        assert plan.key in (None, *facts.key.split(), facts.key), text
+        assert plan.meter in (None, facts.meter), text
+        said_count += (said.tempo_bpm is not None) + bool(said.key) + bool(said.meter)
+        found += sum((plan.tempo_bpm is not None, " " in (plan.key or ""), plan.meter is not None))
+    # What is missing are slips of the pen and bare numbers ("92, Am").
+    assert found > 0.93 * said_count > 300
 
 
 def test_tempo_words_follow_the_tempo() -> None:

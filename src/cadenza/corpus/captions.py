@@ -146,9 +146,9 @@ def _dressed(text: str, teller: Teller, style: str) -> str:
     if teller.draw() < 0.04:
         text = _misspelt(text, teller)
     draw = teller.draw()
-    if draw < 0.03:
+    if draw < 0.03 and not teller.keeps_case:
         return text.upper()
-    if draw < 0.06 and not formal:
+    if draw < 0.06 and not formal and not teller.keeps_case:
         return text.title()
     if draw < (0.65 if formal else 0.3):
         text = text[:1].upper() + text[1:]

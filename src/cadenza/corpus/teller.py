@@ -30,7 +30,8 @@ _NO_WORDS = GenreWords((), (), ())
 class Teller(Speaker):
     """Says facts in words: `can` tells whether a slot has any, `say` draws them and keeps account in `said`.
 
-    `repeats` tells whether a player had to be named where all had been, as in "piano tune with piano".
+    `repeats` tells whether a player had to be named where all had been, as in "piano tune with piano"; `keeps_case`
+    whether capitals would change the meaning, as of "Am".
     """
 
     def __init__(self, facts: Facts, rng: np.random.Generator) -> None:
@@ -40,6 +41,7 @@ class Teller(Speaker):
         self._used: set[str] = set()
         self._many = False
         self.repeats = False
+        self.keeps_case = False
         self._roles = dict(facts.roles)
 
     # ------------------------------------------------------------------------------------------------------- drawing
@@ -284,13 +286,19 @@ class Teller(Speaker):
         self.said.key, self.said.mode = self.facts.key, self.facts.key.split()[1]
         words, short, german = key_names(self.facts.key)
         draw = self.draw()
-        return self.plain_or(words, 0.5) if draw < 0.87 else self.pick(short) if draw < 0.98 else german[0]
+        if draw < 0.87:
+            return self.plain_or(words, 0.5)
+        self.keeps_case = True
+        return self.pick(short) if draw < 0.98 else german[0]
 
     def key_tag(self) -> str:
         """In a list: "Am", "key of A minor", "key: A minor"."""
-        form = self.plain_or(("{}", "key of {}", "key: {}", "in {}", "{} key", "in the key of {}"), 0.55)
+        forms = ("{}", "key of {}", "key: {}", "in {}", "in the key of {}", "{} key")
+        # "A major key" may be any.
+        form = self.plain_or(forms[:-1] if self.facts.key.startswith("A ") else forms, 0.55)
         if form == "{}" and self.draw() < 0.4:
             self.key()
+            self.keeps_case = True
             return self.pick(key_names(self.facts.key)[1])
         return form.format(self.key())
 
