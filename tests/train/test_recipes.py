@@ -68,6 +68,11 @@ def test_embedded_lm(music: Path):
     assert float(metrics["ce"]) == pytest.approx(np.log(size), rel=0.25)
 
 
+def test_embedded_reader(music: Path):
+    metrics = step("embedded_reader.py", [f"data={music}", "objective.vocab_size=128"], music / "run")
+    assert float(metrics["mode"]) == 0.0  # no key is known of these recordings
+
+
 SYSTEM_1 = {
     "ncnu_musicgen_1.py": 119_171_072,
     "ncnu_musicgen_2.py": 844_689_408,

@@ -9,15 +9,18 @@ from cadenza.checkpoint import Config
 from cadenza.errors import UserError
 from cadenza.train.objectives.codec import CodecObjectiveConfig
 from cadenza.train.objectives.lm_config import LMObjectiveConfig
+from cadenza.train.objectives.reading import ReadingObjectiveConfig
 from cadenza.train.schedule import ConstantSchedule, Schedule
 
-ObjectiveConfig = Annotated[CodecObjectiveConfig | LMObjectiveConfig, Field(discriminator="kind")]
+ObjectiveConfig = Annotated[
+    CodecObjectiveConfig | LMObjectiveConfig | ReadingObjectiveConfig, Field(discriminator="kind")
+]
 
 
 class TrainConfig(Config):
     """Everything that decides a run's outcome, and where it runs."""
 
-    data: str = Field(description="folder with a manifest, or a token cache")
+    data: str = Field(description="folder with a manifest, a token cache, or JSON lines of captions and facts")
     objective: ObjectiveConfig = Field(description="what is trained")
     steps: int = Field(gt=0, description="updates in all")
     batch_size: int = Field(gt=0, description="items per micro-batch, those of all processes together")

@@ -25,6 +25,8 @@ from cadenza.train.objectives.lm import LMObjective, Parts
 from cadenza.train.objectives.lm_config import LMObjectiveConfig
 from cadenza.train.objectives.lm_parts import build_parts
 from cadenza.train.objectives.lm_sources import lm_sources
+from cadenza.train.objectives.reading import ReadingObjective, ReadingObjectiveConfig, build_reader
+from cadenza.train.objectives.reading_pairs import PairBatches, PairsInOrder, divide, pairs_of, read_rows
 from cadenza.train.samples import CodecSampler, LMSampler
 from cadenza.train.sharding import shard
 from cadenza.train.trainer import Trainer
@@ -111,6 +113,8 @@ def build(config: TrainConfig, folder: Path) -> Trainer:
                 trainer = _codec_trainer(config, codec, folder)
             case LMObjectiveConfig() as lm:
                 trainer = _lm_trainer(config, lm, folder)
+            case ReadingObjectiveConfig() as reading:
+                trainer = _reading_trainer(config, reading, folder)
     if num_ranks() > 1:  # what was drawn, or learnt from data (a tokenizer), is the main process's in all of them
         if not _sharded(config):
             share(trainer.objective.modules)
@@ -189,6 +193,19 @@ def _lm_trainer(config: TrainConfig, family: LMObjectiveConfig, folder: Path) ->
         _shard(config, family, parts)
     objective = LMObjective(family, parts, device_here(config.device))
     return Trainer(config, objective, sources.train, folder, sources.valid, _lm_sampler(config, family, cache))
+
+
+def _reading_trainer(config: TrainConfig, family: ReadingObjectiveConfig, folder: Path) -> Trainer:
+    if _sharded(config):
+        raise UserError("parallel=fsdp is for language models: a reader fits everywhere, use parallel=ddp")
+    learning, validating = divide(read_rows(config.data))
+    _check_split(config, learning)
+    reader = build_reader(family, learning)
+    train = PairBatches(pairs_of(learning, reader.config), config.batch_size, config.seed, family.spoiled)
+    valid = None
+    if validating and config.validate_every:
+        valid = PairsInOrder(pairs_of(validating[: config.valid_items], reader.config), config.batch_size)
+    return Trainer(config, ReadingObjective(family, reader, device_here(config.device)), train, folder, valid)
 
 
 def _lm_sampler(config: TrainConfig, family: LMObjectiveConfig, cache: TokenCache) -> LMSampler | None:
