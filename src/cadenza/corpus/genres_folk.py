@@ -85,6 +85,11 @@ FOLK: tuple[Genre, ...] = (
                 bass("upright bass", "two, ballad"),
                 drums("percussion", "hands", 0.5),
             ),
+            (
+                melody("pan flute"),
+                chords("harp, classical guitar", "fingers, rising"),
+                pad("strings", chance=0.5, level=0.4),
+            ),
             (melody("sitar"), chords("acoustic guitar", "fingers"), drums("percussion", "hands", 0.7)),
             (melody("kalimba"), chords("acoustic guitar", "fingers"), drums("percussion", "hands", 0.6)),
             (chords("classical guitar", "fingers, rising", level=0.9), counter("cello", "violin")),
@@ -237,6 +242,7 @@ FOLK: tuple[Genre, ...] = (
                 drums("percussion", "hands", 0.6, 0.6),
             ),
             (melody("music box", "celesta"), chords("kalimba, harp", "rising, fingers")),
+            (melody("glockenspiel"), counter("celesta", level=0.6), chords("pizzicato strings", "march, beats")),
             (
                 melody("accordion", "clarinet"),
                 chords("acoustic guitar", "strum"),

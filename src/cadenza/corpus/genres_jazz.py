@@ -17,7 +17,7 @@ JAZZ: tuple[Genre, ...] = (
             (melody("piano"), chords("piano", "comp", level=0.6), _WALKING, drums("drums", "swing")),
             (melody("piano"), chords("piano", "comp", level=0.6), _WALKING, drums("brushed drums", "brushes, swing")),
             (melody("saxophone"), chords("piano", "comp"), _WALKING, drums("drums", "swing")),
-            (melody("muted trumpet", "trumpet"), chords("piano", "comp"), _WALKING, drums("brushed drums", "swing")),
+            (melody("muted trumpet"), chords("piano", "comp"), _WALKING, drums("brushed drums", "swing")),
             (melody("jazz guitar"), chords("piano", "comp", 0.4), _WALKING, drums("brushed drums", "swing, brushes")),
             (melody("vibraphone"), chords("jazz guitar", "comp", 0.6), _WALKING, drums("brushed drums", "swing")),
             (
@@ -119,6 +119,12 @@ JAZZ: tuple[Genre, ...] = (
                 chords("acoustic guitar", "rumba, offbeat"),
                 bass("bass guitar", "tumbao, samba"),
                 drums("percussion", "calypso, samba, latin"),
+            ),
+            (
+                melody("steel drums"),
+                chords("steel drums", "offbeat, halves", level=0.6),
+                bass("bass guitar", "samba, tumbao"),
+                drums("percussion", "calypso"),
             ),
             (
                 melody("trumpet"),
