@@ -120,7 +120,6 @@ def _is_name_of_genre(choice: str, text: str) -> bool:
         "brass": r"brass band",
         "guitar": "guitar rock",
         "piano": "piano (love|ballad)",
-        "drum": "drummer",
     }
     return any(word in choice and re.search(pattern, text.lower()) for word, pattern in spoken.items())
 

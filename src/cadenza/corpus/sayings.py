@@ -160,7 +160,7 @@ SAYINGS: dict[str, tuple[str, ...]] = {
     "story": (
         "You walk in and someone is playing {music}. There {does is} {instruments}, and everything turns {mood}.",
         "It is late. Somewhere {instruments} {does play}, {mood}[, in {key}].",
-        "The lights go down, {instruments} {does begin}, and the room grows {mood}[; {bpm}, says the drummer].",
+        "The lights go down, {instruments} {does begin}, and the room grows {mood}[; the metronome says {bpm}].",
         "My grandmother used to hum a@ {piece} like this one, {mood}[ and {tempo}][, on {instruments}].",
         "We were ready for {use} when {instruments} started up, {moods}.",
         "Close your eyes: {music}[, {instruments}], and you are ready for {use}.",
