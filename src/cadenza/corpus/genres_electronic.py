@@ -175,9 +175,9 @@ ELECTRONIC: tuple[Genre, ...] = (
         AMBIENT_MAJOR,
         AMBIENT_MINOR,
         (
-            (pad("synth pad", level=1.0),),
+            (pad("synth pad", level=1.0), chords("electric piano, synth pluck", "halves, ostinato", 0.6, 0.45)),
             (pad("synth pad", level=0.9), melody("piano", "vibraphone", "celesta", level=0.8)),
-            (pad("choir", "strings", level=0.9), pad("synth pad")),
+            (pad("choir", "strings", level=0.9), pad("synth pad"), chords("harp, piano", "halves, rising", 0.6, 0.5)),
             (pad("synth pad", level=0.8), chords("harp, electric piano, kalimba", "rising", level=0.6)),
             (pad("synth pad", level=0.8), melody("flute", "pan flute", "cello", level=0.65)),
             (pad("strings", level=0.7), pad("synth pad", level=0.6), melody("electric guitar", "sitar", level=0.6)),
