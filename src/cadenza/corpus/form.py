@@ -204,7 +204,8 @@ def _wander(
         first = home.moved(7) if home.mode == "major" else home.relative
         second = home.relative if home.mode == "major" else home.moved(5)
         away = {"episode": first, "second episode": second, "bridge": home.moved(5)}
-        return tuple(replace(s, key=away.get(s.name, home)) for s in sections)
+        # A single phrase is too short to settle in another key.
+        return tuple(replace(s, key=away.get(s.name, home)) if s.num_bars > PHRASE_BARS else s for s in sections)
     if wanders == "lift" and count >= 8 and chance < 0.4:
         last = max((i for i, s in enumerate(sections) if s.name == "chorus"), default=0)
         lifted = home.moved(1 if chance < 0.15 else 2)

@@ -108,8 +108,19 @@ def _phrases(rng: np.random.Generator, base: Bars, idiom: str, section: Section)
             own[2:] = half.split()
         elif cadential and section.name not in _LEADING:
             own[2:] = (full if last else half).split()
-        bars += own
+        bars += _resolved(own, section.key.mode)
     return bars[: section.num_bars]
+
+
+def _resolved(bars: Bars, mode: str) -> Bars:
+    """Applied dominants that a cadence has cut off from their goal give way to a plain chord."""
+    kept = list(bars)
+    for index, following in enumerate(bars[1:]):
+        first, _, second = bars[index].partition("_")
+        head, _, goal = (second or first).partition("/")
+        if head == "V7" and goal and goal != _root_name(following):
+            kept[index] = first if second else "ii" if mode == "major" else "iv"
+    return kept
 
 
 def _blues(rows: tuple[str, ...], section: Section) -> Bars:
@@ -138,7 +149,7 @@ def _colour(rng: np.random.Generator, bars: Bars, idiom: str, mode: str) -> Bars
     """At most one applied dominant, now and then an inversion, a suspension or a borrowed chord."""
     bars = list((bars * PHRASE_BARS)[:PHRASE_BARS])
     chance = float(rng.random())
-    if idiom in ("classical", "jazz", "pop", "folk") and chance < {"classical": 0.5, "jazz": 0.4}.get(idiom, 0.22):
+    if idiom in ("classical", "jazz", "pop", "folk") and chance < {"classical": 0.4, "jazz": 0.3}.get(idiom, 0.2):
         places = [i for i in range(1, 3) if _plain(bars[i]) and _applicable(bars[i + 1], mode)]
         if places:
             at = places[int(rng.integers(len(places)))]
@@ -161,7 +172,7 @@ def _plain(bar: str) -> bool:
 def _applicable(bar: str, mode: str) -> bool:
     """Whether the dominant of a chord may go before it: not the tonic, and a triad that can rest."""
     name = _root_name(bar)
-    steady = ("ii", "iii", "IV", "V", "vi") if mode == "major" else ("iv", "V", "bVI", "bIII", "bVII")
+    steady = ("ii", "iii", "IV", "V", "vi") if mode == "major" else ("iv", "V")
     return _plain(bar) and name in steady and "dim" not in bar and "b5" not in bar
 
 
