@@ -50,9 +50,9 @@ def _search(chord: Chord, shells: bool, lowest: tuple[int, ...]) -> tuple[Shape,
                 for i, string in enumerate(strings)
             ]
             for frets in product(*options):
-                shape = tuple(zip(strings, frets, strict=True))
-                if needed <= {p % 12 for p in pitches(shape)} and can_hold(frets):
-                    found[shape] = None
+                sounding = {(TUNING[string] + fret) % 12 for string, fret in zip(strings, frets, strict=True)}
+                if needed <= sounding and can_hold(frets):
+                    found[tuple(zip(strings, frets, strict=True))] = None
     return tuple(found)
 
 
