@@ -3,7 +3,12 @@
 import pytest
 import torch
 
-from cadenza.train.discriminators import Discriminator, DiscriminatorConfig
+from cadenza.train.discriminators import (
+    Discriminator,
+    DiscriminatorConfig,
+    SpectraDiscriminator,
+    SpectraDiscriminatorConfig,
+)
 
 
 def test_full_size_has_the_published_number_of_parameters():
@@ -27,3 +32,16 @@ def test_spectrogram_is_normalised_by_the_window_energy():
 def test_stereo_doubles_the_input_planes_only():
     mono, stereo = (Discriminator(DiscriminatorConfig(filters=2, windows=(64,), channels=c)) for c in (1, 2))
     assert stereo(torch.randn(1, 2, 512)).logits[0].shape == mono(torch.randn(1, 1, 512)).logits[0].shape
+
+
+def test_spectra_are_judged_patch_by_patch_each_transform_by_its_own_network():
+    judge = SpectraDiscriminator(SpectraDiscriminatorConfig(filters=(4, 4, 4, 4)), 2)
+    short, long = torch.randn(2, 160, 80), torch.randn(2, 96, 20)
+    judged = judge([short, long])
+    assert [tuple(logits.shape) for logits in judged.logits] == [(2, 1, 10, 20), (2, 1, 6, 5)]
+    assert [len(maps) for maps in judged.features] == [4, 4]
+    moved = short.clone()
+    moved[..., 60:] += 1.0
+    changed = (judge([moved, long]).logits[0] - judged.logits[0]).abs().amax((0, 1, 2)) > 0
+    assert not changed[:12].any()  # patches are small
+    assert changed[15:].all()

@@ -5,6 +5,7 @@ normalises loudness and codes overlapping segments of one second, each with its 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 import torch
@@ -16,7 +17,8 @@ from cadenza.checkpoint import Config, Pretrained
 from cadenza.codec.base import Codec, Codes, exactly
 from cadenza.codec.quantize import ResidualQuantizer
 from cadenza.codec.seanet import SEANetConfig, SEANetDecoder, SEANetEncoder
-from cadenza.codec.spectral import SpectralConfig, SpectralDecoder, SpectralEncoder
+from cadenza.codec.spectral import SpectralConfig, SpectralEncoder
+from cadenza.codec.spectral_decoder import Spectra, SpectralDecoder
 from cadenza.errors import UserError
 
 Half = Annotated[SEANetConfig | SpectralConfig, Field(discriminator="kind")]
@@ -48,7 +50,8 @@ class EnCodecConfig(Config):
 
 
 class EncodecTraining(NamedTuple):
-    """What a training step needs. `spectrum` is the distance of magnitudes of a spectral decoder, else 0."""
+    """What a training step needs. `spectrum` is the distance of magnitudes of a spectral decoder, else 0, and `spectra`
+    are those magnitudes, per transform."""
 
     audio: Float[Tensor, "B C N"]
     codes: Int[Tensor, "B K T"]
@@ -56,6 +59,7 @@ class EncodecTraining(NamedTuple):
     spectrum: Float[Tensor, ""]
     bandwidth_kbps: float
     codebook_usage: Float[Tensor, ""]
+    spectra: Sequence[Spectra] = ()
 
 
 class EnCodec(Codec, Pretrained):
@@ -151,11 +155,11 @@ class EnCodec(Codec, Pretrained):
     def pack(self) -> None:
         self.decoder.pack()
 
-    def new_decode_state(self) -> list[Any]:
+    def new_decode_state(self) -> Any:
         return self.decoder.new_state()
 
     @torch.no_grad()
-    def decode_step(self, codes: Int[Tensor, "B K t"], state: list[Any], last: bool) -> Float[Tensor, "B C n"]:
+    def decode_step(self, codes: Int[Tensor, "B K t"], state: Any, last: bool) -> Float[Tensor, "B C n"]:
         """Streamed `decode` of a codec that codes whole files (24 and 32 kHz)."""
         if self.config.segment_seconds:
             raise UserError(
@@ -180,12 +184,12 @@ class EnCodec(Codec, Pretrained):
         with torch.autocast(audio.device.type, enabled=False):  # distances of near neighbours need fp32
             quantized = self.quantizer(latent.float(), count, generator)
         if isinstance(self.decoder, SpectralDecoder):
-            decoded, distance = self.decoder.train_pass(audio, quantized.latent)
+            decoded, distance, spectra = self.decoder.train_pass(audio, quantized.latent)
         else:
-            decoded, distance = self.decoder(quantized.latent), quantized.commitment.new_zeros(())
+            decoded, distance, spectra = self.decoder(quantized.latent), quantized.commitment.new_zeros(()), []
         decoded = decoded.float()[..., : audio.shape[-1]] * scale[:, None]
         return EncodecTraining(
-            decoded, quantized.codes, quantized.commitment, distance, self.kbps_of(count), quantized.usage
+            decoded, quantized.codes, quantized.commitment, distance, self.kbps_of(count), quantized.usage, spectra
         )
 
     def _normalize(self, audio: Tensor) -> tuple[Tensor, Tensor]:

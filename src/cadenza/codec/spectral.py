@@ -1,12 +1,11 @@
-"""A codec half that works on spectra: an encoder that reads two log spectra, a decoder that writes magnitudes.
+"""The encoder that reads two log spectra, and the blocks that it shares with `spectral_decoder`.
 
-In: audio `[B, C, N]` (C = 1); out: latent `[B, D, T]`, `T = ceil(N / hop)`; and back. All convolutions run at the frame
-rate and a few times above it instead of at the sample rate, which is what makes it cheap on a CPU. That an inverse STFT
-can stand at the end is Vocos (Siuzdak 2023); unlike there no phases are predicted, `cadenza.nn.phase` reconstructs
-them. Blocks after ConvNeXt (Liu et al. 2022, section 2.6), with a bounded look to the right so that it streams exactly.
+In: audio `[B, C, N]` (C = 1); out: latent `[B, D, T]`, `T = ceil(N / hop)`. All convolutions run at the frame rate and
+a few times above it instead of at the sample rate, which is what makes it cheap on a CPU. Blocks after ConvNeXt (Liu et
+al. 2022, section 2.6), with a bounded look to the right so that they stream exactly.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,11 +17,7 @@ from cadenza.checkpoint import Config
 from cadenza.nn.conv import Conv1d, ConvState
 from cadenza.nn.linear import Linear
 from cadenza.nn.packing import join_time
-from cadenza.nn.phase import PhaseReconstruction, PhaseState
-from cadenza.nn.spectral import InverseState, InverseSTFT, LogBands
-
-MAGNITUDE_FLOOR = 0.05
-"""Magnitudes below this (a tone at -80 dB of full scale) count as silence in training."""
+from cadenza.nn.spectral import LogBands
 
 
 class SpectralConfig(Config):
@@ -48,6 +43,11 @@ class SpectralConfig(Config):
     phase_iterations: int = Field(
         2, description="Griffin-Lim iterations of the decoder; each looks window_factor - 1 fast frames ahead"
     )
+    low_bins: int = Field(0, ge=0, description="bins that a second, long transform writes; 0: the short one writes all")
+    low_window_factor: int = Field(5, ge=2, description="size of the long transform in latent frames, its hops")
+    low_dim: int = Field(192, ge=1, le=65536, description="width of the blocks before the long transform")
+    low_layers: int = Field(1, ge=0, le=1024, description="blocks before the long transform")
+    low_iterations: int = Field(2, ge=0, description="Griffin-Lim iterations of the long transform")
 
     @property
     def fast_hop(self) -> int:
@@ -56,6 +56,10 @@ class SpectralConfig(Config):
     @property
     def n_fft(self) -> int:
         return self.fast_hop * self.window_factor
+
+    @property
+    def low_n_fft(self) -> int:
+        return self.hop_length * self.low_window_factor
 
 
 class ConvNeXtBlock(nn.Module):
@@ -145,91 +149,3 @@ class SpectralEncoder(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.head(self.norm(x.transpose(1, 2))).transpose(1, 2)
-
-
-class SpectralDecoder(nn.Module):
-    """Latent `[B, D, T]` -> audio `[B, 1, T * hop]`: magnitudes of an STFT at the fast rate, phases reconstructed.
-
-    A GAN vocoder learns phases in hundreds of thousands of steps; tracking peaks needs none, and keeps notes steady.
-    """
-
-    def __init__(self, config: SpectralConfig, channels: int, latent_dim: int) -> None:
-        super().__init__()
-        assert channels == 1, "the spectral codec is mono; wrap it in StereoCodec for two channels"
-        self.config = config
-        self.stem = Conv1d(
-            latent_dim,
-            config.dim,
-            config.kernel_size,
-            norm="none",
-            pad_mode="constant",
-            right_context=config.right_context,
-        )
-        self.blocks = nn.ModuleList(ConvNeXtBlock(config, config.dim) for _ in range(config.num_layers))
-        self.unfold = Linear(config.dim, config.fast_dim * config.fast_factor, bias=True)
-        self.fast = nn.ModuleList(ConvNeXtBlock(config, config.fast_dim) for _ in range(config.fast_layers))
-        self.norm = nn.LayerNorm(config.fast_dim)
-        self.head = Linear(config.fast_dim, config.n_fft // 2 + 1, bias=True)
-        self.inverse = InverseSTFT(config.n_fft, config.fast_hop)
-        self.phases = PhaseReconstruction(config.n_fft, config.fast_hop, config.phase_iterations)
-
-    def forward(self, latent: Float[Tensor, "B D T"]) -> Float[Tensor, "B 1 N"]:
-        return self.stream(latent, self.new_state(), last=True)
-
-    def train_pass(
-        self, audio: Float[Tensor, "B 1 N"], latent: Float[Tensor, "B D T"]
-    ) -> tuple[Float[Tensor, "B 1 N"], Float[Tensor, ""]]:
-        """The predicted magnitudes with the original's phases, and the distance of magnitudes; `N = T * hop`.
-
-        The original's phases tell the pitch, so losses on that audio alone teach envelopes and nothing about notes
-        (measured: 8 dB SI-SDR, and keys lost). The distance compares magnitudes themselves, averaged over
-        `w (|d log(floor + m)| + 0.3 |d sqrt(m)|)`; `w` falls as `1 / (f + 300 Hz)`, about as the ear's bands widen.
-        """
-        magnitude = self._magnitudes(latent, self._new_memory(), last=True)
-        original = self.inverse.analyse(audio[:, 0].float())
-        target = original.abs()
-        position = torch.linspace(0, 1, target.shape[1], device=target.device)[:, None]
-        weight = 1 / (position + 0.02)
-        logs = (torch.log(magnitude + MAGNITUDE_FLOOR) - torch.log(target + MAGNITUDE_FLOOR)).abs()
-        roots = (magnitude.clamp_min(1e-6).sqrt() - target.sqrt()).abs()
-        distance = ((logs + 0.3 * roots) * weight).mean() / weight.mean()
-        heard = self.inverse(magnitude * original / target.clamp_min(1e-8))
-        return heard[:, None], distance
-
-    def pack(self) -> None:
-        """Prepare for decoding on a CPU."""
-        for part in self.modules():
-            if isinstance(part, Conv1d | Linear):
-                part.pack()
-
-    def new_state(self) -> list[Any]:
-        return [*self._new_memory(), PhaseState(), InverseState()]
-
-    def stream(self, latent: Float[Tensor, "B D t"], state: list[Any], last: bool) -> Float[Tensor, "B 1 n"]:
-        *memory, phase_state, inverse_state = state
-        magnitude = self._magnitudes(latent, memory, last)
-        spectrum = self.phases.stream(magnitude, self.inverse, phase_state, last)
-        return self.inverse.stream(spectrum, inverse_state, last)[:, None]
-
-    def _new_memory(self) -> list[Any]:
-        return [ConvState(), *(SpectralBlockState() for _ in range(len(self.blocks) + len(self.fast)))]
-
-    def _magnitudes(self, latent: Tensor, state: list[Any], last: bool) -> Tensor:
-        """Magnitudes `[B, F, t]` at the fast rate, of the frames that are certain by now."""
-        memory = iter(state)
-        x = self.stem.stream(latent, next(memory), last)
-        for block in self.blocks:
-            x = block.stream(x, next(memory), last)  # type: ignore[operator]
-        x = self.unfold(x.transpose(1, 2))
-        x = x.reshape(len(x), -1, self.config.fast_dim).transpose(1, 2)
-        for block in self.fast:
-            x = block.stream(x, next(memory), last)  # type: ignore[operator]
-        # The clip keeps an untrained head from overflowing; a full-scale tone's bin is exp(6.2).
-        return self.head(self.norm(x.transpose(1, 2))).transpose(1, 2).float().clamp_max(7.0).exp()
-
-    @property
-    def lookahead_frames(self) -> float:
-        """Latent frames to the right that reach a sample."""
-        slow = self.stem.right + len(self.blocks) * self.config.right_context
-        fast = len(self.fast) * self.config.right_context + self.phases.reach + (self.config.window_factor - 1) / 2
-        return slow + fast / self.config.fast_factor

@@ -6,14 +6,14 @@ Griffin & Lim 1984: replace the phases by those of the signal that comes out.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Complex, Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from cadenza.nn.spectral import InverseSTFT
+from cadenza.nn.spectral import InverseState, InverseSTFT
 
 
 @dataclass
@@ -82,25 +82,43 @@ def refine(spectrum: Complex[Tensor, "B F T"], inverse: InverseSTFT, iterations:
     return spectrum
 
 
-class PhaseReconstruction:
-    """Magnitudes to spectra with `iterations` of refinement; streams exactly: an iteration sees only its neighbours."""
+@dataclass
+class BandState:
+    """A streamed synthesis: of phases, and of the inverse transform."""
+
+    phases: PhaseState = field(default_factory=PhaseState)
+    inverse: InverseState = field(default_factory=InverseState)
+
+
+class Band(nn.Module):
+    """Magnitudes of one transform, or of its lowest bins, to sound, with `iterations` of refinement.
+
+    Streams exactly: an iteration sees only its neighbours.
+    """
 
     def __init__(self, n_fft: int, hop: int, iterations: int) -> None:
+        super().__init__()
         self.n_fft, self.hop, self.iterations = n_fft, hop, iterations
+        self.inverse = InverseSTFT(n_fft, hop)
         # One inverse and one forward transform reach a window's overlap in both directions.
         self.reach = iterations * (n_fft // hop - 1)
 
-    def stream(
-        self, magnitude: Float[Tensor, "B F t"], inverse: InverseSTFT, state: PhaseState, last: bool
-    ) -> Complex[Tensor, "B F u"]:
-        """The next frames -> spectra of the frames that nothing to come can change."""
+    def widen(self, spectrum: Complex[Tensor, "B F T"]) -> Complex[Tensor, "B G T"]:
+        """Zeros for the bins above."""
+        return F.pad(spectrum, (0, 0, 0, self.n_fft // 2 + 1 - spectrum.shape[1]))
+
+    def stream(self, magnitude: Float[Tensor, "B F t"], state: BandState, last: bool) -> Float[Tensor, "B n"]:
+        """The next frames -> the samples that nothing to come can change."""
+        return self.inverse.stream(self._spectrum(magnitude, state.phases, last), state.inverse, last)
+
+    def _spectrum(self, magnitude: Tensor, state: PhaseState, last: bool) -> Tensor:
         guess, state.angle = first_guess(magnitude, self.n_fft, self.hop, state.angle)
         frames = guess if state.frames is None else torch.cat([state.frames, guess], dim=-1)
         ready = frames.shape[-1] if last else max(state.finished, frames.shape[-1] - self.reach)
         if ready == state.finished:
             state.frames = frames
-            return frames[..., :0]
-        done = refine(frames, inverse, self.iterations)[..., state.finished : ready]
+            return self.widen(frames[..., :0])
+        done = refine(self.widen(frames), self.inverse, self.iterations)[..., state.finished : ready]
         keep = max(0, ready - self.reach)
         state.frames, state.finished = frames[..., keep:], ready - keep
         return done

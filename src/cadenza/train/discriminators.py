@@ -1,9 +1,11 @@
-"""Discriminators on complex spectrograms at several resolutions.
+"""Discriminators on complex spectrograms at several resolutions, and on the magnitudes of a spectral decoder.
 
-In: audio `[B, C, N]`. Out: per resolution, logits and the feature maps before them. Défossez et al. 2022 (EnCodec),
-section 3.4 and figure 2; Zeghidour et al. 2021 (SoundStream), section III-D.
+In: audio `[B, C, N]`, or log magnitudes `[B, F, T]` per transform. Out: for each, logits and the feature maps before
+them. Défossez et al. 2022 (EnCodec), section 3.4 and figure 2; Zeghidour et al. 2021 (SoundStream), section III-D; that
+patches are judged one by one is Isola et al. 2017 ("Image-to-Image Translation", section 3.2.2).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -88,4 +90,53 @@ class Discriminator(nn.Module):
 
     def forward(self, audio: Float[Tensor, "B C N"]) -> Judgement:
         judged = [part(audio) for part in self.parts]
+        return Judgement([logits for logits, _ in judged], [features for _, features in judged])
+
+
+class SpectraDiscriminatorConfig(Config):
+    """Of what a spectral decoder writes, before phases are reconstructed: through those nothing can be learnt."""
+
+    filters: tuple[int, ...] = Field((16, 32, 48, 48), description="channels of the hidden layers")
+    slope: float = Field(0.2, description="of the leaky ReLU")
+
+
+class MagnitudeDiscriminator(nn.Module):
+    """One transform: a verdict per patch of about 60 bins and 20 frames, told how high on the scale it lies."""
+
+    def __init__(self, config: SpectraDiscriminatorConfig) -> None:
+        super().__init__()
+        self.slope = config.slope
+        layers: list[nn.Module] = []
+        width = 2
+        for i, filters in enumerate(config.filters):
+            # Frequency is halved by every layer, time by every second one.
+            layers.append(
+                weight_norm(nn.Conv2d(width, filters, (5, 3), stride=(2, 1 + i % 2), padding=(2, 1), bias=True))
+            )
+            width = filters
+        self.layers = nn.ModuleList(layers)
+        self.head = weight_norm(nn.Conv2d(width, 1, (3, 3), padding=(1, 1)))
+
+    def forward(self, logs: Float[Tensor, "B F T"]) -> tuple[Tensor, list[Tensor]]:
+        height = torch.linspace(-1, 1, logs.shape[1], device=logs.device)[:, None].expand_as(logs)
+        x = torch.stack([logs / 3, height], dim=1).contiguous(memory_format=torch.channels_last)
+        features = []
+        for layer in self.layers:
+            x = F.leaky_relu(layer(x), self.slope)
+            features.append(x)
+        return self.head(x), features
+
+
+class SpectraDiscriminator(nn.Module):
+    """One `MagnitudeDiscriminator` per transform."""
+
+    def __init__(self, config: SpectraDiscriminatorConfig, num_transforms: int) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(MagnitudeDiscriminator(config) for _ in range(num_transforms))
+        for parameter in self.parameters():
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+    def forward(self, spectra: Sequence[Float[Tensor, "B _ _"]]) -> Judgement:
+        judged = [part(logs) for part, logs in zip(self.parts, spectra, strict=True)]
         return Judgement([logits for logits, _ in judged], [features for _, features in judged])

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from cadenza.checkpoint import Config, write_json
 from cadenza.codec.encodec import EnCodec, EnCodecConfig, EncodecTraining
+from cadenza.codec.spectral_decoder import SpectralDecoder
 from cadenza.convert.parts import mono_codec
 from cadenza.data.batches import Batch, random_for
 from cadenza.errors import UserError
@@ -25,7 +26,13 @@ from cadenza.evaluate.fidelity import si_sdr
 from cadenza.loading import load_codec
 from cadenza.nn.ranks import num_ranks
 from cadenza.train.balancer import Balancer
-from cadenza.train.discriminators import Discriminator, DiscriminatorConfig
+from cadenza.train.colours import colour
+from cadenza.train.discriminators import (
+    Discriminator,
+    DiscriminatorConfig,
+    SpectraDiscriminator,
+    SpectraDiscriminatorConfig,
+)
 from cadenza.train.losses import MelLoss, MelLossConfig, discriminator_hinge, feature_matching, generator_hinge
 from cadenza.train.objective import Loss, Phase, Turn
 from cadenza.train.optim import MuonConfig, build_optimizer
@@ -52,12 +59,18 @@ class CodecObjectiveConfig(Config):
         description="codec to continue from, alone or of a whole model: a directory or file of Cadenza, audiocraft or "
         "transformers, or a name such as facebook/encodec_32khz; overrides `codec`",
     )
+    reshape: bool = Field(
+        False, description="the codec begun from takes the shape of `codec`; parts that it does not have begin anew"
+    )
     train_codebooks: tuple[int, ...] = Field(
         (), description="numbers of codebooks, one of which is drawn for every step: one model for several bandwidths"
     )
     decoder_only: bool = Field(False, description="keep encoder and codebooks, so that codes made with them stay valid")
     segment_seconds: float = Field(1.0, gt=0, description="length of a training segment, seconds")
     valid_seconds: float = Field(5.0, gt=0, description="length of a validation segment, seconds")
+    coloured_share: float = Field(
+        0.0, ge=0, le=1, description="share of training segments in another level, tone and room (`train.colours`)"
+    )
     learning_rate: float = Field(3e-4, gt=0, description="of the codec (Adam)")
     muon: MuonConfig | None = Field(None, description="for the codec instead of Adam (spectral codecs)")
     discriminator_learning_rate: float = Field(3e-4, gt=0, description="of the discriminators (Adam)")
@@ -67,7 +80,12 @@ class CodecObjectiveConfig(Config):
     balance: bool = Field(True, description="weights are shares of the gradient, not factors of the losses")
     mel: MelLossConfig = Field(default_factory=MelLossConfig)
     discriminator: DiscriminatorConfig | None = Field(
-        default_factory=DiscriminatorConfig, description="None: no adversary"
+        default_factory=DiscriminatorConfig, description="None: no adversary that hears waveforms"
+    )
+    spectra_discriminator: SpectraDiscriminatorConfig | None = Field(
+        None,
+        description="adversary of a spectral decoder's magnitudes, instead of the other; the weights of its losses are "
+        "then shares of the gradient of `spectrum`",
     )
     adversarial_start_step: int = Field(0, ge=0, description="steps of plain reconstruction before the adversary joins")
     discriminator_share: float = Field(1.0, gt=0, le=1, description="share of steps that update the discriminators")
@@ -86,7 +104,7 @@ class CodecObjective:
 
     def __init__(self, config: CodecObjectiveConfig, device: str | torch.device = "cpu") -> None:
         self.config = config
-        self.codec = (_read_codec(config.start_from) if config.start_from else EnCodec(config.codec)).to(device)
+        self.codec = _begin(config).to(device)
         wrong = [count for count in config.train_codebooks if not 1 <= count <= self.codec.num_codebooks]
         if wrong:
             raise UserError(f"train_codebooks {wrong[0]}: the codec has {self.codec.num_codebooks}, use 1 to as many")
@@ -102,14 +120,22 @@ class CodecObjective:
             else self._adam(learning, config.learning_rate)
         )
         self._generator = Phase("generator", optimizer, config.max_grad_norm)
-        self.discriminator: Discriminator | None = None
+        self.discriminator = self._build_discriminator()
         self._phases = [self._generator]
-        if config.discriminator is not None:
-            self.discriminator = Discriminator(config.discriminator).to(device)
+        if self.discriminator is not None:
+            self.discriminator.to(device)
             self.modules["discriminator"] = self.discriminator
             optimizer = self._adam(self.discriminator, config.discriminator_learning_rate)
             self._phases.insert(0, Phase("discriminator", optimizer, config.max_grad_norm))
         self._shared: EncodecTraining | None = None
+
+    def _build_discriminator(self) -> Discriminator | SpectraDiscriminator | None:
+        config, decoder = self.config, self.codec.decoder
+        if config.spectra_discriminator is None:
+            return None if config.discriminator is None else Discriminator(config.discriminator)
+        if config.discriminator is not None or not isinstance(decoder, SpectralDecoder):
+            raise UserError("spectra_discriminator judges a spectral decoder, alone: set discriminator to None")
+        return SpectraDiscriminator(config.spectra_discriminator, decoder.num_transforms)
 
     def _adam(self, module: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
         # fused: one pass over the weights per step instead of a dozen.
@@ -129,6 +155,9 @@ class CodecObjective:
     def loss(self, batch: Batch, turn: Turn) -> Loss:
         audio = batch["audio"]
         assert isinstance(audio, Tensor)
+        if self.config.coloured_share:  # drawn alike in every phase
+            draws = [random_for(turn.seed, turn.step, turn.micro, row, 2) for row in turn.rows]
+            audio = colour(audio, self.codec.sample_rate, self.config.coloured_share, draws)
         if self._continues and turn.step == 0:  # of a resumed run the counts are right already
             frames = -(-audio.shape[-1] // self.codec.hop_length)
             self.codec.quantizer.go_on(num_ranks() * len(audio) * frames)
@@ -204,15 +233,17 @@ class CodecObjective:
     def _discriminator_loss(self, audio: Tensor, turn: Turn) -> Loss:
         assert self.discriminator is not None
         if turn.num_micro == 1:
-            self._shared = self._forward(audio, turn)
-            fake = self._shared.audio.detach()
+            output = self._shared = self._forward(audio, turn)
         else:
             self.codec.eval()
             with torch.no_grad():
-                fake = self._forward(audio, turn).audio
+                output = self._forward(audio, turn)
             self._train_mode()
-        real, fake = self._crop(turn, audio, fake)
-        judged = self.discriminator(torch.cat([real, fake]))
+        if isinstance(self.discriminator, SpectraDiscriminator):
+            judged = self.discriminator([torch.cat(pair) for pair in self._crop_spectra(turn, output, detach=True)])
+        else:
+            real, fake = self._crop(turn, audio, output.audio.detach())
+            judged = self.discriminator(torch.cat([real, fake]))
         logits = [both.float().chunk(2) for both in judged.logits]
         value = discriminator_hinge([real for real, _ in logits], [fake for _, fake in logits])
         return Loss(value, {"discriminator": value.detach()})
@@ -227,15 +258,20 @@ class CodecObjective:
                 losses["l1"] = F.l1_loss(heard, audio)
             if weights.mel:
                 losses["mel"] = self.mel_loss(heard, audio)
-        if self._adversarial(turn.step):
-            losses |= self._adversarial_losses(audio, heard, turn)
         value = weights.commitment * output.commitment + weights.spectrum * output.spectrum
+        direct: dict[str, Tensor] = {}
+        if self._adversarial(turn.step):
+            if isinstance(self.discriminator, SpectraDiscriminator):
+                direct = self._spectra_losses(output, turn)
+                value = value + self._beside_spectrum(direct, output.spectrum)
+            else:
+                losses |= self._adversarial_losses(audio, heard, turn)
         norms: dict[str, Tensor] = {}
         if losses:
             gradient, norms = self.balancer.gradient(losses, heard)
             # A sum over the items of all processes, which average their gradients.
             value = value + num_ranks() * (output.audio * gradient).sum()
-        metrics = {name: loss.detach() for name, loss in losses.items()} | {
+        metrics = {name: loss.detach() for name, loss in (losses | direct).items()} | {
             "commitment": output.commitment.detach(),
             "spectrum": output.spectrum.detach(),
             "codebook_usage": output.codebook_usage,
@@ -243,9 +279,34 @@ class CodecObjective:
         return Loss(value, metrics | {f"gradient/{name}": norm for name, norm in norms.items()})
 
     def _adversarial_losses(self, audio: Tensor, heard: Tensor, turn: Turn) -> dict[str, Tensor]:
+        assert isinstance(self.discriminator, Discriminator)
+        real, fake = self._crop(turn, audio, heard)
+        return self._fool(real, fake)
+
+    def _spectra_losses(self, output: EncodecTraining, turn: Turn) -> dict[str, Tensor]:
+        pairs = self._crop_spectra(turn, output)
+        return self._fool([wanted for wanted, _ in pairs], [made for _, made in pairs])
+
+    def _beside_spectrum(self, losses: dict[str, Tensor], spectrum: Tensor) -> Tensor:
+        """The weighted sum, each loss scaled until its gradient at the last layers is as large as the spectrum's.
+
+        Esser et al. 2021 ("Taming Transformers"), equation 7.
+        """
+        assert isinstance(self.codec.decoder, SpectralDecoder)
+        heads = self.codec.decoder.last_weights
+
+        def size(loss: Tensor) -> Tensor:
+            found = torch.autograd.grad(loss, heads, retain_graph=True, allow_unused=True)
+            return torch.stack([gradient.norm() for gradient in found if gradient is not None]).norm()
+
+        aim, weights = size(spectrum), self.config.weights.model_dump()
+        scaled = [weights[name] * aim / (size(loss) + 1e-6) * loss for name, loss in losses.items() if weights[name]]
+        return torch.stack(scaled).sum()
+
+    def _fool(self, real: Any, fake: Any) -> dict[str, Tensor]:
+        """What the generator minimises, of whatever the discriminator judges."""
         assert self.discriminator is not None
         self.discriminator.requires_grad_(False)
-        real, fake = self._crop(turn, audio, heard)
         with torch.no_grad():
             wanted = self.discriminator(real).features
         judged = self.discriminator(fake)
@@ -264,7 +325,31 @@ class CodecObjective:
         start = int(torch.randint(spare + 1, (), generator=turn.generator))
         return [audio[..., start : start + length] for audio in audios]
 
+    def _crop_spectra(self, turn: Turn, output: EncodecTraining, detach: bool = False) -> list[tuple[Tensor, Tensor]]:
+        """The same random excerpt of the magnitudes of every transform, the original's first; whole latent frames."""
+        frames = output.codes.shape[-1]
+        seconds = self.config.discriminator_seconds
+        length = frames if seconds is None else min(frames, round(seconds * self.codec.frame_rate))
+        start = int(torch.randint(frames - length + 1, (), generator=turn.generator))
+        pairs = []
+        for made, wanted in output.spectra:
+            rate = made.shape[-1] // frames
+            excerpt = slice(start * rate, (start + length) * rate)
+            pairs.append((wanted[..., excerpt], (made.detach() if detach else made)[..., excerpt]))
+        return pairs
 
-def _read_codec(source: str) -> EnCodec:
-    """Of any form that can be loaded; of a stereo model the mono codec that it applies to both channels."""
-    return mono_codec(load_codec(source, "cpu"))
+
+def _begin(config: CodecObjectiveConfig) -> EnCodec:
+    """A new codec, or one to continue from: of any form that can be loaded, of a stereo model its mono codec."""
+    if config.start_from is None:
+        return EnCodec(config.codec)
+    found = mono_codec(load_codec(config.start_from, "cpu"))
+    if not config.reshape:
+        return found
+    codec = EnCodec(config.codec)
+    own, given = codec.state_dict(), found.state_dict()
+    lost = [name for name in given if name not in own or own[name].shape != given[name].shape]
+    if lost:
+        raise UserError(f"{config.start_from}: {lost[0]} has no place in `codec`: give it as many layers, as wide")
+    codec.load_state_dict(given, strict=False)
+    return codec
