@@ -1,10 +1,11 @@
 """Chords against textbook spellings; voice leading against its promises."""
 
+import numpy as np
 import pytest
 
 from cadenza.corpus.genre import Genre
 from cadenza.corpus.genres import GENRES
-from cadenza.corpus.theory import SCALES, Key, chord_from_numeral, lead_voices, nearest_pitch
+from cadenza.corpus.theory import SCALES, Key, chord_from_numeral, count_parallels, lead_voices, nearest_pitch
 
 C_MAJOR, C_MINOR, A_MINOR = Key(0, "major"), Key(0, "minor"), Key(9, "minor")
 
@@ -22,6 +23,7 @@ C_MAJOR, C_MINOR, A_MINOR = Key(0, "major"), Key(0, "minor"), Key(9, "minor")
         ("i", A_MINOR, (9, 0, 4)),
         ("V", A_MINOR, (4, 8, 11)),
         ("im9", C_MINOR, (0, 3, 7, 10, 2)),
+        ("V7/bIII", C_MINOR, (10, 2, 5, 8)),
     ],
 )
 def test_numerals_spell_their_chords(numeral: str, key: Key, classes: tuple[int, ...]) -> None:
@@ -89,3 +91,20 @@ def test_common_tones_are_kept() -> None:
 def test_nearest_pitch_stays_in_range() -> None:
     assert nearest_pitch(0, 61, 55, 70) == 60
     assert nearest_pitch(11, 58, 60, 72) == 71
+
+
+def test_inversions_put_another_tone_into_the_bass() -> None:
+    assert chord_from_numeral("V^3", C_MAJOR).bass == 11
+    assert chord_from_numeral("I^5", C_MAJOR).bass == 7
+    assert chord_from_numeral("V^3", C_MAJOR).classes == chord_from_numeral("V", C_MAJOR).classes
+
+
+def test_parallels_are_counted_and_avoided() -> None:
+    assert count_parallels((60, 67, 72), (62, 69, 74)) == 2
+    assert count_parallels((60, 64, 67), (59, 62, 67)) == 0
+    rng = np.random.default_rng(1)
+    previous = None
+    for numeral in rng.choice(["I", "ii", "iii", "IV", "V", "vi"], 200):
+        voicing = lead_voices(previous, chord_from_numeral(str(numeral), C_MAJOR), 3, 50, 74)
+        assert previous is None or count_parallels(previous, voicing) == 0, (previous, numeral, voicing)
+        previous = voicing
