@@ -122,7 +122,7 @@ FOLK: tuple[Genre, ...] = (
             (
                 melody("harmonica", "trumpet", "flute", level=0.8),
                 chords("electric guitar", "skank"),
-                chords("hammond organ", "bubble", 0.8, 0.5),
+                chords("hammond organ", "bubble", 0.4, 0.4),
                 bass("bass guitar", "reggae", level=1.0),
                 drums("drums", "reggae"),
             ),

@@ -77,7 +77,8 @@ JAZZ: tuple[Genre, ...] = (
             (melody("classical guitar"), chords("classical guitar", "bossa"), drums("percussion", "bossa", 0.6)),
             (
                 melody("muted trumpet", "trombone"),
-                chords("electric piano", "bossa"),
+                chords("classical guitar", "bossa"),
+                chords("electric piano", "held", 0.4, 0.4),
                 bass("upright bass", "bossa"),
                 drums("brushed drums, drums", "bossa"),
             ),
