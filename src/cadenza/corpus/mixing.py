@@ -116,7 +116,8 @@ def draw_mix(score: Score) -> Mix:
     cut, crackle_db = float(np.exp(rng.uniform(np.log(3800), np.log(8000)))), float(rng.uniform(-14.0, -5.0))
     treble, predelay = float(rng.uniform(0.4, 0.8)), float(rng.uniform(0.0, 0.03))
     # Players sit to both sides in turn, so that a mix does not lean over.
-    side, pans = float(rng.choice((-1.0, 1.0))), {}
+    side = float(rng.choice((-1.0, 1.0)))
+    pans: dict[str, float] = {}
     for part in score.parts:
         spread = _PAN.get(part.role, 0.3) * float(rng.uniform(0.5, 1.0))
         pans[place(part)] = pans.get(place(part), side * spread)
