@@ -46,6 +46,9 @@ def test_figures_and_going_on(cadenza, model, tokens, monkeypatch):
         ("held-out", 0.1, True, 1),
     ]
     assert lines[0].startswith("train, no opening, with text: of 3, exact ")
+    alone = facts["from_the_prompt_alone"]
+    assert lines[-1].startswith(f"from the prompt alone, 0.1 s: {alone['matching']} of 3 match a training piece")
+    assert 0 <= alone["matching"] <= 3
     # Ctrl-C after one batch: figures of what there is, and the rest the next time.
     playing = continuations.Continuations.add
 

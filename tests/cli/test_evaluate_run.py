@@ -162,7 +162,7 @@ def test_without_a_configuration_all_comes_along(
     tmp_path: Path, shipped_sets: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(prompts.SETS, "default", 3)
+    monkeypatch.setitem(prompts.FILES, "default", ("prompts.jsonl", 3))
     assert run(["evaluate", "run"]) == 0, capsys.readouterr().err
     report = json.loads(Path("evaluation/embedded/report.json").read_text())
     assert [system["kind"] for system in report["systems"]] == ["model", "truth", "ceiling"]
@@ -190,6 +190,7 @@ def test_true_music_of_another_ear_is_refused_before_a_take_is_made(
         ({"embedders": ["nothing"]}, "choose mel"),
         ({"codec": ["none.json"]}, "none.json: cannot be read"),
         ({"prompts": "none.jsonl"}, "none.jsonl"),
+        ({"prompts": ["prompts.jsonl", "prompts.jsonl"]}, "two prompts of id 'p1'"),
     ],
 )
 def test_mistakes_are_said_before_a_take_is_made(

@@ -26,8 +26,14 @@ class FakeModel:
     def __init__(self, refuses: str = "") -> None:
         self.calls: list[tuple[str, float, int]] = []
         self.refuses = refuses
+        self.together: list[int] = []
 
-    def generate(self, text: str, duration: float, seed: int, **choices: Any) -> Audio:
+    def generate(self, text: Any, duration: float, seed: Any, **choices: Any) -> Any:
+        if isinstance(text, list):
+            self.together.append(len(text))
+            if any(self.refuses in one for one in text if self.refuses):
+                raise UserError("cannot play these: choose other words")
+            return [self.generate(one, duration, number, **choices) for one, number in zip(text, seed, strict=True)]
         if self.refuses and self.refuses in text:
             raise UserError("cannot play this: choose other words")
         self.calls.append((text, duration, seed))
@@ -53,6 +59,32 @@ def test_one_take_per_prompt_and_seed(tmp_path: Path) -> None:
     assert clips.clips[0].asked.duration_seconds == 1.0 and clips.clips[0].record["seed"] == SEED_STEP + 1
 
 
+def test_several_at_once_are_the_same_takes(tmp_path: Path) -> None:
+    prompts = {f"p{number}": Asked(f"low {number}") for number in range(5)} | {
+        "long": Asked("low", duration_seconds=1.5)
+    }
+    alone = maker(FakeModel(), tmp_path / "alone", seeds=(1, 2)).make("ours", prompts, lambda *_: None)
+    model = FakeModel()
+    config = SamplingConfig(duration_seconds=1.0, seeds=(1, 2))
+    making = TakeMaker(lambda: model, "w", config, tmp_path / "together", together=4)  # type: ignore[arg-type,return-value]
+    together = making.make("ours", prompts, lambda *_: None)
+    assert model.together == [4, 4, 2, 2]
+    assert [clip.record for clip in together.clips] == [clip.record for clip in alone.clips]
+    # Where one of them cannot be made, the others are.
+    model = FakeModel(refuses="3")
+    making = TakeMaker(lambda: model, "w", config, tmp_path / "refused", together=4)  # type: ignore[arg-type,return-value]
+    found = making.make("ours", prompts, lambda *_: None)
+    assert [one.name for one in found.refused] == ["p3", "p3__2"] and len(found) == 10
+
+
+def test_so_many_and_no_more(tmp_path: Path) -> None:
+    model = FakeModel()
+    clips = maker(model, tmp_path, seeds=(1, 2, 3)).make("ours", PROMPTS, lambda *_: None, most=3)
+    assert [clip.id for clip in clips.clips] == ["p1", "p1__2", "p2"]
+    more = maker(model, tmp_path, seeds=(1, 2, 3)).make("ours", PROMPTS, lambda *_: None, most=4)
+    assert len(more) == 4 and len(model.calls) == 4  # one was missing
+
+
 def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
     first = maker(FakeModel(), tmp_path).make("ours", PROMPTS, lambda *_: None)
     (tmp_path / "p2.flac").unlink()
@@ -75,6 +107,19 @@ def test_takes_of_other_settings_are_made_anew(tmp_path: Path, weights: str, sam
     model = FakeModel()
     config = SamplingConfig(duration_seconds=1.0, **sampling)
     TakeMaker(lambda: model, weights, config, tmp_path).make("ours", PROMPTS, lambda *_: None)  # type: ignore[arg-type,return-value]
+    assert len(model.calls) == 2
+
+
+def test_a_take_of_a_model_that_reads_only_so_many_words_is_kept(tmp_path: Path) -> None:
+    class Short(FakeModel):
+        def generate(self, text: Any, duration: float, seed: Any, **choices: Any) -> Any:
+            return super().generate(text[:3], duration, seed, **choices)
+
+    model = Short()
+    for _ in range(2):
+        maker(model, tmp_path).make("ours", {"p": Asked("low and slow")}, lambda *_: None)
+    assert [text for text, _, _ in model.calls] == ["low"]
+    maker(model, tmp_path).make("ours", {"p": Asked("high")}, lambda *_: None)
     assert len(model.calls) == 2
 
 

@@ -4,6 +4,7 @@ import typer
 
 from cadenza.cli import (
     evaluate_codec,
+    evaluate_health,
     evaluate_measure,
     evaluate_memorization,
     evaluate_metrics,
@@ -30,6 +31,7 @@ app.command()(evaluate_metrics.control)
 app.command("loudness")(evaluate_metrics.loudness_of)
 app.command()(evaluate_metrics.repetition)
 app.command()(evaluate_codec.codec)
+app.command()(evaluate_health.health)
 app.command()(evaluate_memorization.memorization)
 app.command()(evaluate_neighbours.neighbours)
 app.command()(evaluate_measure.measure)

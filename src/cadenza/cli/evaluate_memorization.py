@@ -127,12 +127,15 @@ def memorization(
     index = StretchIndex([item.codes for item in sources[experiment.TRAIN]])
     ids = [item.id for item in sources[experiment.TRAIN]]
     cells = []
+    alone: dict[str, int] | None = None
     for cell in plan.cells:
         figures = experiment.cell_figures(plan, kept, cell, index)
         if figures is None:
             continue
         names = [sources[cell.source][excerpt.track].id for excerpt in plan.excerpts[cell.source]]
         cells.append(experiment.record(figures, rate, names, ids))
+        if cell == (experiment.TRAIN, 0, True):
+            alone = by_heart(figures)
         if not as_json:
             print(_line(figures, rate))
     natural = experiment.natural_floor(sources[experiment.HELD_OUT], index, plan.num_frames, NATURAL_PROMPTS, seed)
@@ -140,6 +143,12 @@ def memorization(
         print(
             f"real held-out music, {natural.partial.count} tracks: codes equal to the most alike one of the "
             f"training tracks {natural.agreement:.1%}; 80 % {natural.partial:.1%}"
+        )
+    if alone is not None and not as_json:
+        print(
+            f"from the prompt alone, {plan.num_frames / rate:g} s: {alone['matching']} of {alone['count']} match a "
+            f"training piece in 80 % of codes or more ({alone['stuck']} that stand still are held against their own "
+            "piece only)"
         )
     found: dict[str, Any] = {
         "complete": len(kept.made) >= plan.total and not interrupted,
@@ -152,6 +161,7 @@ def memorization(
         "sample": sample,
         "seed": seed,
         "tracks": {name: len(items) for name, items in sources.items()},
+        "from_the_prompt_alone": alone,
         "cells": cells,
         "natural_floor": None if natural is None else experiment.anywhere_record(natural, rate, None, ids),
     }
@@ -165,6 +175,17 @@ def memorization(
         again = "" if out is None else "; give the same command to go on"
         print(f"cadenza: interrupted{again}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED)
+
+
+def by_heart(figures: "CellFigures") -> dict[str, int]:
+    """How many continuations agree in 80 % of the first codebook with a training piece, at its own place or anywhere.
+
+    What stands still is like any held tone and is not looked for elsewhere.
+    """
+    stuck = round(figures.stuck.mean * figures.count)
+    own = round(figures.partial[0].mean * figures.count)
+    elsewhere = 0 if figures.anywhere is None else round(figures.anywhere.partial.mean * (figures.count - stuck))
+    return {"matching": max(own, elsewhere), "count": figures.count, "stuck": stuck}
 
 
 def player_of(music: "MusicGen", guidance: float, sample: bool) -> "Player":

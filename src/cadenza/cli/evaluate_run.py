@@ -100,7 +100,7 @@ class Run:
             kind: [read_finding(self.base / path) for path in getattr(config, kind)]
             for kind in ("memorization", "codec")
         }
-        prompts = self._prompts()
+        prompts, sets = self._prompts()
         self._check_paths()
         with self._timed("open embedders"):
             ears = open_ears(config.embedders, config.labellers, config.joints, True, config.embedder_device)
@@ -118,23 +118,32 @@ class Run:
             systems.append(System(found, kind, source, places))
         systems += self._truth_and_ceilings(ears)
         with self._timed("figures"):
-            built = build(systems, reference, config, self._device(), findings, self._notes(), _say)
+            built = build(systems, reference, config, self._device(), findings, self._notes(), _say, sets)
         page = write_report(built, self.folder)
         self._write_timings()
         return _summary(built.report, page)
 
     # ---- what is judged ----------------------------------------------------------------------------------------------
 
-    def _prompts(self) -> "dict[str, Asked] | None":
+    def _prompts(self) -> "tuple[dict[str, Asked] | None, dict[str, str]]":
+        """What is asked, and the set of each prompt."""
         from cadenza.evaluate.prompts import FILES
         from cadenza.evaluate.prompts import load as load_prompts
 
         if self.config.prompts is None:
-            return None
-        named = self.config.prompts
-        found = load_prompts("default" if named == "embedded" else named if named in FILES else self.base / named)
-        most = self.config.max_prompts or len(found)
-        return dict(list(found.items())[:most])
+            return None, {}
+        named = (self.config.prompts,) if isinstance(self.config.prompts, str) else self.config.prompts
+        prompts: dict[str, Asked] = {}
+        sets: dict[str, str] = {}
+        for name in named:
+            found = load_prompts("default" if name == "embedded" else name if name in FILES else self.base / name)
+            found = dict(list(found.items())[: self.config.max_prompts])
+            twice = next((prompt for prompt in found if prompt in prompts), None)
+            if twice is not None:
+                raise UserError(f"two prompts of id {twice!r} in {', '.join(named)}: give each its own")
+            prompts |= found
+            sets |= dict.fromkeys(found, Path(name).stem)
+        return prompts, sets
 
     def _check_paths(self) -> None:
         """What is not there is said before the first take is made."""

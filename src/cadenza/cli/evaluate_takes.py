@@ -7,10 +7,10 @@ is not made again, so that a run that was ended goes on where it stopped.
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cadenza.errors import UserError
 
@@ -26,71 +26,117 @@ SEED_STEP = 100_000
 Progress = Callable[[int, int], None]
 
 
+class Wanted(NamedTuple):
+    """One take to be: its file, what is asked for and the seed that draws it."""
+
+    prompt: str
+    asked: "Asked"
+    path: Path
+    seed: int
+
+
 class TakeMaker:
     """Takes of one model into one folder; the model is loaded when the first take is missing.
 
     Args:
         load: Gives the model.
         weights: SHA-256 of its weights; takes of others are made anew.
+        together: Takes made at once, if they are equally long and follow no melody: none hears the others.
     """
 
-    def __init__(self, load: "Callable[[], MusicGen]", weights: str, sampling: "SamplingConfig", folder: Path) -> None:
+    def __init__(
+        self, load: "Callable[[], MusicGen]", weights: str, sampling: "SamplingConfig", folder: Path, together: int = 1
+    ) -> None:
         self.load, self.weights, self.sampling, self.folder = load, weights, sampling, folder
+        self.together = together
         self.seconds: dict[str, float] = {}
         """How long each take of this run took."""
         self._model: MusicGen | None = None
 
-    def make(self, name: str, prompts: "Mapping[str, Asked]", progress: Progress) -> "ClipSet":
-        """All takes as clips, in the order of prompts and seeds; what a model cannot do is listed as refused."""
-        from cadenza.evaluate.clips import TAKE_MARK, Clip, ClipSet, Refused
+    def make(self, name: str, prompts: "Mapping[str, Asked]", progress: Progress, most: int | None = None) -> "ClipSet":
+        """All takes as clips, in the order of prompts and seeds; what a model cannot do is listed as refused.
+
+        `most`: only so many, the takes of the first seed first.
+        """
+        from cadenza.evaluate.clips import Clip, ClipSet, Refused
 
         odd = next((prompt for prompt in prompts if Path(prompt).name != prompt or prompt.startswith(".")), None)
         if odd is not None:
             raise UserError(f"prompt {odd!r}: takes are files of this name, choose one without slashes")
-        clips: list[Clip] = []
-        refused: list[Refused] = []
         self.folder.mkdir(parents=True, exist_ok=True)
         _write_prompts(self.folder / "prompts.jsonl", prompts, self.sampling.duration_seconds)
-        total, done = len(prompts) * len(self.sampling.seeds), 0
-        for place, (prompt, asked) in enumerate(prompts.items(), 1):
-            asked = replace(asked, duration_seconds=asked.duration_seconds or self.sampling.duration_seconds)
-            for number, seed in enumerate(self.sampling.seeds, 1):
-                path = self.folder / f"{prompt}{'' if number == 1 else f'{TAKE_MARK}{number}'}.flac"
-                progress(done, total)
-                done += 1
-                try:
-                    record = self._take(path, asked, SEED_STEP * seed + place)
-                except UserError as error:
-                    refused.append(Refused(path.stem, str(error)))
-                    continue
-                clips.append(Clip(path.stem, path, prompt, asked, record))
+        wanted = self._wanted(prompts, most)
+        found: dict[Path, dict[str, Any] | str] = {
+            one.path: record for one in wanted if (record := self._kept(one)) is not None
+        }
+        for group in _groups([one for one in wanted if one.path not in found], self.together):
+            progress(len(found), len(wanted))
+            found |= self._takes(group)
+        clips: list[Clip] = []
+        refused: list[Refused] = []
+        for one in wanted:
+            record = found[one.path]
+            if isinstance(record, str):
+                refused.append(Refused(one.path.stem, record))
+            else:
+                clips.append(Clip(one.path.stem, one.path, one.prompt, one.asked, record))
         if not clips:
             raise UserError(f"{name} made no take: {refused[0].reason if refused else 'there are no prompts'}")
         return ClipSet(name, tuple(clips), tuple(refused))
 
-    def _take(self, path: Path, asked: "Asked", seed: int) -> dict[str, Any]:
-        """What the file says about itself, after it was made or found."""
+    def _wanted(self, prompts: "Mapping[str, Asked]", most: int | None) -> list[Wanted]:
+        """All takes; of `most` the first seed's of each prompt, then the second's."""
+        from cadenza.evaluate.clips import TAKE_MARK
+
+        rounds, rest = divmod(most or 0, len(prompts) or 1)
+        wanted = []
+        for place, (prompt, asked) in enumerate(prompts.items(), 1):
+            asked = replace(asked, duration_seconds=asked.duration_seconds or self.sampling.duration_seconds)
+            count = len(self.sampling.seeds) if most is None else rounds + (place <= rest)
+            for number, seed in enumerate(self.sampling.seeds[:count], 1):
+                path = self.folder / f"{prompt}{'' if number == 1 else f'{TAKE_MARK}{number}'}.flac"
+                wanted.append(Wanted(prompt, asked, path, SEED_STEP * seed + place))
+        return wanted
+
+    def _kept(self, one: Wanted) -> dict[str, Any] | None:
+        """What a file that is there says about itself; None where it is not the take that is wanted."""
         from cadenza.audio import Audio
 
-        if path.is_file():
-            try:
-                record = Audio.read(path, 0.0, 1e-3).metadata
-            except UserError:  # what somebody left there
-                record = {}
-            if self._is(record, asked, seed):
-                return _settings(record)
+        if not one.path.is_file():
+            return None
+        try:
+            record = Audio.read(one.path, 0.0, 1e-3).metadata
+        except UserError:  # what somebody left there
+            return None
+        return _settings(record) if self._is(record, one.asked, one.seed) else None
+
+    def _takes(self, group: list[Wanted]) -> dict[Path, dict[str, Any] | str]:
+        """Made and written: the record of each file, or why it cannot be."""
+        from cadenza.audio import Audio
+
         if self._model is None:
             self._model = self.load()
-        melody = None if asked.melody is None else Audio.read(asked.melody)
-        sampling = self.sampling
+        sampling, first = self.sampling, group[0].asked
         began = time.perf_counter()
-        audio = self._model.generate(
-            asked.text, duration=asked.duration_seconds, seed=seed, melody=melody, top_k=sampling.top_k,
-            top_p=sampling.top_p, temperature=sampling.temperature, guidance=sampling.guidance,
-        )  # fmt: skip
-        self.seconds[path.stem] = time.perf_counter() - began
-        audio.write(path, loudness_lufs=None)  # levels are judged too
-        return _settings(audio.metadata)
+        try:
+            melody = None if first.melody is None else Audio.read(first.melody)
+            texts, seeds = [one.asked.text for one in group], [one.seed for one in group]
+            made = self._model.generate(
+                texts[0] if len(group) == 1 else texts, duration=first.duration_seconds,
+                seed=seeds[0] if len(group) == 1 else seeds, melody=melody, top_k=sampling.top_k, top_p=sampling.top_p,
+                temperature=sampling.temperature, guidance=sampling.guidance,
+            )  # fmt: skip
+        except UserError as error:
+            if len(group) == 1:
+                return {group[0].path: str(error)}
+            return {path: record for one in group for path, record in self._takes([one]).items()}
+        spent = (time.perf_counter() - began) / len(group)
+        records: dict[Path, dict[str, Any] | str] = {}
+        for one, audio in zip(group, [made] if len(group) == 1 else made, strict=True):
+            self.seconds[one.path.stem] = spent
+            audio.write(one.path, loudness_lufs=None)  # levels are judged too
+            records[one.path] = _settings(audio.metadata)
+        return records
 
     def _is(self, record: Mapping[str, Any], asked: "Asked", seed: int) -> bool:
         """Whether a file is the take that is wanted."""
@@ -100,11 +146,32 @@ class TakeMaker:
         chosen = self.sampling.model_dump(include={"top_k", "top_p", "temperature", "guidance"}, exclude_none=True)
         wanted = {**chosen, "duration": asked.duration_seconds}
         return (
-            (record.get("weights"), record.get("text"), record.get("seed")) == (self.weights, asked.text, seed)
+            (record.get("weights"), record.get("seed")) == (self.weights, seed)
+            and _fits(record.get("text"), asked.text)
             and record.get("complete") is not False
             and self.sampling.precision in (None, record.get("precision"))
             and all(made.get(name) == value for name, value in wanted.items())
         )
+
+
+def _fits(text: object, asked: str) -> bool:
+    """Whether a record's text is what was asked; a model that reads only so many words says which."""
+    return text == asked or (isinstance(text, str) and text != "" and asked.startswith(text))
+
+
+def _groups(wanted: list[Wanted], size: int) -> Iterator[list[Wanted]]:
+    """Runs of up to `size` takes of one length; each that follows a melody alone."""
+    group: list[Wanted] = []
+    for one in wanted:
+        alike = group and one.asked.melody is None and group[0].asked.melody is None
+        if group and not (
+            alike and len(group) < size and one.asked.duration_seconds == group[0].asked.duration_seconds
+        ):
+            yield group
+            group = []
+        group.append(one)
+    if group:
+        yield group
 
 
 def _settings(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from cadenza.evaluate.report.figures import (
     SystemRecord,
     finite,
 )
+from cadenza.evaluate.report.gaps import gaps, set_differences
 from cadenza.evaluate.report.listening import Media, rule, samples
 from cadenza.evaluate.report.machine import hardware, versions
 from cadenza.evaluate.report.metrics import GROUPS, METRICS, metric
@@ -80,11 +81,13 @@ def build(
     findings: Mapping[str, Sequence[dict[str, Any]]] | None = None,
     notes: Iterable[str] = (),
     progress: Progress = lambda text: None,
+    sets: Mapping[str, str] | None = None,
 ) -> Built:
     """Everything that can be measured.
 
     Args:
         findings: What other commands found, by "memorization" and "codec".
+        sets: The set of each prompt, where they are of several.
 
     Raises UserError where systems and reference were not heard by the same embedders.
     """
@@ -114,6 +117,8 @@ def build(
         reference=None if reference is None else _record(System(reference, "truth", config.reference or "")),
         figures=tuple(_with_ceilings(figures, systems)),
         tests=tuple(compare(contenders, reference, config.seed)),
+        gaps=tuple(gaps(contenders, sets or {}, config.seed)),
+        set_differences=tuple(set_differences(contenders, sets or {}, config.seed)),
         samples=tuple(sample for sample, _ in chosen),
         rule=rule(config.samples, config.loudness_lufs),
         outliers={name: found for name, found in outliers.items() if found},

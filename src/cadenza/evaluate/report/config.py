@@ -78,11 +78,12 @@ class ReportConfig(Config):
         (SystemConfig(name="Cadenza's embedded model", model=EMBEDDED),),
         min_length=1, description="what is compared, in the order of the tables",
     )  # fmt: skip
-    prompts: str | None = Field(
-        EMBEDDED, description='JSONL of prompts (id, text, tempo_bpm, key, instruments, genre, melody), or "embedded"; '
-        "None: systems are given as audio, with captions in their manifests"
+    prompts: str | tuple[str, ...] | None = Field(
+        EMBEDDED, description='JSONL of prompts (id, text, tempo_bpm, key, instruments, genre, melody), or "embedded", '
+        '"strangers"; several: control figures stand for each set as well. None: systems are given as audio, with '
+        "captions in their manifests"
     )  # fmt: skip
-    max_prompts: int | None = Field(None, ge=1, description="only the first so many; None: all")
+    max_prompts: int | None = Field(None, ge=1, description="only the first so many, of each set; None: all")
     sampling: SamplingConfig = Field(SamplingConfig(), description="how models make takes")
     reference: str | None = Field(
         EMBEDDED, description="true music that distances are taken from: folder, manifest or measured set"

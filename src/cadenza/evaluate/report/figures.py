@@ -102,6 +102,32 @@ class Test(Config):
     verdict: str = Field(description="which is better, or that it cannot be told")
 
 
+class Gap(Config):
+    """One system's figure on one set of prompts, and how it differs from that on the first set."""
+
+    metric: str = Field(description="name of the figure")
+    title: str = Field(description="for a person")
+    system: str = Field(description="whose")
+    prompts: str = Field(description="the set")
+    result: Range = Field(description="mean over prompts")
+    count: int = Field(description="prompts of the set that ask for it")
+    difference: Range | None = Field(description="less the first set's; None: it is the first")
+    within: bool | None = Field(description="at most 15 points lower")
+    surely: bool | None = Field(description="so is the whole interval")
+
+
+class SetDifference(Config):
+    """Two systems on one set of prompts, prompt by prompt."""
+
+    metric: str = Field(description="name of the figure")
+    title: str = Field(description="for a person")
+    prompts: str = Field(description="the set")
+    first: str = Field(description="a system")
+    second: str = Field(description="another")
+    difference: Range = Field(description="first less second, mean over prompts")
+    count: int = Field(description="prompts that both answered")
+
+
 class RefusedRecord(Config):
     """What could not be judged."""
 
@@ -148,6 +174,8 @@ class Report(Config):
     reference: SystemRecord | None = Field(description="the true music that distances are taken from")
     figures: tuple[Figure, ...] = Field(description="one per metric, embedder and system")
     tests: tuple[Test, ...] = Field(description="systems against each other")
+    gaps: tuple[Gap, ...] = Field((), description="control figures per set of prompts, where there are several")
+    set_differences: tuple[SetDifference, ...] = Field((), description="systems against each other on each set")
     samples: tuple[Sample, ...] = Field(description="what can be heard")
     rule: str = Field(description="how the samples were chosen")
     outliers: dict[str, tuple[tuple[str, float], ...]] = Field(description="per system: clips furthest from true music")

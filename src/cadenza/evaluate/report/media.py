@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from cadenza.audio import Audio
+from cadenza.evaluate.opus import LEAST_KBPS, MOST_KBPS
 from cadenza.evaluate.spectra import SAMPLE_RATE, mel_decibels, mono
 
 OPUS_RATE = 48000
@@ -28,13 +29,16 @@ _STOPS = ((0, 0, 4), (66, 10, 104), (147, 38, 103), (221, 81, 58), (252, 165, 10
 """Colours from soft to loud, as black-body radiation has them: ever lighter, also for those who see no colours."""
 
 
-def opus_file(audio: Audio) -> bytes:
-    """The clip as an Opus file at its loudness; about 64 kbit/s per channel, at most two of them."""
+def opus_file(audio: Audio, kbps: float | None = None) -> bytes:
+    """The clip as an Opus file at its loudness; about `kbps` kbit/s (64) per channel, at most two of them."""
     import soundfile
 
     audio = audio.with_channels(min(audio.channels, 2)).resample(OPUS_RATE)
+    level = None if kbps is None else 1.0 - (kbps - LEAST_KBPS) / (MOST_KBPS - LEAST_KBPS)
     content = io.BytesIO()
-    with soundfile.SoundFile(content, "w", OPUS_RATE, audio.channels, format="OGG", subtype="OPUS") as file:
+    with soundfile.SoundFile(
+        content, "w", OPUS_RATE, audio.channels, format="OGG", subtype="OPUS", compression_level=level
+    ) as file:
         file.write(np.clip(audio.samples.T, -1.0, 1.0))
     return with_serial(content.getvalue(), SERIAL)
 

@@ -32,6 +32,13 @@ def summary(report: Report) -> str:
             what = f"{_title(test.metric, test.heard_by)}: {_cell(test.first)}, {_cell(test.second)}"
             difference = test.difference.text(metric(test.metric).digits)
             lines.append(f"| {what} | {difference} | {p_value} | {_cell(test.verdict)} |")
+    if report.set_differences:
+        lines += ["", "| set by set, prompt by prompt | first less second (95 %) | prompts |", "|---|---:|---:|"]
+        lines += [
+            f"| {one.prompts}, {one.title}: {_cell(one.first)}, {_cell(one.second)} | {one.difference.text()} | "
+            f"{one.count} |"
+            for one in report.set_differences
+        ]
     reference = [] if report.reference is None else [report.reference]
     lines += ["", *(_system(system, system in reference) for system in (*reference, *report.systems))]
     heard = {f.heard_by: f.embedder for f in report.figures if f.embedder is not None}

@@ -8,7 +8,7 @@ speak. A figure with a warning is named, but nothing follows from it.
 from itertools import combinations
 
 from cadenza.evaluate.report.compare import LEAST_PROMPTS
-from cadenza.evaluate.report.figures import Figure, Range, Report, Test, shown
+from cadenza.evaluate.report.figures import Figure, Gap, Range, Report, Test, shown
 from cadenza.evaluate.report.metrics import metric
 
 MAIN = ("fad", "text_alignment", "chroma", "tempo or its octave", "key, MIREX", "instruments", "genre")
@@ -36,8 +36,31 @@ def verdicts(report: Report) -> list[tuple[str, list[str]]]:
         parts = [f"{standing}: {', '.join(groups[standing])}" for standing in STANDINGS if standing in groups]
         if parts:
             found.append((system, parts))
+        found += _sets(report.gaps, system)
     found += [(f"{a} against {b}", _between(report.tests, a, b)) for a, b in combinations(judged, 2)]
     return found
+
+
+def _sets(gaps: tuple[Gap, ...], system: str) -> list[tuple[str, list[str]]]:
+    """Each further set of prompts against the first: whether it is at most 15 points lower, figure by figure."""
+    own = [gap for gap in gaps if gap.system == system]
+    first = {gap.metric: gap for gap in own if gap.difference is None}
+    found: dict[str, list[str]] = {}
+    for gap in own:
+        if gap.difference is None or gap.metric not in first:
+            continue
+        answer = "yes" if gap.surely else "yes, but not surely" if gap.within else "no"
+        found.setdefault(f"{system}, {gap.prompts} at most 15 points below {first[gap.metric].prompts}", []).append(
+            f"{gap.title} {answer}: {gap.result.text()} of {gap.count} prompts against "
+            f"{first[gap.metric].result.text()} of {first[gap.metric].count}, difference {_signed(gap.difference)}"
+        )
+    return list(found.items())
+
+
+def _signed(difference: Range) -> str:
+    values = (difference.value, difference.low, difference.high)
+    value, low, high = ("–" if one is None else f"{one:+.2f}" for one in values)
+    return f"{value} ({low} to {high})"
 
 
 def _standing(figure: Figure, true: Figure | None) -> str | None:
