@@ -1,38 +1,108 @@
 """The 32 kHz codec of the embedded model: spectral encoder and decoder, 4 x 1024 codes at 50 Hz (2.0 kbit/s).
 
-Trained on ten hours of composed music on one CPU thread in 13 minutes, without an adversary: the decoder learns
-magnitudes and reconstructs phases (docs/log.md). Through the codec the chroma of eight held-out clips correlates 0.86
-with the original's, and 88 to 99 % of each codebook's capacity is used.
+Four phases, each a run of its own that begins with what the one before left; one CPU thread, no GPU:
+
+    cadenza train recipes/embedded_codec.py            one transform, all from the start        13 minutes
+    cadenza train recipes/embedded_codec.py:low_notes  a long transform joins, decoder alone     5 minutes
+    cadenza train recipes/embedded_codec.py:together   encoder, codebooks and both transforms   37 minutes
+    cadenza train recipes/embedded_codec.py:sharpen    the decoder alone, against an adversary  30 minutes
+
+`sharpen` leaves every code as it is, so that a language model can be trained on them meanwhile. The first phase heard
+ten hours of composed music, the others 36. What each phase gave: docs/log.md.
 """
+
+from pathlib import Path
+from typing import Any
 
 from cadenza.codec.encodec import EnCodecConfig
 from cadenza.codec.spectral import SpectralConfig
 from cadenza.train.config import TrainConfig
+from cadenza.train.discriminators import SpectraDiscriminatorConfig
 from cadenza.train.losses import MelLossConfig
 from cadenza.train.objectives.codec import CodecObjectiveConfig, CodecWeights
 from cadenza.train.optim import MuonConfig
 from cadenza.train.schedule import CosineSchedule
 
+ENCODER = SpectralConfig(dim=256, num_layers=3, fast_dim=96, fast_layers=2)
+DECODER = SpectralConfig(dim=384, num_layers=4, fast_dim=256, fast_layers=2)
+LOW_NOTES = DECODER.model_copy(update={"low_bins": 120})  # below 1.2 kHz
+
 
 def config() -> TrainConfig:
+    """Everything from the start, one transform of 30 ms."""
+    return _run(_plain(), steps=2400, batch_size=8, schedule=CosineSchedule(warmup_steps=50, min_ratio=0.1))
+
+
+def low_notes() -> TrainConfig:
+    """A transform of 100 ms for what lies below 1.2 kHz; the rest of the decoder makes room for it."""
+    objective = _plain(
+        start_from=_last("embedded_codec", 2400),
+        codec=_codec(LOW_NOTES),
+        reshape=True,
+        decoder_only=True,
+        segment_seconds=2.0,
+        muon=_muon(1.5e-3),
+    )
+    return _run(objective, steps=700, batch_size=4, schedule=CosineSchedule(warmup_steps=20, min_ratio=0.3))
+
+
+def together() -> TrainConfig:
+    """All of it, also in other rooms and levels."""
+    objective = _plain(
+        start_from=_last("embedded_codec_low_notes", 700), coloured_share=0.4, segment_seconds=2.0, muon=_muon(1e-3)
+    )
+    return _run(objective, steps=4300, batch_size=4, schedule=CosineSchedule(warmup_steps=100, min_ratio=0.08))
+
+
+def sharpen() -> TrainConfig:
+    """The decoder against a judge of its magnitudes: what is right on average is blurred, music is not."""
+    objective = _plain(
+        start_from=_last("embedded_codec_together", 4300),
+        decoder_only=True,
+        coloured_share=0.4,
+        segment_seconds=2.0,
+        muon=MuonConfig(learning_rate=3e-4, weight_decay=0.01, betas=(0.5, 0.99)),
+        discriminator_learning_rate=5e-4,
+        weights=CodecWeights(mel=0.0, l1=0.0, spectrum=1.0, commitment=0.25, adversarial=0.3, features=0.6),
+        spectra_discriminator=SpectraDiscriminatorConfig(),
+        discriminator_share=0.5,
+        discriminator_seconds=1.0,
+    )
+    return _run(objective, steps=2600, batch_size=4, schedule=CosineSchedule(warmup_steps=50, min_ratio=0.1))
+
+
+def _plain(**changes: Any) -> CodecObjectiveConfig:
+    """What all phases have in common: magnitudes are compared, nothing else."""
+    settings: dict[str, Any] = {
+        "codec": _codec(DECODER),
+        "muon": _muon(2e-3),
+        "max_grad_norm": 1.0,
+        "weights": CodecWeights(mel=0.0, l1=0.0, spectrum=1.0, commitment=0.25),
+        "mel": MelLossConfig(windows=(256, 512, 1024, 2048, 4096), num_mels=(20, 40, 80, 160, 320)),
+        "discriminator": None,
+    }
+    return CodecObjectiveConfig(**settings | changes)
+
+
+def _muon(learning_rate: float) -> MuonConfig:
+    return MuonConfig(learning_rate=learning_rate, weight_decay=0.01, betas=(0.8, 0.99))
+
+
+def _codec(decoder: SpectralConfig) -> EnCodecConfig:
+    return EnCodecConfig(codebook_size=1024, latent_dim=64, encoder=ENCODER, decoder=decoder)
+
+
+def _last(run: str, step: int) -> str:
+    return str(Path("runs") / run / "snapshots" / f"step_{step:08}" / "model" / "codec")
+
+
+def _run(objective: CodecObjectiveConfig, steps: int, batch_size: int, schedule: CosineSchedule) -> TrainConfig:
     return TrainConfig(
         data="corpus",
-        objective=CodecObjectiveConfig(
-            codec=EnCodecConfig(
-                codebook_size=1024,
-                latent_dim=64,
-                encoder=SpectralConfig(dim=256, num_layers=3, fast_dim=96, fast_layers=2),
-                decoder=SpectralConfig(dim=384, num_layers=4, fast_dim=256, fast_layers=2),
-            ),
-            muon=MuonConfig(learning_rate=2e-3, weight_decay=0.01, betas=(0.8, 0.99)),
-            max_grad_norm=1.0,
-            weights=CodecWeights(mel=0.0, l1=0.0, spectrum=1.0, commitment=0.25),
-            mel=MelLossConfig(windows=(256, 512, 1024, 2048, 4096), num_mels=(20, 40, 80, 160, 320)),
-            discriminator=None,
-        ),
-        steps=2400,
-        batch_size=8,
-        schedule=CosineSchedule(warmup_steps=50, min_ratio=0.1),
+        objective=objective,
+        steps=steps,
+        batch_size=batch_size,
+        schedule=schedule,
         precision="bf16",
         threads=1,
         ema_decay=0.99,

@@ -24,7 +24,9 @@ def write(decoder, monkeypatch, audio):
     """A decoder that writes the true magnitudes of `audio`."""
     short, long = decoder.band.inverse.analyse(audio[:, 0]), decoder.low_band.inverse.analyse(audio[:, 0])
     scale = CONFIG.n_fft / CONFIG.low_n_fft
-    monkeypatch.setattr(decoder, "_magnitudes", lambda *_, **__: [short.abs(), long.abs()[:, : CONFIG.low_bins] * scale])
+    monkeypatch.setattr(
+        decoder, "_magnitudes", lambda *_, **__: [short.abs(), long.abs()[:, : CONFIG.low_bins] * scale]
+    )
     return torch.zeros(1, 4, audio.shape[-1] // CONFIG.hop_length)
 
 

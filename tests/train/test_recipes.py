@@ -1,6 +1,7 @@
 """Every recipe takes a step: the embedded ones as they are on a small batch, the large ones shrunk."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +56,17 @@ def step(name: str, overrides: list[str], folder: Path) -> dict[str, torch.Tenso
 def test_embedded_codec(music: Path):
     metrics = step("embedded_codec.py", [f"data={music}"], music / "run")
     assert float(metrics["spectrum"]) > 0
+
+
+def test_embedded_codec_against_its_judge(music: Path):
+    """Of the later phases the one that has all their parts; and the others can be read."""
+    recipes = {name: f"embedded_codec.py:{name}" for name in ("low_notes", "together", "sharpen")}
+    objectives: dict[str, Any] = {name: read_recipe(RECIPES / place).objective for name, place in recipes.items()}
+    assert [name for name, one in objectives.items() if getattr(one, "decoder_only", False)] == ["low_notes", "sharpen"]
+    codec = objectives["low_notes"].codec
+    EnCodec(codec).save_pretrained(music / "codec")
+    metrics = step(recipes["sharpen"], [f"data={music}", f"objective.start_from={music / 'codec'}"], music / "run")
+    assert {"discriminator", "adversarial", "features", "spectrum"} <= metrics.keys()
 
 
 def test_embedded_lm(music: Path):
