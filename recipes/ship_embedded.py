@@ -11,6 +11,9 @@ from pathlib import Path
 import torch
 
 from cadenza.checkpoint import weights_hash, write_json
+from cadenza.codec.base import Codec
+from cadenza.codec.encodec import EnCodec
+from cadenza.data.tokens import encoder_hash
 from cadenza.evaluate.report.figures import Report
 from cadenza.files import atomic_directory
 from cadenza.lm.generate import GenerationConfig
@@ -28,12 +31,14 @@ def main() -> None:
     parser.add_argument("--card", type=Path, default=Path(__file__).parent / "embedded_card.md", help="model card")
     parser.add_argument("--out", type=Path, default=SHIPPED, help="directory to write")
     parser.add_argument("--report", type=Path, help="report.json that judges it; needed to replace the shipped model")
+    parser.add_argument("--codec", type=Path, help="codec with the same codes and a better decoder, to take its place")
     for name in ("top_k", "guidance", "temperature", "anchor"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, help="default for generation")
     options = parser.parse_args()
     if options.out == SHIPPED and options.report is None:
         raise SystemExit("only what a report finds better replaces the shipped model: give --out or --report")
     music = MusicGen.from_pretrained(options.model, "cpu", "fp32")
+    codec = music.codec if options.codec is None else same_codes(options.codec, music.codec)
     chosen = {name: getattr(options, name) for name in ("top_k", "guidance", "temperature", "anchor")}
     settings = {name: value for name, value in chosen.items() if value is not None}
     window = music.config.max_duration_seconds
@@ -46,7 +51,7 @@ def main() -> None:
         cpu_precision="int8",  # 0.0002 nats per code worse, a third faster (benchmarks/results/quantization_*.md)
     )
     with atomic_directory(options.out) as folder:
-        music.codec.save_pretrained(folder / "codec", torch.float16)  # type: ignore[operator]
+        codec.save_pretrained(folder / "codec", torch.float16)  # type: ignore[operator]
         music.lm.save_pretrained(folder / "lm", torch.bfloat16)
         music.conditioning.save_pretrained(folder / "conditioning", torch.bfloat16)
         write_json(folder / "config.json", config.model_dump(mode="json"))
@@ -58,6 +63,14 @@ def main() -> None:
         if size > LIMIT_MB:
             raise SystemExit(f"{size:.1f} MB: the embedded model may have {LIMIT_MB}")
     print(f"{options.out}: {size:.1f} MB")
+
+
+def same_codes(path: Path, before: Codec) -> EnCodec:
+    """The codec of a folder; SystemExit if it would hear the codes of the one before as other sounds."""
+    codec = EnCodec.from_pretrained(path)
+    if not isinstance(before, EnCodec) or encoder_hash(codec) != encoder_hash(before):
+        raise SystemExit(f"{path} has other codes than the model's own codec: train it with objective.decoder_only")
+    return codec
 
 
 def judged(path: Path, weights: str) -> str:
