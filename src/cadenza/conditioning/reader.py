@@ -8,7 +8,7 @@ drawn from what the heads think likely, by a seed, as a musician decides what no
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -101,7 +101,7 @@ class PlanReader(nn.Module, Pretrained):
         cls, directory: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = torch.float32
     ) -> "PlanReader":
         """Load reader and tokenizer, in float32 unless told otherwise. Raises CheckpointError."""
-        reader = cast(PlanReader, super().from_pretrained(directory, device, dtype))
+        reader = super().from_pretrained(directory, device, dtype)
         reader.tokenizer = TextTokenizer.from_pretrained(directory)
         return reader
 

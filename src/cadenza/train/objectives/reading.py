@@ -43,7 +43,7 @@ class ReadingObjectiveConfig(Config):
     max_grad_norm: float = Field(1.0, ge=0, description="clip the gradient to this norm; 0: off")
 
 
-def build_reader(config: ReadingObjectiveConfig, rows: Sequence[Mapping[str, Any]]) -> PlanReader:
+def build_reader(config: ReadingObjectiveConfig, rows: Sequence[dict[str, Any]]) -> PlanReader:
     """A reader to be trained on these rows: tokenizer and names from them, weights from PyTorch's generator."""
     if config.start_from:
         return PlanReader.from_pretrained(config.start_from)
@@ -79,7 +79,7 @@ class ReadingObjective:
         return Loss(torch.stack(list(parts.values())).sum(), {name: part.detach() for name, part in parts.items()})
 
     def evaluate(self, batches: Iterable[Batch]) -> dict[str, float]:
-        """Losses, and the share of genres, tempos (bins), meters and modes that are the likeliest ones."""
+        """Losses, and how often the likeliest genre, tempo (bin), meter and mode are true; unknown ones are not."""
         sums: dict[str, float] = {}
         items = 0
         for batch in batches:
@@ -87,7 +87,8 @@ class ReadingObjective:
             values = {name: float(part) for name, part in self._losses(batch, logits).items()}
             values["loss"] = sum(values.values())
             for name in _ONE_OF:
-                values[f"{name}_accuracy"] = float((logits[name].argmax(1) == batch[name]).float().mean())
+                right = logits[name].argmax(1) == _target(batch, name)
+                values[f"{name}_accuracy"] = float(right.float().mean())
             count = len(batch["captions"])
             items += count
             for name, value in values.items():
@@ -104,18 +105,22 @@ class ReadingObjective:
         self.reader.save_pretrained(directory)
 
     def _logits(self, batch: Batch) -> dict[str, Tensor]:
-        return self.reader([str(caption) for caption in batch["captions"]])  # type: ignore[no-any-return]
+        return self.reader([str(caption) for caption in batch["captions"]])
 
     def _losses(self, batch: Batch, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """In nats per caption; of instruments and moods the sum over all of them."""
         losses: dict[str, Tensor] = {}
         for name in _ONE_OF:
-            target = batch[name]
-            assert isinstance(target, Tensor)
+            target = _target(batch, name)
             known = (target != UNKNOWN).sum().clamp_min(1)
             losses[name] = F.cross_entropy(logits[name], target, ignore_index=UNKNOWN, reduction="sum") / known
         for name in _ANY_OF:
-            target = batch[name]
-            assert isinstance(target, Tensor)
+            target = _target(batch, name)
             losses[name] = F.binary_cross_entropy_with_logits(logits[name], target, reduction="sum") / len(target)
         return losses
+
+
+def _target(batch: Batch, name: str) -> Tensor:
+    target = batch[name]
+    assert isinstance(target, Tensor)
+    return target
