@@ -35,6 +35,19 @@ def test_a_folder(cadenza, tmp_path: Path) -> None:
     assert facts["loudness_drift_db"] is None
 
 
+def test_a_minute_has_a_trend(cadenza, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rising = 0.01 * 10 ** (np.arange(60 * 8000) / 8000 / 60 * 3 / 20)  # three decibels a minute
+    (tmp_path / "long").mkdir()
+    for number in range(2):
+        noise = (rising * rng.standard_normal(rising.size)).astype(np.float32)
+        Audio(noise, 8000).write(tmp_path / "long" / f"{number}.wav", loudness_lufs=None)
+    *lines, last = cadenza("evaluate", "health", "long").out.splitlines()
+    found = json.loads(last)["loudness_drift_db"]
+    assert found["value"] == pytest.approx(15.0, abs=0.5) and found["pieces"] == 2
+    assert lines[-2].startswith("loudness drift over 5 minutes: 15.0 (") and lines[-2].endswith("at most 2 dB: no")
+
+
 class Model:
     """A tone per seed, several at once."""
 

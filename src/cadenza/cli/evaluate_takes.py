@@ -75,11 +75,11 @@ class TakeMaker:
         clips: list[Clip] = []
         refused: list[Refused] = []
         for one in wanted:
-            record = found[one.path]
-            if isinstance(record, str):
-                refused.append(Refused(one.path.stem, record))
+            made = found[one.path]
+            if isinstance(made, str):
+                refused.append(Refused(one.path.stem, made))
             else:
-                clips.append(Clip(one.path.stem, one.path, one.prompt, one.asked, record))
+                clips.append(Clip(one.path.stem, one.path, one.prompt, one.asked, made))
         if not clips:
             raise UserError(f"{name} made no take: {refused[0].reason if refused else 'there are no prompts'}")
         return ClipSet(name, tuple(clips), tuple(refused))
