@@ -1,8 +1,8 @@
 """The reader of plans inside the package: words to tempo, key, meter, genre, instruments and moods.
 
     python recipes/embedded_reader.py captions runs/captions.jsonl.gz    # half a minute
-    cadenza train recipes/embedded_reader.py --out runs/reader           # a quarter of an hour on one thread
-    python recipes/embedded_reader.py figures runs/reader/model default
+    cadenza train recipes/embedded_reader.py --out runs/reader           # five minutes on one thread of its own
+    python recipes/embedded_reader.py figures runs/reader/snapshots/last/model
 
 No sound is needed: captions and facts are drawn as the composer draws them, and no note is written.
 """
@@ -48,18 +48,18 @@ def config() -> TrainConfig:
                     dim=192, head_dim=32, num_heads=6, num_layers=2, feed_forward_dim=384, feed_forward="gated-gelu"
                 )
             ),
-            optimizer=MuonConfig(learning_rate=2e-3),
+            optimizer=MuonConfig(learning_rate=3e-3),
         ),
         steps=2000,
         batch_size=128,
-        schedule=CosineSchedule(warmup_steps=100, min_ratio=0.02),
-        ema_decay=0.99,
+        schedule=CosineSchedule(warmup_steps=50, min_ratio=0.02),
+        ema_decay=0.98,
         precision="bf16",
         threads=1,
         log_every=100,
-        validate_every=1000,
-        valid_items=2000,
-        snapshot_every=1000,
+        validate_every=500,
+        valid_items=500,
+        snapshot_every=500,
         sample_prompts=0,
     )
 
