@@ -26,7 +26,7 @@ from cadenza.testing import noise, tiny_musicgen
 from cadenza.pipelines.musicgen import MusicGen
 MODEL = pathlib.Path("tiny-model")
 if not MODEL.exists():
-    tiny_musicgen(melody=True, style=True).save_pretrained(MODEL)
+    tiny_musicgen(melody=True, style=True, plan=True).save_pretrained(MODEL)
 cadenza.loading.find_model = lambda name=None: MODEL
 """
 

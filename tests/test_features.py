@@ -49,7 +49,7 @@ ELSEWHERE = {  # calls that need files or machines which are not here -> the tes
 LENGTHS = {  # lines of each section: who takes one away takes a promise back, and says so here
     "Models": 12,
     "Codecs": 6,
-    "Conditions": 18,
+    "Conditions": 22,
     "Codebook patterns": 14,
     "Guidance": 5,
     "Generation": 17,
@@ -202,7 +202,7 @@ def test_a_test_that_is_not_there_is_missed() -> None:
 def names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """What the page's own block defines; models by name are tiny, and files go into an empty folder."""
     folder = tmp_path_factory.mktemp("features")
-    tiny_musicgen(melody=True, style=True).save_pretrained(folder / "whole")
+    tiny_musicgen(melody=True, style=True, plan=True).save_pretrained(folder / "whole")
     tiny_musicgen().save_pretrained(folder / "words")
 
     def find(name: object = None, part: str = "") -> Path:

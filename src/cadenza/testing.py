@@ -14,7 +14,9 @@ from cadenza.codec.seanet import SEANetConfig
 from cadenza.codec.stereo import StereoCodec
 from cadenza.conditioning.chroma import ChromaConfig
 from cadenza.conditioning.fuser import FuserConfig
+from cadenza.conditioning.plan import PlanConfig
 from cadenza.conditioning.provider import ConditionerConfig, ConditioningConfig, ConditionProvider
+from cadenza.conditioning.reader import PlanReader, PlanReaderConfig
 from cadenza.conditioning.style import StyleConfig
 from cadenza.conditioning.t5 import T5Config, T5Encoder, TextTokenizer
 from cadenza.conditioning.text import TextConfig, TextEncoder
@@ -31,6 +33,7 @@ CODEBOOK_SIZE = 32
 DIM = 32
 TEXT_DIM = 16
 MAX_TOKENS = 64
+PLAN_NAMES = {"genres": ("jazz", "techno"), "instruments": ("piano", "flute", "drums"), "moods": ("sad", "bright")}
 
 
 def tone(
@@ -96,13 +99,24 @@ def tiny_text_encoder(seed: int = 0) -> TextEncoder:
     return TextEncoder(encoder.requires_grad_(False).eval(), tiny_tokenizer())
 
 
+def tiny_reader(seed: int = 0) -> PlanReader:
+    """Reads tempo, key and meter where they stand in figures, and guesses the rest."""
+    encoder = T5Config(vocab_size=259, dim=TEXT_DIM, head_dim=8, num_heads=2, num_layers=1, feed_forward_dim=32)
+    reader = PlanReader(PlanReaderConfig(encoder=encoder, **PLAN_NAMES, instrument_threshold=0.9, mood_threshold=0.9))
+    _randomize(reader, seed)
+    reader.tokenizer = tiny_tokenizer()
+    return reader.eval()
+
+
 def tiny_conditioning(
-    seed: int = 0, mask_padding: bool = False, melody: bool = False, style: bool = False
+    seed: int = 0, mask_padding: bool = False, melody: bool = False, style: bool = False, plan: bool = False
 ) -> ConditionProvider:
-    """Text by cross-attention; `melody`: a chromagram too, summed step by step; `style`: vectors in front of all."""
+    """Text by cross-attention; `melody` and `plan`: summed step by step; `style`: vectors in front of all."""
     parts: dict[str, ConditionerConfig] = {"description": TextConfig(dim=TEXT_DIM, max_tokens=MAX_TOKENS)}
     if melody:
         parts["melody"] = ChromaConfig(length=1600, steps_per_second=50.0, quiet_db=40.0, null="nothing", stems="none")
+    if plan:
+        parts["plan"] = PlanConfig(**PLAN_NAMES, length=1600, reader="reader")
     if style:  # heard by the model's own codec, so that nothing else is needed
         parts["style"] = StyleConfig(
             extractor="encodec",
@@ -116,12 +130,14 @@ def tiny_conditioning(
     fuser = FuserConfig(
         cross=("description",),
         prepend=("style",) if style else (),
-        sum=("melody",) if melody else (),
+        sum=tuple(name for name in ("melody", "plan") if name in parts),
         mask_padding=mask_padding,
     )
     provider = ConditionProvider(ConditioningConfig(dim=DIM, conditioners=parts, fuser=fuser))
     _randomize(provider, seed)
     provider.attach_text_encoder(tiny_text_encoder(seed))
+    if plan:
+        provider.attach_reader(tiny_reader(seed))
     return provider.eval()
 
 
@@ -149,10 +165,11 @@ def tiny_musicgen(
     mask_padding: bool = False,
     melody: bool = False,
     style: bool = False,
+    plan: bool = False,
 ) -> MusicGen:
     """A whole model that turns words into noise: 32 kHz, 50 frames a second, 4 codebooks of 32 (8 in stereo).
 
-    `melody`, `style`: it listens to those too.
+    `melody`, `style`, `plan`: it listens to those too.
     """
     codec: Codec = tiny_codec(seed)
     if stereo:
@@ -163,10 +180,11 @@ def tiny_musicgen(
         stereo=stereo,
         melody_condition="melody" if melody else None,
         style_condition="style" if style else None,
+        plan_condition="plan" if plan else None,
         max_duration_seconds=max_duration_seconds,
         generation=GenerationConfig(duration=1.0, extend_stride=max_duration_seconds * 0.6),
     )
-    conditioning = tiny_conditioning(seed, mask_padding, melody, style)
+    conditioning = tiny_conditioning(seed, mask_padding, melody, style, plan)
     return MusicGen(codec, tiny_lm(seed, codec.num_codebooks), conditioning, config)
 
 

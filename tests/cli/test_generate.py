@@ -108,6 +108,10 @@ def test_notices_are_one_line(cadenza, model):
         (("x", "--then", "drums enter"), "--then 'drums enter': give the second and what is played from there on"),
         (("x", "y", "--then", "2 drums"), "--then goes on from one prompt, not 2"),
         (("x", "--then", "20 drums", "--duration", "5"), "the timeline has a part at 20 s, but the piece ends at 5 s"),
+        (("x", "--tempo", "92"), "tiny is told no plan: say tempo, key and the rest in the text"),
+        (("x", "--tempo", "5"), "a tempo of 5 bpm cannot be kept: choose 30 to 260"),
+        (("x", "--key", "H"), "'H' is no key: write it as 'A minor'"),
+        (("x", "--meter", "7/8"), "the meter '7/8' is not known: choose one of 4/4, 3/4, 6/8, 5/4"),
         (("x", "--stems", "none"), "--stems none is about a melody: add --melody FILE"),
         (("x", "--melody", "good.wav", "--stems", "drums"), "stems = 'drums': choose one of auto, demucs, none"),
         (("--from", "good.wav", "--style", "good.wav"), "leave out --style"),
@@ -236,6 +240,24 @@ def test_a_melody_is_followed(cadenza, tmp_path_factory):
     assert Path("again.wav").read_bytes() == Path("x.wav").read_bytes()
     cadenza("generate", "x", "--model", directory, "-o", "plain.wav", "--duration", 1, "--seed", 1)
     assert Path("plain.wav").read_bytes() != Path("x.wav").read_bytes()
+
+
+def test_tempo_key_and_meter_are_planned(cadenza, tmp_path_factory):
+    from cadenza.audio import Audio
+    from cadenza.conditioning.plan import Plan
+    from cadenza.loading import load
+    from cadenza.pipelines.take import Take
+    from cadenza.testing import tiny_musicgen
+
+    directory = tmp_path_factory.mktemp("models") / "plan"
+    tiny_musicgen(plan=True).save_pretrained(directory)
+    asked = ("--tempo", 96, "--key", "Dm", "--meter", "3/4")
+    result = cadenza("generate", "x", "--model", directory, *asked, "-o", "x.wav", "--duration", 0.5, "--seed", 1)
+    assert (result.code, result.err) == (0, "")
+    row = Take.from_metadata(Audio.read("x.wav").metadata).conditions["plan"].unpack()[0]
+    plan = load(str(directory)).conditioning.conditioner("plan").unpack(row)
+    assert (plan.tempo_bpm, plan.key, plan.meter) == (96, "D minor", "3/4")
+    assert Plan(key="Dm").key == plan.key
 
 
 def test_a_timeline_on_the_command_line(cadenza, model):

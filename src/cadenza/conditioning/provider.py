@@ -6,7 +6,7 @@ In: one mapping per item of the batch, from condition name to raw value (a missi
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated, cast
 
 import torch
 from jaxtyping import Bool
@@ -22,12 +22,10 @@ from cadenza.conditioning.embedding import EmbeddingConditioner, EmbeddingConfig
 from cadenza.conditioning.fuser import FusedConditions, FuserConfig, fuse
 from cadenza.conditioning.mert import Mert
 from cadenza.conditioning.plan import PlanConditioner, PlanConfig
+from cadenza.conditioning.reader import PlanReader
 from cadenza.conditioning.style import StyleConditioner, StyleConfig
 from cadenza.conditioning.text import TextConditioner, TextConfig, TextEncoder
 from cadenza.errors import UserError
-
-if TYPE_CHECKING:
-    from cadenza.conditioning.reader import PlanReader
 
 ConditionerConfig = Annotated[
     TextConfig | ClapConfig | ChromaConfig | StyleConfig | PlanConfig | EmbeddingConfig, Field(discriminator="kind")
@@ -66,7 +64,7 @@ class ConditionProvider(nn.Module, Pretrained):
         self.config = config
         for name, part in config.conditioners.items():
             self.add_module(name, _build(part, config.dim))
-        self._reader: "tuple[PlanReader, ...]" = ()  # a tuple, and so no submodule: it has its own folder
+        self._reader: tuple[PlanReader, ...] = ()  # a tuple, and so no submodule: it has its own folder
 
     def conditioner(self, name: str) -> Conditioner:
         if name not in self.config.conditioners:
@@ -147,11 +145,11 @@ class ConditionProvider(nn.Module, Pretrained):
                 part.attach(codec)
 
     @property
-    def reader(self) -> "PlanReader | None":
+    def reader(self) -> PlanReader | None:
         """What makes a plan of a text."""
         return self._reader[0] if self._reader else None
 
-    def attach_reader(self, reader: "PlanReader") -> None:
+    def attach_reader(self, reader: PlanReader) -> None:
         """Give the plan condition its reader. Raises UserError if they do not know the same names."""
         for part in self.config.conditioners.values():
             if isinstance(part, PlanConfig):
@@ -184,8 +182,6 @@ class ConditionProvider(nn.Module, Pretrained):
                 provider.attach_text_encoder(TextEncoder.from_pretrained(Path(directory) / folder, device), folder)
         reader = provider.config.reader_folder
         if reader is not None and (Path(directory) / reader).is_dir():
-            from cadenza.conditioning.reader import PlanReader
-
             provider.attach_reader(PlanReader.from_pretrained(Path(directory) / reader, device))
         for part in provider.children():
             if isinstance(part, ClapConditioner):

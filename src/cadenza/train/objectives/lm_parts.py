@@ -15,6 +15,7 @@ from cadenza.conditioning.clap import ClapConditioner
 from cadenza.conditioning.clap_encoder import ClapEncoder
 from cadenza.conditioning.mert import Mert
 from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
+from cadenza.conditioning.reader import PlanReader
 from cadenza.conditioning.style import StyleConditioner
 from cadenza.conditioning.t5 import T5Encoder
 from cadenza.conditioning.text import TextConfig, TextEncoder
@@ -46,8 +47,6 @@ def build_parts(config: LMObjectiveConfig, captions: Sequence[str], seed: int) -
         raise UserError("the model reads text, but there is no text encoder: name one in objective.text_encoder")
     _attach_ears(config, conditioning, codec)
     if config.reader is not None:
-        from cadenza.conditioning.reader import PlanReader
-
         conditioning.attach_reader(PlanReader.from_pretrained(config.reader))
     if config.adapter is None:
         return Parts(lm, conditioning, encoder, codec)
