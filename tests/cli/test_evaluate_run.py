@@ -9,6 +9,7 @@ import pytest
 
 from cadenza.audio import Audio
 from cadenza.cli import INTERRUPTED, run
+from cadenza.cli.evaluate_run import Run
 from cadenza.evaluate import prompts
 from cadenza.evaluate.clips import read_clips
 from cadenza.evaluate.codec_quality import codec_hash
@@ -16,6 +17,7 @@ from cadenza.evaluate.embedders import listener
 from cadenza.evaluate.measure import measure
 from cadenza.evaluate.measurements import Measurements
 from cadenza.evaluate.report import shipped
+from cadenza.evaluate.report.config import read_report_config
 from cadenza.testing import tiny_codec, tiny_listener
 from measured_sets import tone
 
@@ -114,6 +116,15 @@ def test_systems_answer_the_same_prompts_each_its_own_way(tmp_path: Path, monkey
     judged = {system["name"]: system for system in json.loads((out / "report.json").read_text())["systems"]}
     assert judged["theirs"]["clip_ids"] == judged["plain"]["clip_ids"] == ["p1", "p2"]
     assert [one["name"] for one in judged["theirs"]["refused"]] == ["p3.wav"]
+
+
+def test_several_sets_of_prompts_are_asked_one_after_the_other(tmp_path: Path) -> None:
+    chosen = read_report_config(config(tmp_path, prompts=["prompts.jsonl", "strangers"], max_prompts=2))
+    asked, sets = Run(chosen, tmp_path, tmp_path / "out")._prompts()
+    strangers = prompts.load("strangers")
+    assert asked is not None and list(asked) == ["p1", "p2", "s01", "s02"]
+    assert asked["s02"] == strangers["s02"]
+    assert sets == {"p1": "prompts", "p2": "prompts", "s01": "strangers", "s02": "strangers"}
 
 
 @pytest.mark.usefixtures("_no_threads")

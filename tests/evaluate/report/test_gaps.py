@@ -38,10 +38,10 @@ def test_a_system_on_two_sets() -> None:
     assert (second.within, second.surely) == (True, False)
 
 
-@pytest.mark.parametrize(("good", "within", "surely"), [(900, True, True), (750, True, False), (700, False, False)])
+@pytest.mark.parametrize(("good", "within", "surely"), [(270, True, True), (225, True, False), (210, False, False)])
 def test_fifteen_points(good: int, within: bool, surely: bool) -> None:
-    one = contender("ours", [1.0] * 900 + [0.0] * 100 + [1.0] * good + [0.0] * (1000 - good))
-    second = gaps([one], sets(one, 1000))[1]
+    one = contender("ours", [1.0] * 270 + [0.0] * 30 + [1.0] * good + [0.0] * (300 - good))
+    second = gaps([one], sets(one, 300))[1]
     assert (second.within, second.surely) == (within, surely)
 
 
