@@ -1,7 +1,7 @@
 # Everything a person does here. `make` alone lists it. Needs Python 3.11 or newer, and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help play setup check format test test-all bench bench-gpu golden gpu-bundle map clean
+.PHONY: help play setup check format test test-all bench bench-gpu golden embedded gpu-bundle gpu-aside gpu-back map clean
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
@@ -50,8 +50,17 @@ bench-gpu: $(VENV)/.dev  ## the same on a GPU into benchmarks/results, in pieces
 golden: $(VENV)/.dev  ## write the numbers that a refactor must not change anew (tests/golden)
 	$(BIN)/python tests/golden/test_golden.py
 
+embedded: $(VENV)/.core  ## rebuild the model inside into runs/embedded (hours; what is done stays: ARGS=--list)
+	$(BIN)/python recipes/embedded.py --on cpu $(ARGS)
+
 gpu-bundle: $(VENV)/.core  ## gather what a bare GPU machine lacks into .gpu/ (recipes/GPU.md)
 	@PYTHON=$(BIN)/python recipes/gpu_bundle.sh
+
+gpu-aside:  ## put aside what a GPU machine does not need, while the tree travels there
+	@recipes/gpu_bundle.sh aside
+
+gpu-back:  ## and put it back
+	@recipes/gpu_bundle.sh back
 
 map: $(VENV)/.dev  ## write the map of files in README.md anew
 	$(BIN)/python tests/filemap.py README.md

@@ -75,11 +75,9 @@ class Chain:
 
     def __init__(self, target: Target, start: Start | None = None) -> None:
         self.target, self.start = target, start
-        self.codec_phases, self.lm_phases = target.codec, target.lm
-        self.decoder_phases: tuple[Phase, ...] = ()
+        self.codec_phases, self.lm_phases, self.decoder_phases = target.codec, target.lm, target.decoder
         if start is not None and start.has("lm"):
-            self.codec_phases = ()
-            self.lm_phases, self.decoder_phases = start.left(target.lm), target.decoder
+            self.codec_phases, self.lm_phases = (), start.left(target.lm)
             if start.stage in [phase.name for phase in target.decoder]:
                 self.lm_phases, self.decoder_phases = (), start.left(target.decoder)
         elif start is not None:
@@ -103,21 +101,19 @@ class Chain:
         codec, stages = self._training(
             self.codec_phases, {"data": "{out}/corpus"}, ("corpus",), weights and f"{weights}/codec", "/codec"
         )
-        found += [*stages, self._tokens(codec, ("corpus", *_names(stages[-1:])))]
+        coder = ("corpus", *_names(stages[-1:]))
+        found += [*stages, self._tokens(codec, coder)]
         known = {"data": "{out}/tokens", "objective.codec": codec}
         if reading:
             known["objective.reader"] = self._model(target.reader)
         begun = weights if start is not None and start.has("lm") else None
         model, stages = self._training(self.lm_phases, known, ("tokens", *(["reader"] if reading else [])), begun, "")
         found += stages
-        shipping, after = ["{recipes}/ship_embedded.py", model, "--out", "{out}/candidate"], _names(stages[-1:])
-        if self.decoder_phases:
-            decoder, stages = self._training(
-                self.decoder_phases, {"data": "{out}/corpus"}, ("corpus",), codec, "/codec"
-            )
-            found += stages
-            shipping, after = [*shipping, "--codec", decoder], (*after, *_names(stages[-1:]))
-        found.append(self._stage("candidate", "candidate/config.json", shipping, after))
+        after = _names(stages[-1:])
+        decoder, stages = self._training(self.decoder_phases, {"data": "{out}/corpus"}, coder, codec, "/codec")
+        found += stages
+        words = ["{recipes}/ship_embedded.py", model, "--codec", decoder, "--out", "{out}/candidate"]
+        found.append(self._stage("candidate", "candidate/config.json", words, (*after, *_names(stages[-1:]))))
         return [*found, self._judging(), self._page()]
 
     def _training(

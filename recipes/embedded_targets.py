@@ -2,8 +2,9 @@
 
 In: nothing. Out: `CPU`, `GPU`, and each of them small. A phase is a recipe (`embedded_reader.py`, `embedded_codec.py`,
 `embedded_lm.py`) with fields replaced. Minutes are those of one thread of an AMD EPYC (AVX-512 with bf16) on a quiet
-core; where there are none, nobody has measured them. Nothing was measured on a GPU: its steps are a guess of what an
-H100 does in an hour, and `--max-minutes` holds whatever they take.
+core (those of the language model: at the 1.65 s a step of the model shipped first); where there are none, nobody has
+measured them. Nothing was measured on a GPU: its steps are a guess of what an H100 does in an hour, and `--max-minutes`
+holds whatever they take.
 """
 
 import os
@@ -43,7 +44,7 @@ class Target:
     reader: Phase
     codec: tuple[Phase, ...]
     decoder: tuple[Phase, ...]
-    """What improves the sound of a codec whose codes are modelled already; only where training goes on from weights."""
+    """What improves its sound and leaves its codes as they are, so that it can wait for the language model."""
     lm: tuple[Phase, ...]
     machine: Mapping[str, Any]
     """Fields of every training on which no outcome depends."""
@@ -66,19 +67,23 @@ class Target:
 _RATE = "objective.optimizer.learning_rate"
 _SHORT = {"objective.window_seconds": 2.5, "objective.playing_seconds": 10.0}
 _WHOLE = {"objective.window_seconds": 10.0}
-_DECODER = {"objective.decoder_only": True}
+_LOW_NOTES, _TOGETHER, _SHARPEN = f"{CODEC}:low_notes", f"{CODEC}:together", f"{CODEC}:sharpen"
 
 CPU = Target(
     hours=30.0,
     heldout_hours=3.0,
     captions=300_000,
-    reader=Phase("reader", READER, {"steps": 2000}),
-    codec=(Phase("codec", CODEC, {"steps": 2400}),),
-    decoder=(Phase("decoder", CODEC, {**_DECODER, "steps": 2400}),),
+    reader=Phase("reader", READER, {"steps": 2000}, 15),
+    codec=(
+        Phase("codec-begin", CODEC, {"steps": 2400}, 13),
+        Phase("codec-low-notes", _LOW_NOTES, {"steps": 700}, 5),
+        Phase("codec-together", _TOGETHER, {"steps": 4300}, 37),
+    ),
+    decoder=(Phase("codec-sharpen", _SHARPEN, {"steps": 2600}, 30),),
     lm=(
-        Phase("lm-music", LM, {**_WHOLE, "steps": 1100, "batch_size": 6}, fresh=True),
-        Phase("lm-words", LM, {**_SHORT, "steps": 2000, "batch_size": 24, _RATE: 1.5e-3}),
-        Phase("lm-whole", LM, {**_WHOLE, "steps": 1300, "batch_size": 6, _RATE: 1.5e-3}),
+        Phase("lm-music", LM, {**_WHOLE, "steps": 1100, "batch_size": 6}, 30, fresh=True),
+        Phase("lm-words", LM, {**_SHORT, "steps": 2000, "batch_size": 24, _RATE: 1.5e-3}, 55),
+        Phase("lm-whole", LM, {**_WHOLE, "steps": 1300, "batch_size": 6, _RATE: 1.5e-3}, 36),
     ),
     machine={"device": "cpu", "threads": 1},
     workers=os.cpu_count() or 1,
@@ -88,8 +93,12 @@ GPU = Target(
     heldout_hours=3.0,
     captions=1_000_000,
     reader=Phase("reader", READER, {"steps": 4000, "batch_size": 512}),
-    codec=(Phase("codec", CODEC, {"steps": 20_000, "batch_size": 32}),),
-    decoder=(Phase("decoder", CODEC, {**_DECODER, "steps": 10_000, "batch_size": 32}),),
+    codec=(
+        Phase("codec-begin", CODEC, {"steps": 6000, "batch_size": 32}),
+        Phase("codec-low-notes", _LOW_NOTES, {"steps": 1000, "batch_size": 16}),
+        Phase("codec-together", _TOGETHER, {"steps": 10_000, "batch_size": 16}),
+    ),
+    decoder=(Phase("codec-sharpen", _SHARPEN, {"steps": 6000, "batch_size": 16}),),
     lm=(
         Phase("lm-music", LM, {**_WHOLE, "steps": 4000, "batch_size": 64}, fresh=True),
         Phase("lm-words", LM, {**_SHORT, "steps": 5000, "batch_size": 256, _RATE: 1.5e-3}),
