@@ -57,16 +57,27 @@ def main() -> None:
     parser.add_argument("held_out", type=Path, help="to measure on")
     parser.add_argument("--steps", type=int, default=ListenerTraining.steps)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--learning-rate", type=float, default=ListenerTraining.learning_rate)
+    parser.add_argument(
+        "--go-on",
+        type=Path,
+        metavar="EAR",
+        help="begin with this ear, whose networks of tempo and key stay: for the same names played by another composer",
+    )
     parser.add_argument("--out", type=Path, default=ASSETS, help="directory to write")
     options = parser.parse_args()
     rows, held_out = read_rows(options.corpus), read_rows(options.held_out)
-    settings = ListenerTraining(steps=options.steps, seed=options.seed)
-    config = ListenerConfig(instruments=names(rows), thresholds=(0.5,) * len(names(rows)), genres=genres(rows))
-    learning, choosing = divide(rows)
-    lessons = hear_corpus(options.corpus, learning, config)
+    settings = ListenerTraining(steps=options.steps, seed=options.seed, learning_rate=options.learning_rate)
     torch.manual_seed(settings.seed)
-    listener, began = Listener(config), time.monotonic()
-    train(listener, learning, lessons, settings)
+    if options.go_on is None:
+        config = ListenerConfig(instruments=names(rows), thresholds=(0.5,) * len(names(rows)), genres=genres(rows))
+        listener = Listener(config)
+    else:
+        listener = Listener.open(options.go_on)
+    learning, choosing = divide(rows)
+    lessons = hear_corpus(options.corpus, learning, listener.config)
+    began = time.monotonic()
+    train(listener, learning, lessons, settings, time_and_key=options.go_on is None)
     minutes = (time.monotonic() - began) / 60
     listener = with_thresholds(listener.to(torch.float16).float(), options.corpus, choosing)
     report = {
@@ -78,7 +89,13 @@ def main() -> None:
     ship(listener, report, options.out)
 
 
-def train(listener: Listener, rows: Sequence[Row], lessons: "Sequence[Lesson]", settings: ListenerTraining) -> None:
+def train(
+    listener: Listener,
+    rows: Sequence[Row],
+    lessons: "Sequence[Lesson]",
+    settings: ListenerTraining,
+    time_and_key: bool = True,
+) -> None:
     """The network of windows, then those of tempo and key."""
     clips = [lesson.clip for lesson in lessons]
     train_listener(
@@ -88,6 +105,8 @@ def train(listener: Listener, rows: Sequence[Row], lessons: "Sequence[Lesson]", 
         lambda step, losses: say(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in losses.items())),
     )
     whiten_embedding(listener, clips[::3])
+    if not time_and_key:
+        return
     curves = np.stack([lesson.curves for lesson in lessons])
     tempos = [row["tempo_bpm"] for row in rows]
     train_tempo(listener.tempos, curves, tempos, TEMPO_STEPS, settings.seed, reporter("tempo"))
