@@ -27,6 +27,7 @@ import yaml
 from cadenza.corpus.clips import COMPOSER
 from cadenza.errors import CadenzaError, UserError
 from cadenza.loading import ASSETS
+from embedded_facts import FACTS, facts
 from embedded_targets import CPU, GPU, Phase, Target, small
 from pieces import MIB, split
 from stages import Run, Stage
@@ -53,8 +54,8 @@ class Start:
         said = folder / PROGRESS
         if not said.is_file():
             return cls(folder)
-        facts = json.loads(said.read_text(encoding="utf-8"))
-        return cls(folder, str(facts["stage"]), int(facts["step"]))
+        told = json.loads(said.read_text(encoding="utf-8"))
+        return cls(folder, str(told["stage"]), int(told["step"]))
 
     def has(self, part: str) -> bool:
         """Whether it holds a part of a model, named by its folder."""
@@ -113,7 +114,11 @@ class Chain:
         decoder, stages = self._training(self.decoder_phases, {"data": "{out}/corpus"}, coder, codec, "/codec")
         found += stages
         words = ["{recipes}/ship_embedded.py", model, "--codec", decoder, "--out", "{out}/candidate"]
-        found.append(self._stage("candidate", "candidate/config.json", words, (*after, *_names(stages[-1:]))))
+        after = ("heldout", *after, *_names(stages[-1:]))
+        known_facts = ["--facts", f"{{out}}/{FACTS}"]
+        found.append(
+            self._stage("candidate", "candidate/config.json", [*words, *known_facts], after, prepare=self._write_facts)
+        )
         return [*found, self._judging(), self._page()]
 
     def _training(
@@ -176,6 +181,13 @@ class Chain:
         melody = ["--melody", "--quiet-db", "40", "--own-tuning"]
         return self._stage("tokens", "tokens/index.json", [*words, *melody], after, self.target.coding)
 
+    def _write_facts(self, folder: Path) -> None:
+        """What the card says of the making of this model."""
+        phases = [phase.name for phase in (self.target.reader, *self.all_phases())]
+        begun = None if self.start is None else self.start.folder.name
+        found = facts(folder, phases, self.target.machine["device"], begun)
+        (folder / FACTS).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
     def _judging(self) -> Stage:
         words = ["-m", "cadenza", "evaluate", "run", "{out}/judge.yaml", "--out", "{out}/judged", "--resume"]
         facts = [json.dumps(self.target.judging)]
@@ -228,8 +240,8 @@ def export(chain: Chain, folder: Path, target: Path, mib: float) -> list[Path]:
             music.conditioning.save_pretrained(place / "conditioning", torch.bfloat16)
             (place / "config.json").write_bytes((whole / "config.json").read_bytes())
         before = next(one.steps for one in chain.all_phases() if one.name == phase.name) - phase.steps
-        facts = {"stage": phase.name, "step": before + int(path.name.removeprefix("step_"))}
-        (place / PROGRESS).write_text(json.dumps(facts) + "\n", encoding="utf-8")
+        told = {"stage": phase.name, "step": before + int(path.name.removeprefix("step_"))}
+        (place / PROGRESS).write_text(json.dumps(told) + "\n", encoding="utf-8")
         return split(place, target, mib)
 
 

@@ -2,10 +2,12 @@
 
 First written elsewhere (`--out runs/candidate`) and judged beside the shipped one (`recipes/judge_embedded.yaml` has
 the three commands). The language model and its text encoder are stored in bf16, the codec in fp16 (its magnitudes need
-the finer steps).
+the finer steps). What is shipped comes with a card in which every fact of its making is filled in.
 """
 
 import argparse
+import json
+import re
 from pathlib import Path
 
 import torch
@@ -29,6 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="model directory, such as runs/lm/snapshots/STEP/model")
     parser.add_argument("--card", type=Path, default=Path(__file__).parent / "embedded_card.md", help="model card")
+    parser.add_argument("--facts", type=Path, help="JSON: words for each {name} in the card (embedded_facts.py)")
     parser.add_argument("--out", type=Path, default=SHIPPED, help="directory to write")
     parser.add_argument("--report", type=Path, help="report.json that judges it; needed to replace the shipped model")
     parser.add_argument("--codec", type=Path, help="codec with the same codes and a better decoder, to take its place")
@@ -46,6 +49,7 @@ def main() -> None:
         name="cadenza-embedded",
         licence="MIT; what you make with it is yours",
         melody_condition=music.config.melody_condition,
+        plan_condition=music.config.plan_condition,
         max_duration_seconds=window,
         generation=GenerationConfig(duration=10.0, extend_stride=window / 2, **settings),
         cpu_precision="int8",  # 0.0002 nats per code worse, a third faster (benchmarks/results/quantization_*.md)
@@ -55,7 +59,7 @@ def main() -> None:
         music.lm.save_pretrained(folder / "lm", torch.bfloat16)
         music.conditioning.save_pretrained(folder / "conditioning", torch.bfloat16)
         write_json(folder / "config.json", config.model_dump(mode="json"))
-        card = options.card.read_text(encoding="utf-8")
+        card = filled(options.card.read_text(encoding="utf-8"), options.facts, needed=options.report is not None)
         if options.report is not None:
             card += f"\n{judged(options.report, weights_hash(folder))}"
         (folder / "README.md").write_text(card, encoding="utf-8")
@@ -63,6 +67,17 @@ def main() -> None:
         if size > LIMIT_MB:
             raise SystemExit(f"{size:.1f} MB: the embedded model may have {LIMIT_MB}")
     print(f"{options.out}: {size:.1f} MB")
+
+
+def filled(card: str, path: Path | None, needed: bool) -> str:
+    """The card with its facts; SystemExit if one is missing that is needed."""
+    facts = {} if path is None else json.loads(path.read_text(encoding="utf-8"))
+    for name, words in facts.items():
+        card = card.replace(f"{{{name}}}", str(words))
+    missing = sorted(set(re.findall(r"\{(\w+)\}", card)))
+    if missing and needed:
+        raise SystemExit(f"the card does not say yet: {', '.join(missing)}; give --facts with these names")
+    return card
 
 
 def same_codes(path: Path, before: Codec) -> EnCodec:
