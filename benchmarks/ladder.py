@@ -108,16 +108,16 @@ def markdown(trial: Trial, heard: dict[str, dict[str, float]]) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for coder in trial.results:
         found, kbps = heard[coder], trial.kbps(coder)
-        cells = [coder, "" if kbps is None else f"{kbps.value:.2f}"]
+        cells = [coder, "" if kbps is None else f"{kbps.mean:.2f}"]
         if coder == Original.name:
             cells += ["", ""]
         else:
             cells += [
-                f"{trial.interval(coder, 'si_sdr_db').value:.1f}",
+                f"{trial.interval(coder, 'si_sdr_db').mean:.1f}",
                 format(trial.interval(coder, "mel_distance"), ".2f"),
             ]
         cells += [f"{found[name]:.2f}" if name in found else "" for name in names]
-        cells += [f"{found['fad']:.2f}", f"{trial.interval(coder, 'dropout_share').value:.2%}"]
+        cells += [f"{found['fad']:.2f}", f"{trial.interval(coder, 'dropout_share').mean:.2%}"]
         lines.append("| " + " | ".join([*cells, f"{found['clips_with_holes']:.0f}"]) + " |")
     pieces = len(set(trial.pieces))
     return "\n".join(
@@ -136,7 +136,7 @@ def draw(trial: Trial, path: Path) -> None:
         kbps = trial.kbps(coder)
         if kbps is not None:
             family = "Opus" if coder.startswith("opus") else "Cadenza" if coder.startswith("codec") else coder
-            lines.setdefault(family, []).append((kbps.value, trial.interval(coder, "mel_distance").value))
+            lines.setdefault(family, []).append((kbps.mean, trial.interval(coder, "mel_distance").mean))
     for family, points in lines.items():
         axes.plot(*zip(*sorted(points), strict=True), marker="o", label=family)
     axes.set(xscale="log", xlabel="kbit/s", ylabel="mel distance (lower is better)", ylim=(0, None))
@@ -166,7 +166,7 @@ def main(arguments: list[str] | None = None) -> None:
     coders += [NeuralCoder(main_codec, int(rung)) for rung in options.rungs.split(",") if rung]
     for name, other in zip(options.codec[1:], others, strict=True):
         coder = NeuralCoder(other)
-        coder.name = Path(name).name
+        coder.name = name
         coders.append(coder)
     coders += [OpusCoder(float(rate)) for rate in options.opus.split(",") if rate]
     clips, rest = one_of_each_piece(read_clips(options.corpus), options.clips, options.seed)
