@@ -215,7 +215,7 @@ def _set(settings: Mapping[str, Any]) -> list[str]:
 
 
 def export(chain: Chain, folder: Path, target: Path, mib: float) -> list[Path]:
-    """The newest averaged weights of a run in pieces, in 16 bits, with the stage that they come from."""
+    """The newest averaged weights of a run in pieces, in 16 bits, and the stage that they are of; [] without any."""
     import torch
 
     from cadenza.codec.encodec import EnCodec
@@ -225,7 +225,7 @@ def export(chain: Chain, folder: Path, target: Path, mib: float) -> list[Path]:
     phases = (*chain.codec_phases, *chain.lm_phases, *chain.decoder_phases)
     found = [(phase, path) for phase in phases if (path := last_snapshot(folder / phase.name / "snapshots"))]
     if not found:
-        raise UserError(f"{folder} has no weights to export yet: train first")
+        return []
     phase, path = found[-1]
     whole = next((path / "model" for other, path in reversed(found) if other in chain.lm_phases), None)
     if whole is None and chain.start is not None and chain.start.has("lm"):
@@ -271,9 +271,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(run.table(chosen))
             return
         end = None if options.max_minutes is None else began + 60 * options.max_minutes
-        left = run.go(chosen, end)
-        if options.export is not None:
-            print("\n".join(str(path) for path in export(chain, options.out, options.export, options.mib)))
+        try:
+            left = run.go(chosen, end)
+        finally:  # a machine that is given back keeps nothing, whatever went wrong on it
+            if options.export is not None:
+                for path in export(chain, options.out, options.export, options.mib):
+                    print(path)
         print(json.dumps({"stages": len(chosen), "left": left}))
     except CadenzaError as error:
         sys.exit(f"error: {error}")

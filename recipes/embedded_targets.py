@@ -50,7 +50,7 @@ class Target:
     machine: Mapping[str, Any]
     """Fields of every training on which no outcome depends."""
     workers: int
-    """Processes that render and code."""
+    """Processes that render."""
     coding: tuple[str, ...] = ()
     """More of the command that codes the music."""
     seed: int = 20

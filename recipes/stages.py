@@ -72,7 +72,7 @@ class Run:
         """Whether a stage is done here, begun, or left to do. UserError if it was made in another way."""
         record = self._record(stage)
         output = self.folder / stage.makes
-        if record is None or not (output.exists() or (self._folder_of(stage)).exists()):
+        if record is None or not self._folder_of(stage).exists():
             return "left"
         if record["digest"] != self.digest(stage):
             raise UserError(
