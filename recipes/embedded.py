@@ -184,7 +184,7 @@ class Chain:
     def _write_facts(self, folder: Path) -> None:
         """What the card says of the making of this model."""
         phases = [phase.name for phase in (self.target.reader, *self.all_phases())]
-        begun = None if self.start is None else self.start.folder.name
+        begun = None if self.start is None else f"`{self.start.folder.name}`, whose own card says what they learnt from"
         found = facts(folder, phases, self.target.machine["device"], begun)
         (folder / FACTS).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -5,7 +5,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
+from cadenza.codec.encodec import EnCodec, EnCodecConfig
+from cadenza.codec.spectral import SpectralConfig
 from cadenza.evaluate.report.config import read_report_config
 from cadenza.evaluate.report.figures import Range, Report, SystemRecord, Test
 from filemap import ROOT
@@ -69,6 +72,24 @@ def test_nothing_replaces_it_unjudged(ship: ModuleType, monkeypatch: pytest.Monk
     monkeypatch.setattr("sys.argv", ["ship_embedded.py", "somewhere"])
     with pytest.raises(SystemExit, match="give --out or --report"):
         ship.main()
+
+
+def test_a_decoder_may_change_the_codes_may_not(ship: ModuleType, tmp_path: Path) -> None:
+    half = SpectralConfig(
+        hop_length=40, dim=16, num_layers=1, fast_dim=8, fast_layers=1, num_mels=8, num_tones=16, tone_window=256
+    )
+    codec = EnCodec(EnCodecConfig(sample_rate=8000, codebook_size=8, latent_dim=8, encoder=half, decoder=half))
+    with torch.no_grad():
+        before = next(codec.encoder.parameters()).flatten()[:1].zero_()
+        codec.save_pretrained(tmp_path / "before")
+        before.copy_(-before)  # averaging makes 0 of -0, which is no other code
+        next(codec.decoder.parameters()).add_(1.0)
+        codec.save_pretrained(tmp_path / "decoder")
+        next(codec.encoder.parameters()).add_(1.0)
+        codec.save_pretrained(tmp_path / "codes")
+    ship.same_codes(tmp_path / "decoder", tmp_path / "before")
+    with pytest.raises(SystemExit, match="has other codes than"):
+        ship.same_codes(tmp_path / "codes", tmp_path / "before")
 
 
 def test_the_recipe_of_judging_names_the_candidate_that_shipping_writes() -> None:
