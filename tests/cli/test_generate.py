@@ -258,6 +258,7 @@ def test_tempo_key_and_meter_are_planned(cadenza, tmp_path_factory):
     plan = load(str(directory)).conditioning.conditioner("plan").unpack(row)
     assert (plan.tempo_bpm, plan.key, plan.meter) == (96, "D minor", "3/4")
     assert Plan(key="Dm").key == plan.key
+    assert "seed 1 (96 bpm, D minor, 3/4" in result.out
 
 
 def test_a_timeline_on_the_command_line(cadenza, model):

@@ -25,6 +25,13 @@ def test_the_table(cadenza, model):
     assert "licence of the weights: CC0-1.0" in result.out
 
 
+def test_a_reader_is_a_part(cadenza, tmp_path):
+    tiny_musicgen(plan=True).save_pretrained(tmp_path / "plan")
+    result = cadenza("info", tmp_path / "plan")
+    assert "plan (plan)" in result.out
+    assert "reads plans: 2 genres, 3 instruments" in result.out
+
+
 def test_what_weights_are_stored_as(cadenza, model, tmp_path):
     plain = json.loads(cadenza("info", model, "--json").out)
     assert cadenza("convert", model, "small", "--to", "cadenza", "--precision", "int4").code == 0

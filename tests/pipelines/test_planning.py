@@ -65,6 +65,8 @@ def test_streams_schedulers_and_company_give_the_same(music: MusicGen) -> None:
 def test_a_take_keeps_its_plan(music: MusicGen) -> None:
     take = music.generate([(0, "slow, 60 bpm"), (0.6, "fast, 150 bpm")], duration=1.4, seed=3)
     assert [plan.tempo_bpm for plan in planned(take, music)] == [60, 150]
+    assert take.metadata["plan"] == [plan.words for plan in planned(take, music)]
+    assert take.metadata["plan"][1].startswith("150 bpm, ")
     assert np.array_equal(music.regenerate(take).samples, take.samples)
 
 

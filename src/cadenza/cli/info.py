@@ -68,6 +68,7 @@ def describe(directory: Path) -> dict[str, Any]:
     from cadenza.checkpoint import read_config, weights_hash
     from cadenza.codec.encodec import EnCodec
     from cadenza.conditioning.provider import ConditionProvider
+    from cadenza.conditioning.reader import PlanReader
     from cadenza.conditioning.t5 import T5Encoder
     from cadenza.conditioning.text import TextConfig
     from cadenza.lm.model import LM
@@ -94,6 +95,11 @@ def describe(directory: Path) -> dict[str, Any]:
             text = encoder.config
             modules[name] = encoder
             shapes[name] = f"{text.num_layers} layers of {text.dim}, vocabulary of {text.vocab_size}"
+        elif folder.name == conditioning.reader_folder:
+            reader = PlanReader.skeleton(folder)
+            knows = (reader.config.genres, "genres"), (reader.config.instruments, "instruments")
+            modules[name] = reader
+            shapes[name] = "reads plans: " + ", ".join(f"{len(names)} {what}" for names, what in knows)
         else:
             others[name] = _frozen(folder)
     parts = {

@@ -93,7 +93,8 @@ def describe(path: Path, duration_seconds: float, record: dict[str, Any]) -> str
     """The line that says what was made."""
     name = "standard output" if path == STANDARD_OUTPUT else path
     cut = "" if record["complete"] else ", stopped early"
-    return f"{name}: {duration_seconds:.2f} s, seed {record['seed']}{cut}"
+    planned = " | ".join(plan for plan in record.get("plan", ()) if plan)
+    return f"{name}: {duration_seconds:.2f} s, seed {record['seed']}{cut}" + (f" ({planned})" if planned else "")
 
 
 class Outlet:

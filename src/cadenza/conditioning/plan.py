@@ -61,6 +61,13 @@ class Plan:
         if self.key is not None:
             object.__setattr__(self, "key", spell_key(self.key))
 
+    @property
+    def words(self) -> str:
+        """The plan for people to read: "92 bpm, A minor, 3/4, waltz, accordion"."""
+        tempo = () if self.tempo_bpm is None else (f"{self.tempo_bpm:g} bpm",)
+        said = (*tempo, self.key, self.meter, self.genre, *self.instruments, *self.moods)
+        return ", ".join(part for part in said if part)
+
     def over(self, other: "Plan") -> "Plan":
         """This plan, with what it leaves open taken from another."""
         keeps_time = self.tempo_bpm is not None
@@ -157,16 +164,18 @@ class PlanConditioner(Conditioner):
     def unpack(self, row: Float[Tensor, "P"]) -> Plan:
         """The plan that `pack` made a row of."""
         tempo, phase, meter, key = (float(value) for value in row[:_HEAD])
-        position, found = _HEAD, []
+        position, found = _HEAD, list[tuple[str, ...]]()
         for names in self._names:
             found.append(tuple(name for name, on in zip(names, row[position:].tolist(), strict=False) if on > 0))
             position += len(names)
+        genres, instruments, moods = found
         return Plan(
             tempo if tempo > 0 else None,
             KEYS[round(key) - 1] if key > 0 else None,
             METERS[round(meter) - 1] if meter > 0 else None,
-            found[0][0] if found[0] else None,
-            *found[1:],
+            genres[0] if genres else None,
+            instruments,
+            moods,
             phase,
         )
 

@@ -197,9 +197,8 @@ class ConditionProvider(nn.Module, Pretrained):
             encoder = self._text_conditioners(folder)[0].encoder
             if encoder is not None:
                 encoder.save_pretrained(Path(directory) / folder, dtype)
-        folder = self.config.reader_folder
-        if folder is not None and self.reader is not None:
-            self.reader.save_pretrained(Path(directory) / folder, dtype)
+        if self.config.reader_folder is not None and self.reader is not None:
+            self.reader.save_pretrained(Path(directory) / self.config.reader_folder, dtype)
         for part in self.children():
             if isinstance(part, ClapConditioner | StyleConditioner):
                 part.save_encoder(directory, dtype)

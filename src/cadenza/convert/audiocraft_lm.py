@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from cadenza.checkpoint import parse_config
+from cadenza.conditioning.plan import PlanConfig
 from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
 from cadenza.convert.assemble import assemble, reading, require
 from cadenza.convert.audiocraft_codec import save_checkpoint
@@ -165,8 +166,10 @@ def _check_expressible(lm: LMConfig, conditioning: ConditioningConfig) -> None:
         or lm.positional.offset != 0,
         "its feed-forward width is no multiple of its width": lm.feed_forward_dim % lm.dim != 0,
         "its condition projections have two layers": any(
-            part.projection_layers != 1 for part in conditioning.conditioners.values()
+            not isinstance(part, PlanConfig) and part.projection_layers != 1
+            for part in conditioning.conditioners.values()
         ),
+        "it is told plans": any(isinstance(part, PlanConfig) for part in conditioning.conditioners.values()),
     }
     for reason, holds in reasons.items():
         if holds:

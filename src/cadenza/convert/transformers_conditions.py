@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cadenza.checkpoint import parse_config, read_json
 from cadenza.conditioning.chroma import ChromaConfig
+from cadenza.conditioning.plan import PlanConfig
 from cadenza.conditioning.provider import ConditioningConfig, ConditionProvider
 from cadenza.conditioning.text import TextConfig
 from cadenza.convert.assemble import assemble
@@ -42,6 +43,7 @@ def read_conditions(
     projections = {name: tensor for name, tensor in state.items() if name.startswith(prefixes)}
     for part in config.conditioners.values():
         prefix = _PROJECTIONS[part.kind]
+        assert not isinstance(part, PlanConfig)
         if part.dim == dim and f"{prefix}weight" not in projections:  # as wide as the decoder: taken as it is
             projections |= {f"{prefix}weight": torch.eye(dim), f"{prefix}bias": torch.zeros(dim)}
     return assemble(ConditionProvider, config, projection_names, projections, directory)
@@ -86,6 +88,7 @@ def reasons_against(config: ConditioningConfig) -> dict[str, bool]:
     alone = (fuser.cross, fuser.prepend, fuser.sum) == (tuple(texts), (), ()) and not melodies
     both = (fuser.cross, fuser.prepend, fuser.sum) == ((), (*melodies, *texts), ()) and len(melodies) == 1
     text = config.conditioners[texts[0]] if texts else None
+    assert text is None or isinstance(text, TextConfig)
     melody = melody_of(config)
     return {
         "it must listen to a text by cross-attention, or to a melody and then a text in front of the codes": (

@@ -367,6 +367,7 @@ class MusicGen:
             batch=(0, places if self.device.type == "cuda" else 1),
             prompt=None if request.prompt_codes is None else PackedCodes.pack(request.prompt_codes),
             conditions={name: PackedFeatures.pack(row) for name, row in request.conditions.items()},
+            plan=self.desk.planner.words(request.conditions),
             adapters=tuple(WornAdapter(name=one.name, hash=one.hash, gain=one.gain) for one in request.adapters),
             complete=complete,
         ).metadata()

@@ -57,6 +57,14 @@ class Planner(NamedTuple):
             made.append({name: torch.stack([conditioner.pack(one) for one in sections])})
         return made
 
+    def words(self, conditions: Mapping[str, Features]) -> tuple[str, ...]:
+        """The plan among the features of a request, for people to read."""
+        if self.plan is None or self.plan not in conditions:
+            return ()
+        conditioner = self.conditioning.conditioner(self.plan)
+        assert isinstance(conditioner, PlanConditioner)
+        return tuple(conditioner.unpack(row).words for row in conditions[self.plan])
+
     def sections(self, piece: Piece, given: Plan, seed: int, is_open: bool) -> list[Plan]:
         """A plan per section. Where a recording leads (`is_open` False: an audio prompt, a melody) it has a tempo and a
         key of its own, unless they are stated. Later sections keep what theirs does not state."""

@@ -165,8 +165,8 @@ class Renderer:
 
     @torch.no_grad()
     def _prepare(self, request: Request, section: int) -> Prepared:
-        text = {self.text_condition: request.piece[section].text}
-        held = {
+        text: dict[str, object] = {self.text_condition: request.piece[section].text}
+        held: dict[str, object] = {
             name: self.conditioning.conditioner(name).section(features, section)
             for name, features in request.conditions.items()
         }

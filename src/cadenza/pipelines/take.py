@@ -92,6 +92,7 @@ class Take(Config):
     batch: tuple[int, int] = Field((0, 1), description="its row in the batch that was computed, and how many rows")
     prompt: PackedCodes | None = Field(None, description="what an audio prompt became, for a continuation")
     conditions: dict[str, PackedFeatures] = Field({}, description="what it listened to besides the text, by name")
+    plan: tuple[str, ...] = Field((), description="what each section was planned to be, in words")
     adapters: tuple[WornAdapter, ...] = Field((), description="adapters beside the model")
     complete: bool = Field(True, description="false if it was stopped before its end")
 
@@ -104,7 +105,7 @@ class Take(Config):
 
     def metadata(self) -> dict[str, Any]:
         record = self.model_dump(mode="json", exclude_none=True)
-        for name in ("conditions", "adapters"):
+        for name in ("conditions", "plan", "adapters"):
             if not record[name]:
                 del record[name]
         return record

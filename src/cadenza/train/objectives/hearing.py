@@ -7,7 +7,6 @@ audiocraft what is dropped is drawn for each item, not for the whole batch.
 
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any, TypeGuard
 
 import torch
@@ -254,11 +253,16 @@ def thinned(plan: Plan, chance: float, draw: random.Random) -> Plan:
     def some(names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(name for name in names if draw.random() >= chance)
 
-    thin = replace(plan, instruments=some(plan.instruments), moods=some(plan.moods))
-    for part in ("tempo_bpm", "key", "meter", "genre", "instruments", "moods"):
-        if draw.random() < chance:
-            thin = replace(thin, **{part: () if part in ("instruments", "moods") else None})
-    return thin
+    kept = [draw.random() >= chance for _ in range(6)]
+    return Plan(
+        tempo_bpm=plan.tempo_bpm if kept[0] else None,
+        key=plan.key if kept[1] else None,
+        meter=plan.meter if kept[2] else None,
+        genre=plan.genre if kept[3] else None,
+        instruments=some(plan.instruments) if kept[4] else (),
+        moods=some(plan.moods) if kept[5] else (),
+        phase_seconds=plan.phase_seconds,
+    )
 
 
 def _hears_all(part: Conditioner, batch: Batch) -> TypeGuard[StyleConditioner | ClapConditioner]:
