@@ -1,21 +1,24 @@
 """The language model of the embedded model, with its own small text encoder, trained on composed music on a CPU.
 
-Run in phases, each resuming the one before with `--resume --allow-changes` (docs/log.md says why). The shipped model,
-one thread:
+Run in phases, each resuming the one before with `--resume --allow-changes` or beginning with its averaged weights
+(docs/log.md says why; `embedded.py` does it with one command). The shipped model:
 
-    50 minutes, 10 hours of music (seed 7), without a melody:
+    50 minutes, one thread, 10 hours of music (seed 7), without melody and plan:
       steps 1 to 1085       windows of 10 s, batch 6: how music goes on (a third of it with two threads)
       to 1313               --set objective.window_seconds=2.5 --set batch_size=24
       to 1523               --set objective.window_seconds=0.5 --set batch_size=120 --set steps=4000: what words mean
       to 1750               windows of 10 s, batch 6, --set steps=1750: the rate decays
-    80 minutes, 30 hours (seeds 7 and 11), from there: --set objective.start_from=RUN/snapshots/step_00001750/model
-      steps 1 to 1621       --set objective.window_seconds=2.5 --set objective.playing_seconds=10 --set batch_size=24
-                            --set objective.optimizer.learning_rate=1.5e-3 --set steps=3600
-      to 2900               windows of 10 s, batch 6, --set steps=2900
+    80 minutes, one thread, 30 hours (seeds 7 and 11), the melody joins from zero weights:
+      steps 1 to 1621       windows of 2.5 s, batch 24, rate 1.5e-3
+      to 2900               windows of 10 s, batch 6
+    the plan joins from zero weights, rate 1.5e-3, what is dropped as below:
+      400 steps             windows of 2.5 s, batch 24, codes of the codec before: a quarter of a core
+      800 steps             the same with the codes of today's codec, seed 7 alone: 27 minutes, one thread
+      830 steps             windows of 10 s, batch 12, seeds 7, 11 and 41: 32 minutes, two processes of one thread
 
-The melody's projection begins at zero there. Up to step 1621 its pitch classes were those of A = 440 Hz, then those of
-each recording's own tuning. What comes next is judged by the evaluator's report before it is shipped
-(`recipes/judge_embedded.yaml`).
+Seeds 7 and 11 are pieces of the first composer, 41 of the second; captions of all are of the second. The melody's
+pitch classes were those of A = 440 Hz up to step 1621, then those of each recording's own tuning. What comes next is
+judged by the evaluator's report before it is shipped (`recipes/judge_embedded.yaml`).
 """
 
 from cadenza.conditioning.chroma import ChromaConfig
@@ -70,9 +73,10 @@ def config() -> TrainConfig:
             text_encoder=TEXT,
             train_text_encoder=True,
             window_seconds=10.0,
-            condition_dropout=0.0,
+            condition_dropout=0.1,
             text_dropout=0.2,
-            melody_dropout=0.4,
+            melody_dropout=0.6,
+            plan_dropout=0.1,
             captions=CaptionConfig(merge=0, word_dropout=0.1),
             optimizer=MuonConfig(learning_rate=2e-3),
         ),

@@ -83,8 +83,8 @@ CPU = Target(
     decoder=(Phase("codec-sharpen", _SHARPEN, {"steps": 2600}, 30),),
     lm=(
         Phase("lm-music", LM, {**_WHOLE, "steps": 1100, "batch_size": 6}, 30, fresh=True),
-        Phase("lm-words", LM, {**_SHORT, "steps": 2000, "batch_size": 24, _RATE: 1.5e-3}, 55),
-        Phase("lm-whole", LM, {**_WHOLE, "steps": 1300, "batch_size": 6, _RATE: 1.5e-3}, 36),
+        Phase("lm-words", LM, {**_SHORT, "steps": 1200, "batch_size": 24, _RATE: 1.5e-3}, 38),
+        Phase("lm-whole", LM, {**_WHOLE, "steps": 830, "batch_size": 12, _RATE: 1.5e-3}, 55),
     ),
     machine={"device": "cpu", "threads": 1},
     workers=os.cpu_count() or 1,
