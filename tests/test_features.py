@@ -57,7 +57,7 @@ LENGTHS = {  # lines of each section: who takes one away takes a promise back, a
     "Files": 10,
     "Words before training": 5,
     "Own tracks": 8,
-    "Judging": 14,
+    "Judging": 15,
 }
 
 WHOLE = (  # tests over a list of what there is: each of their cases has a line
