@@ -16,6 +16,8 @@ from cadenza.evaluate.clips import Asked, read_prompts
 _FOLDER = Path(__file__).parent
 FILES = {"default": ("prompts.jsonl", 100), "quick": ("prompts.jsonl", 24), "strangers": ("strangers.jsonl", 60)}
 """Built-in sets: the file of each, and how many of its prompts, from the first on."""
+FILE = _FOLDER / FILES["default"][0]
+"""That of the default set, for readers of clips."""
 
 
 def load(source: str | Path = "default") -> dict[str, Asked]:
