@@ -42,11 +42,11 @@ def test_drum_rows_fit_their_bars() -> None:
                     assert 35 <= drum <= 81
                     for bar in row.split("|"):
                         assert len(bar) in (_SIXTEENTHS[meter], 2 * _SIXTEENTHS[meter]), (name, meter, drum)
-                        assert set(bar) <= set(".xXo")
+                        assert set(bar) <= set(".xAo")
 
 
 def test_the_fullest_groove_strikes_more_than_the_calmest() -> None:
-    weight = {".": 0.0, "o": 0.5, "x": 1.0, "X": 1.3}
+    weight = {".": 0.0, "o": 0.5, "x": 1.0, "A": 1.3}
 
     def force(groove: dict[int, str]) -> float:
         return sum(sum(weight[s] for s in row) / (row.count("|") + 1) for row in groove.values() if weight.keys())
@@ -81,7 +81,7 @@ def test_fills_have_whole_steps_and_end_with_a_stroke_near_the_phrase() -> None:
             for fill in fills:
                 last = 0.0
                 for row in fill.rows.values():
-                    assert len(row) % fill.beats == 0 and set(row) <= set(".xXo"), (style, row)
+                    assert len(row) % fill.beats == 0 and set(row) <= set(".xAo"), (style, row)
                     assert len(row) // fill.beats in (parts, 2 * parts, 4 * parts, 3), (style, row)
                     strokes = [i for i, s in enumerate(row) if s != "."]
                     last = max(last, (strokes[-1] + 1) / len(row) * fill.beats if strokes else 0.0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from cadenza.corpus.instruments import INSTRUMENTS
 from cadenza.corpus.melody import ChordSpan, chord_at
-from cadenza.corpus.patterns import BASS_PATTERNS, bar_of, choose
+from cadenza.corpus.patterns import BASS_PATTERNS, choose, strokes
 from cadenza.corpus.score import Meter, Note
 from cadenza.corpus.theory import Chord, nearest_pitch
 
@@ -47,31 +47,22 @@ def play_bass(
 
     pitch = low + 10
     notes: list[Note] = []
-    for bar in range(num_bars):
-        written = bar_of(row, bar)
-        step = meter.bar_quarters / len(written)
-        for index, symbol in enumerate(written):
-            if symbol in ".-":
-                continue
-            length = 1
-            while index + length < len(written) and written[index + length] == "-":
-                length += 1
-            position = (first_bar + bar) * meter.bar_quarters + index * step
-            chord = chord_at(spans, position)
-            left = sum(s not in ".-" for s in written[index + 1 :]) + 1
-            goal = _root(chord_from((first_bar + bar + 1) * meter.bar_quarters), low)
-            if symbol == "W" and position + 1e-6 < end:
-                pitch = _walk(rng, pitch, goal, left, chord, scale, low, high)
-            elif symbol == "A":
-                pitch = _beside(rng, pitch, goal, scale, low, high)
-            elif symbol == "N":
-                pitch = _root(chord_from(position + 1.0), low)
-            else:
-                pitch = _member(symbol, chord, low, high)
-            damped = symbol == "G"
-            legato = 0.3 if damped else 0.92 if length > 1 else 0.8
-            accent = 8 if index == 0 else -34 if damped else 0
-            notes.append(Note(position, length * step * legato, pitch, loudness + accent))
+    for stroke in strokes(row, meter.bar_quarters, first_bar, num_bars):
+        symbol, position = stroke.symbol, stroke.start
+        chord = chord_at(spans, position)
+        goal = _root(chord_from(stroke.bar_end), low)
+        if symbol == "W" and position + 1e-6 < end:
+            pitch = _walk(rng, pitch, goal, stroke.left, chord, scale, low, high)
+        elif symbol == "A":
+            pitch = _beside(rng, pitch, goal, scale, low, high)
+        elif symbol == "N":
+            pitch = _root(chord_from(position + 1.0), low)
+        else:
+            pitch = _member(symbol, chord, low, high)
+        damped = symbol == "G"
+        legato = 0.3 if damped else 0.92 if stroke.steps > 1 else 0.8
+        accent = 8 if stroke.is_first else -34 if damped else 0
+        notes.append(Note(position, stroke.steps * stroke.step * legato, pitch, loudness + accent))
     return notes
 
 

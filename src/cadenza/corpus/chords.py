@@ -12,7 +12,7 @@ import numpy as np
 from cadenza.corpus.guitar import GUITARS, fret_chord
 from cadenza.corpus.instruments import INSTRUMENTS
 from cadenza.corpus.melody import ChordSpan, chord_at
-from cadenza.corpus.patterns import CHORD_PATTERNS, bar_of, choose
+from cadenza.corpus.patterns import CHORD_PATTERNS, choose, strokes
 from cadenza.corpus.score import Meter, Note
 from cadenza.corpus.theory import Chord, lead_voices, nearest_pitch
 
@@ -86,36 +86,28 @@ def play_chords(
     guitar = instrument in GUITARS
     voicing: tuple[int, ...] | None = None
     notes: list[Note] = []
-    for bar in range(num_bars):
-        written = bar_of(row, bar)
-        step = meter.bar_quarters / len(written)
-        for index, symbol in enumerate(written):
-            if symbol in ".-":
-                continue
-            length = 1
-            while index + length < len(written) and written[index + length] == "-":
-                length += 1
-            position = (first_bar + bar) * meter.bar_quarters + index * step
-            chord = chord_at(spans, position)
-            if pattern in _POWER:
-                pitches = _power(chord, sounder.low)
+    for stroke in strokes(row, meter.bar_quarters, first_bar, num_bars):
+        symbol, position = stroke.symbol, stroke.start
+        chord = chord_at(spans, position)
+        if pattern in _POWER:
+            pitches = _power(chord, sounder.low)
+        else:
+            if guitar:
+                voicing = fret_chord(voicing, chord, pattern in _SHELLS or instrument == "jazz guitar")
+            elif instrument in _SPREAD and len(chord.classes) > 3 and range_high - range_low >= 24:
+                voicing = drop_two(voicing, chord, range_low, range_high)
             else:
-                if guitar:
-                    voicing = fret_chord(voicing, chord, pattern in _SHELLS or instrument == "jazz guitar")
-                elif instrument in _SPREAD and len(chord.classes) > 3 and range_high - range_low >= 24:
-                    voicing = drop_two(voicing, chord, range_low, range_high)
-                else:
-                    voicing = lead_voices(voicing, chord, 4 if len(chord.classes) > 3 else 3, range_low, range_high)
-                pitches = _select(symbol, voicing, chord, sounder.low, guitar)
-            damped = symbol == "m"
-            duration = 0.06 if damped else length * step * (0.9 if length > 1 else 0.85)
-            # A chord that outlives its harmony would blur into the next one.
-            duration = min(duration, _chord_end(spans, position) - position)
-            velocity = loudness + (10 if symbol in "Xb" else -26 if damped else -6 if symbol == "u" else 0)
-            ordered = pitches[::-1] if symbol == "u" else pitches
-            for voice, pitch in enumerate(ordered):
-                delay = _STRUM_QUARTERS * voice if guitar and len(pitches) > 2 else 0.0
-                notes.append(Note(position + delay, max(0.05, duration - delay), pitch, velocity))
+                voicing = lead_voices(voicing, chord, 4 if len(chord.classes) > 3 else 3, range_low, range_high)
+            pitches = _select(symbol, voicing, chord, sounder.low, guitar)
+        damped = symbol == "m"
+        duration = 0.06 if damped else stroke.steps * stroke.step * (0.9 if stroke.steps > 1 else 0.85)
+        # A chord that outlives its harmony would blur into the next one.
+        duration = min(duration, _chord_end(spans, position) - position)
+        velocity = loudness + (10 if symbol in "Xb" else -26 if damped else -6 if symbol == "u" else 0)
+        ordered = pitches[::-1] if symbol == "u" else pitches
+        for voice, pitch in enumerate(ordered):
+            delay = _STRUM_QUARTERS * voice if guitar and len(pitches) > 2 else 0.0
+            notes.append(Note(position + delay, max(0.05, duration - delay), pitch, velocity))
     return notes
 
 

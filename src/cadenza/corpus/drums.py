@@ -11,7 +11,7 @@ from cadenza.corpus.fills import FILL_STYLES, Fill, fills_of
 from cadenza.corpus.patterns import DRUM_PATTERNS, bar_of, choose
 from cadenza.corpus.score import Meter, Note
 
-_VELOCITY = {"X": 98, "x": 80, "o": 46}
+_VELOCITY = {"A": 98, "x": 80, "o": 46}
 _PHRASE_BARS = 4
 _TIMEKEEPERS = (HAT, OPEN, RIDE)
 _NO_CRASH = ("hands", "latin", "brushes", "sparse")
@@ -70,7 +70,7 @@ def play_drums(
         # The hand that crashes does not keep time at that moment.
         notes = [n for n in notes if n.start > 1e-6 or n.pitch not in (*_TIMEKEEPERS, CRASH)]
         cymbal = CRASH_2 if pattern in ("rock", "metal", "punk") and rng.random() < 0.4 else CRASH
-        notes.append(Note(0.0, 0.5, cymbal, strike("X", loudness)))
+        notes.append(Note(0.0, 0.5, cymbal, strike("A", loudness)))
     origin = first_bar * bar
     moved = [Note(origin + n.start, n.duration, n.pitch, n.velocity) for n in notes]
     return sorted(moved, key=lambda n: (n.start, n.pitch))

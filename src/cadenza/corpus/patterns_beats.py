@@ -21,8 +21,8 @@ from cadenza.corpus.drumkit import (
 
 Groove = dict[int, str]
 
-_FOUR = "X...X...X...X..."
-_BACK = "....X.......X..."
+_FOUR = "A...A...A...A..."
+_BACK = "....A.......A..."
 _OFF = "..x...x...x...x."
 
 BEAT_PATTERNS: dict[str, dict[str, tuple[Groove, ...]]] = {
@@ -31,7 +31,7 @@ BEAT_PATTERNS: dict[str, dict[str, tuple[Groove, ...]]] = {
             {HAT: "x.x.x.x.x.x.x.x.", CLAP: "....x.......x..."},
             {KICK: _FOUR, SNARE: _BACK, HAT: "x.o.x.o.x.o.x.o.", OPEN: _OFF},
             {KICK: _FOUR, CLAP: _BACK, OPEN: _OFF, TAMBOURINE: "xoxxxoxxxoxxxoxx"},
-            {KICK: _FOUR, SNARE: "....X.......X..o", HAT: "xx..xx..xx..xx..", OPEN: _OFF, COWBELL: "x.x.x.x.x.x.x.x."},
+            {KICK: _FOUR, SNARE: "....A.......A..o", HAT: "xx..xx..xx..xx..", OPEN: _OFF, COWBELL: "x.x.x.x.x.x.x.x."},
         )
     },
     "house": {
@@ -40,7 +40,7 @@ BEAT_PATTERNS: dict[str, dict[str, tuple[Groove, ...]]] = {
             {KICK: _FOUR, OPEN: _OFF, CLAP: "............x..."},
             {KICK: _FOUR, CLAP: _BACK, OPEN: _OFF},
             {KICK: _FOUR, CLAP: _BACK, HAT: "xo.xxo.xxo.xxo.x", OPEN: _OFF, RIM: "...x..x....x..x."},
-            {KICK: _FOUR, CLAP: _BACK, OPEN: _OFF, SHAKER: "XoxoXoxoXoxoXoxo", CONGA: "..x...xx..x.x..x"},
+            {KICK: _FOUR, CLAP: _BACK, OPEN: _OFF, SHAKER: "AoxoAoxoAoxoAoxo", CONGA: "..x...xx..x.x..x"},
         )
     },
     "techno": {
@@ -48,9 +48,9 @@ BEAT_PATTERNS: dict[str, dict[str, tuple[Groove, ...]]] = {
             {HAT: "..x...x...x...x.", RIM: "...x..x....x..x."},
             {KICK: _FOUR, HAT: "..x...x...x...x."},
             {KICK: _FOUR, HAT: "..x...x...x...x.", RIM: "...x..x....x..x."},
-            {KICK: _FOUR, HAT: "oxXxoxXxoxXxoxXx", CLAP: "....x.......x..."},
+            {KICK: _FOUR, HAT: "oxAxoxAxoxAxoxAx", CLAP: "....x.......x..."},
             {
-                KICK: "X...X...X...X...|X...X...X...X..x",
+                KICK: "A...A...A...A...|A...A...A...A..x",
                 HAT: "oxoxoxoxoxoxoxox",
                 OPEN: _OFF,
                 CLAP: _BACK,
@@ -68,16 +68,16 @@ BEAT_PATTERNS: dict[str, dict[str, tuple[Groove, ...]]] = {
     },
     "trap": {
         "4/4": (
-            {CLAP: "........X.......", HAT: "x...x...x...x..."},
-            {KICK: "X.....x...x.....", CLAP: "........X.......", HAT: "x.x.x.xxx.x.xxxx"},
+            {CLAP: "........A.......", HAT: "x...x...x...x..."},
+            {KICK: "A.....x...x.....", CLAP: "........A.......", HAT: "x.x.x.xxx.x.xxxx"},
             {
-                KICK: "X......x..X.....|X......x..X..x..",
-                CLAP: "........X.......",
+                KICK: "A......x..A.....|A......x..A..x..",
+                CLAP: "........A.......",
                 HAT: "x.x.x.x.x.x.xxxxx.x.x.xoxox.x.x.|x.x.x.xxxxx.x.x.x.x.x.x.xoxoxoxo",
             },
             {
-                KICK: "X..x..x...X..x..",
-                CLAP: "........X.......",
+                KICK: "A..x..x...A..x..",
+                CLAP: "........A.......",
                 SNARE: "........x....o.o",
                 HAT: "x.x.xoxox.x.x.x.x.x.xxx.x.x.xxxx",
                 OPEN: "..............x.",
@@ -86,19 +86,19 @@ BEAT_PATTERNS: dict[str, dict[str, tuple[Groove, ...]]] = {
     },
     "hip hop": {
         "4/4": (
-            {KICK: "X.........x.....", RIM: "....x.......x...", HAT: "x.x.x.x.x.x.x.x."},
-            {KICK: "X.....x..x......", SNARE: _BACK, HAT: "x.x.x.x.x.x.x.x."},
-            {KICK: "X.x......xx.....|X.x......xx..x..", SNARE: "....X.......X..o", HAT: "x.x.x.xxx.x.x.x."},
-            {KICK: "X..x..x..xx.....", SNARE: "....X..o.o..X..o", HAT: "x.xxx.x.x.xxx.x.", OPEN: "..............x."},
+            {KICK: "A.........x.....", RIM: "....x.......x...", HAT: "x.x.x.x.x.x.x.x."},
+            {KICK: "A.....x..x......", SNARE: _BACK, HAT: "x.x.x.x.x.x.x.x."},
+            {KICK: "A.x......xx.....|A.x......xx..x..", SNARE: "....A.......A..o", HAT: "x.x.x.xxx.x.x.x."},
+            {KICK: "A..x..x..xx.....", SNARE: "....A..o.o..A..o", HAT: "x.xxx.x.x.xxx.x.", OPEN: "..............x."},
         )
     },
     "lofi": {
         "4/4": (
             {RIM: "....x.......x...", HAT: "x.o.x.o.x.o.x.o."},
-            {KICK: "X.........x.....", RIM: "....x.......x...", HAT: "x.x.x.x.x.x.x.x."},
-            {KICK: "X......x..x.....", SNARE: "....x.......x...", HAT: "x.o.x.o.x.o.x.oo"},
+            {KICK: "A.........x.....", RIM: "....x.......x...", HAT: "x.x.x.x.x.x.x.x."},
+            {KICK: "A......x..x.....", SNARE: "....x.......x...", HAT: "x.o.x.o.x.o.x.oo"},
             {
-                KICK: "X.x.......x..x..|X......x..x.....",
+                KICK: "A.x.......x..x..|A......x..x.....",
                 SNARE: "....x.......x..o",
                 HAT: "x.xox.x.x.xox.x.",
                 OPEN: "..............o.",
@@ -107,11 +107,11 @@ BEAT_PATTERNS: dict[str, dict[str, tuple[Groove, ...]]] = {
     },
     "synthwave": {
         "4/4": (
-            {HAT: "x.x.x.x.x.x.x.x.", KICK: "X.......X......."},
-            {KICK: "X.......X.x.....", SNARE: _BACK, HAT: "x.x.x.x.x.x.x.x."},
+            {HAT: "x.x.x.x.x.x.x.x.", KICK: "A.......A......."},
+            {KICK: "A.......A.x.....", SNARE: _BACK, HAT: "x.x.x.x.x.x.x.x."},
             {KICK: _FOUR, SNARE: _BACK, HAT: "x.x.x.x.x.x.x.x."},
             {
-                KICK: "X.....x.X.x.....",
+                KICK: "A.....x.A.x.....",
                 SNARE: _BACK,
                 HAT: "xxxxxxxxxxxxxxxx",
                 HIGH_TOM: "................|..............x.",

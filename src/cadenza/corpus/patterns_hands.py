@@ -29,37 +29,37 @@ from cadenza.corpus.drumkit import (
 
 Groove = dict[int, str]
 
-_FOUR = "X...X...X...X..."
+_FOUR = "A...A...A...A..."
 _OFF = "..x...x...x...x."
 
 HAND_PATTERNS: dict[str, dict[str, tuple[Groove, ...]]] = {
     "bossa": {
         "4/4": (
             {RIM: "x.....x.....x...|....x.....x.....", HAT: "x.x.x.x.x.x.x.x."},
-            {KICK: "X.....x.X.....x.", RIM: "x.....x.....x...|....x.....x.....", HAT: "x.x.x.x.x.x.x.x."},
+            {KICK: "A.....x.A.....x.", RIM: "x.....x.....x...|....x.....x.....", HAT: "x.x.x.x.x.x.x.x."},
             {
-                KICK: "X.....x.X.....x.",
+                KICK: "A.....x.A.....x.",
                 RIM: "x.....x.....x...|....x.....x.....",
                 HAT: "x.x.x.x.x.x.x.x.",
-                SHAKER: "X.o.x.o.X.o.x.o.",
+                SHAKER: "A.o.x.o.A.o.x.o.",
             },
             {
-                KICK: "X.....x.X.....x.",
+                KICK: "A.....x.A.....x.",
                 RIM: "x.....x.....x...|....x.....x.....",
                 RIDE: "x.x.x.x.x.x.x.x.",
                 PEDAL: "....x.......x...",
-                SHAKER: "XoxoXoxoXoxoXoxo",
+                SHAKER: "AoxoAoxoAoxoAoxo",
             },
         )
     },
     "samba": {
         "4/4": (
-            {KICK: "x...X...x...X...", SHAKER: "XoxoXoxoXoxoXoxo"},
-            {KICK: "x..xX..xx..xX..x", SNARE: "xooxooxoxooxooxo", SHAKER: "XoxoXoxoXoxoXoxo"},
+            {KICK: "x...A...x...A...", SHAKER: "AoxoAoxoAoxoAoxo"},
+            {KICK: "x..xA..xx..xA..x", SNARE: "xooxooxoxooxooxo", SHAKER: "AoxoAoxoAoxoAoxo"},
             {
-                KICK: "x..xX..xx..xX..x",
+                KICK: "x..xA..xx..xA..x",
                 SNARE: "x.xox.oxxooxoxox",
-                SHAKER: "XoxoXoxoXoxoXoxo",
+                SHAKER: "AoxoAoxoAoxoAoxo",
                 AGOGO: "x.x....x.x.x....",
                 AGOGO_LOW: "....x.x.......xx",
                 TAMBOURINE: "x..xx..xx..xx..x",
@@ -73,13 +73,13 @@ HAND_PATTERNS: dict[str, dict[str, tuple[Groove, ...]]] = {
                 CONGA_SLAP: "..x.......x.....",
                 CONGA: "......xx......xx",
                 CONGA_LOW: "....o.......o...",
-                SHAKER: "XoxoXoxoXoxoXoxo",
+                SHAKER: "AoxoAoxoAoxoAoxo",
             },
             {
                 CONGA_SLAP: "..x.......x.....",
                 CONGA: "......xx......xx",
                 CLAVES: "x..x..x...x.x...",
-                COWBELL: "X...x.x.X.x.x.x.",
+                COWBELL: "A...x.x.A.x.x.x.",
                 BONGO: "x.o.x.o.x.o.x...",
                 BONGO_LOW: "..............x.",
             },
@@ -89,18 +89,18 @@ HAND_PATTERNS: dict[str, dict[str, tuple[Groove, ...]]] = {
                 CLAVES: "x..x..x...x.x...",
                 TIMBALE: "x.x.xx.xx.x.xx.x",
                 TIMBALE_LOW: "....x.......x...",
-                COWBELL: "X...X...X...X...",
-                SHAKER: "XoxoXoxoXoxoXoxo",
+                COWBELL: "A...A...A...A...",
+                SHAKER: "AoxoAoxoAoxoAoxo",
             },
         )
     },
     "calypso": {
         "4/4": (
-            {SHAKER: "XoxoXoxoXoxoXoxo", COWBELL: "x...x...x...x..."},
-            {KICK: _FOUR, SNARE: "...x..x....x..x.", SHAKER: "XoxoXoxoXoxoXoxo", CONGA: "..x...xx..x...xx"},
+            {SHAKER: "AoxoAoxoAoxoAoxo", COWBELL: "x...x...x...x..."},
+            {KICK: _FOUR, SNARE: "...x..x....x..x.", SHAKER: "AoxoAoxoAoxoAoxo", CONGA: "..x...xx..x...xx"},
             {
                 KICK: _FOUR,
-                SNARE: "...X..X....X..Xo",
+                SNARE: "...A..A....A..Ao",
                 COWBELL: "x.xxx.xxx.xxx.xx",
                 OPEN: _OFF,
                 TIMBALE: "............x.xx",
@@ -109,70 +109,70 @@ HAND_PATTERNS: dict[str, dict[str, tuple[Groove, ...]]] = {
     },
     "bodhran": {
         "6/8": (
-            {CONGA_LOW: "X.....x....."},
-            {CONGA_LOW: "X.o.o.x.o.o."},
-            {CONGA_LOW: "X.o.x.X.o.o.|X.o.x.X.oooo", TAMBOURINE: "......x....."},
-            {CONGA_LOW: "XooxooXooxoo", TAMBOURINE: "x.....x.....", SHAKER: "x.o.o.x.o.o."},
+            {CONGA_LOW: "A.....x....."},
+            {CONGA_LOW: "A.o.o.x.o.o."},
+            {CONGA_LOW: "A.o.x.A.o.o.|A.o.x.A.oooo", TAMBOURINE: "......x....."},
+            {CONGA_LOW: "AooxooAooxoo", TAMBOURINE: "x.....x.....", SHAKER: "x.o.o.x.o.o."},
         ),
         "4/4": (
-            {CONGA_LOW: "X.......X......."},
-            {CONGA_LOW: "X.o.X.o.X.o.X.o."},
-            {CONGA_LOW: "X.ooX.ooX.ooX.oo", TAMBOURINE: "....x.......x..."},
-            {CONGA_LOW: "XoxoXooxXoxoXoxx", TAMBOURINE: "....x.......x...", SHAKER: "XoxoXoxoXoxoXoxo"},
+            {CONGA_LOW: "A.......A......."},
+            {CONGA_LOW: "A.o.A.o.A.o.A.o."},
+            {CONGA_LOW: "A.ooA.ooA.ooA.oo", TAMBOURINE: "....x.......x..."},
+            {CONGA_LOW: "AoxoAooxAoxoAoxx", TAMBOURINE: "....x.......x...", SHAKER: "AoxoAoxoAoxoAoxo"},
         ),
-        "3/4": ({CONGA_LOW: "X...o...o..."}, {CONGA_LOW: "X...o.o.x.o.", TAMBOURINE: "....x...x..."}),
+        "3/4": ({CONGA_LOW: "A...o...o..."}, {CONGA_LOW: "A...o.o.x.o.", TAMBOURINE: "....x...x..."}),
         "5/4": (
-            {CONGA_LOW: "X.......o...X...o..."},
-            {CONGA_LOW: "X.o.x.o.x.o.X.o.x.oo", TAMBOURINE: "........x.......x..."},
+            {CONGA_LOW: "A.......o...A...o..."},
+            {CONGA_LOW: "A.o.x.o.x.o.A.o.x.oo", TAMBOURINE: "........x.......x..."},
         ),
     },
     "pipes": {
-        "6/8": ({SNARE: "X...o.x...o.", KICK: "X..........."}, {SNARE: "X.oox.X.ooxx", KICK: "X.....x....."}),
+        "6/8": ({SNARE: "A...o.x...o.", KICK: "A..........."}, {SNARE: "A.oox.A.ooxx", KICK: "A.....x....."}),
         "4/4": (
-            {SNARE: "X...x.x.X...x...", KICK: "X.......x......."},
-            {SNARE: "X..xx.oxX..xxoxo", KICK: "X...x...X...x..."},
+            {SNARE: "A...x.x.A...x...", KICK: "A.......x......."},
+            {SNARE: "A..xx.oxA..xxoxo", KICK: "A...x...A...x..."},
         ),
     },
     "hands": {
         "4/4": (
             {SHAKER: "x.o.x.o.x.o.x.o."},
-            {SHAKER: "X.x.X.x.X.x.X.x.", TAMBOURINE: "....x.......x..."},
+            {SHAKER: "A.x.A.x.A.x.A.x.", TAMBOURINE: "....x.......x..."},
             {
-                CONGA_LOW: "X.....x.X.......",
-                SHAKER: "XoxoXoxoXoxoXoxo",
+                CONGA_LOW: "A.....x.A.......",
+                SHAKER: "AoxoAoxoAoxoAoxo",
                 TAMBOURINE: "....x.......x...",
             },
         ),
-        "3/4": ({SHAKER: "x.o.x.o.x.o."}, {CONGA_LOW: "X...........", SHAKER: "X.x.x.x.x.x."}),
-        "6/8": ({SHAKER: "x.o.o.x.o.o."}, {CONGA_LOW: "X.........x.", SHAKER: "X.o.o.X.o.o."}),
+        "3/4": ({SHAKER: "x.o.x.o.x.o."}, {CONGA_LOW: "A...........", SHAKER: "A.x.x.x.x.x."}),
+        "6/8": ({SHAKER: "x.o.o.x.o.o."}, {CONGA_LOW: "A.........x.", SHAKER: "A.o.o.A.o.o."}),
         "5/4": (
             {SHAKER: "x.o.x.o.x.o.x.o.x.o."},
-            {CONGA_LOW: "X...........X.......", SHAKER: "X.o.x.o.x.o.X.o.x.o."},
+            {CONGA_LOW: "A...........A.......", SHAKER: "A.o.x.o.x.o.A.o.x.o."},
         ),
     },
     "cinematic": {
         "4/4": (
-            {FLOOR_TOM: "X..............."},
-            {FLOOR_TOM: "X.....x.X.......", LOW_TOM: "............x..."},
-            {FLOOR_TOM: "X..x..x.X..x..x.", LOW_TOM: "....x.......x.x.", KICK: "X.......X......."},
+            {FLOOR_TOM: "A..............."},
+            {FLOOR_TOM: "A.....x.A.......", LOW_TOM: "............x..."},
+            {FLOOR_TOM: "A..x..x.A..x..x.", LOW_TOM: "....x.......x.x.", KICK: "A.......A......."},
             {
-                FLOOR_TOM: "XxxXxxXxXxxXxxXx",
+                FLOOR_TOM: "AxxAxxAxAxxAxxAx",
                 MID_TOM: "....x.......x.x.",
-                KICK: "X...X...X...X...",
-                CRASH: "X...............|................",
+                KICK: "A...A...A...A...",
+                CRASH: "A...............|................",
             },
         ),
         "3/4": (
-            {FLOOR_TOM: "X..........."},
-            {FLOOR_TOM: "X.x.x.X.x.x.", LOW_TOM: "....x...x...", KICK: "X..........."},
+            {FLOOR_TOM: "A..........."},
+            {FLOOR_TOM: "A.x.x.A.x.x.", LOW_TOM: "....x...x...", KICK: "A..........."},
         ),
         "6/8": (
-            {FLOOR_TOM: "X..........."},
-            {FLOOR_TOM: "X.x.x.X.x.x.", LOW_TOM: "..........xx", KICK: "X.....X....."},
+            {FLOOR_TOM: "A..........."},
+            {FLOOR_TOM: "A.x.x.A.x.x.", LOW_TOM: "..........xx", KICK: "A.....A....."},
         ),
         "5/4": (
-            {FLOOR_TOM: "X...........x......."},
-            {FLOOR_TOM: "X..x..x.....X...X...", LOW_TOM: "........x.x.....x.x.", KICK: "X...........X......."},
+            {FLOOR_TOM: "A...........x......."},
+            {FLOOR_TOM: "A..x..x.....A...A...", LOW_TOM: "........x.x.....x.x.", KICK: "A...........A......."},
         ),
     },
 }

@@ -21,101 +21,101 @@ from cadenza.corpus.drumkit import (
 
 Groove = dict[int, str]
 
-_BACK = "....X.......X..."
-_EIGHTHS = "X.x.X.x.X.x.X.x."
+_BACK = "....A.......A..."
+_EIGHTHS = "A.x.A.x.A.x.A.x."
 _OFF = "..x...x...x...x."
 
 KIT_PATTERNS: dict[str, dict[str, tuple[Groove, ...]]] = {
     "rock": {
         "4/4": (
-            {KICK: "X.......X.......", RIM: "....x.......x...", HAT: _EIGHTHS},
-            {KICK: "X.......X.x.....", SNARE: _BACK, HAT: _EIGHTHS},
-            {KICK: "X.....x.X.......", SNARE: _BACK, HAT: "X.x.X.x.X.x.X...", OPEN: "..............x."},
-            {KICK: "X..x..x...x.....|X..x..x...x...x.", SNARE: "....X..o.o..X..o", HAT: _EIGHTHS},
-            {KICK: "X.....x.X.x.....|X..x..x.X.x.....", SNARE: "....X.......X..o", RIDE: "X.x.X.x.X.x.X.x."},
-            {KICK: "X.x...x.X.x...x.", SNARE: _BACK, OPEN: "X...X...X...X..."},
+            {KICK: "A.......A.......", RIM: "....x.......x...", HAT: _EIGHTHS},
+            {KICK: "A.......A.x.....", SNARE: _BACK, HAT: _EIGHTHS},
+            {KICK: "A.....x.A.......", SNARE: _BACK, HAT: "A.x.A.x.A.x.A...", OPEN: "..............x."},
+            {KICK: "A..x..x...x.....|A..x..x...x...x.", SNARE: "....A..o.o..A..o", HAT: _EIGHTHS},
+            {KICK: "A.....x.A.x.....|A..x..x.A.x.....", SNARE: "....A.......A..o", RIDE: "A.x.A.x.A.x.A.x."},
+            {KICK: "A.x...x.A.x...x.", SNARE: _BACK, OPEN: "A...A...A...A..."},
         ),
         "3/4": (
-            {KICK: "X...........", RIM: "....x...x...", HAT: "x.x.x.x.x.x."},
-            {KICK: "X.....x.....", SNARE: "....X...X...", RIDE: "X.x.X.x.X.x."},
+            {KICK: "A...........", RIM: "....x...x...", HAT: "x.x.x.x.x.x."},
+            {KICK: "A.....x.....", SNARE: "....A...A...", RIDE: "A.x.A.x.A.x."},
         ),
         "6/8": (
-            {KICK: "X...........", SNARE: "......x.....", HAT: "x.x.x.x.x.x."},
-            {KICK: "X...x.....x.", SNARE: "......X....o", RIDE: "X.x.x.X.x.x."},
+            {KICK: "A...........", SNARE: "......x.....", HAT: "x.x.x.x.x.x."},
+            {KICK: "A...x.....x.", SNARE: "......A....o", RIDE: "A.x.x.A.x.x."},
         ),
         "5/4": (
-            {KICK: "X...........x.......", SNARE: "........X.......X...", HAT: "x.x.x.x.x.x.x.x.x.x."},
-            {KICK: "X.....x.....X.x.....", SNARE: "....o...X.......X..o", RIDE: "X.x.X.x.X.x.X.x.X.x."},
+            {KICK: "A...........x.......", SNARE: "........A.......A...", HAT: "x.x.x.x.x.x.x.x.x.x."},
+            {KICK: "A.....x.....A.x.....", SNARE: "....o...A.......A..o", RIDE: "A.x.A.x.A.x.A.x.A.x."},
         ),
     },
     "ballad": {
         "4/4": (
             {HAT: "x...x...x...x...", KICK: "x..............."},
-            {KICK: "X.........x.....", RIM: "....x.......x...", HAT: "x.x.x.x.x.x.x.x."},
-            {KICK: "X.......x.x.....", SNARE: "....x.......x...", HAT: "x.x.x.x.x.x.x.x."},
-            {KICK: "X.....x.X.......", SNARE: "....X.......X..o", RIDE: "x.x.x.x.x.x.x.x."},
+            {KICK: "A.........x.....", RIM: "....x.......x...", HAT: "x.x.x.x.x.x.x.x."},
+            {KICK: "A.......x.x.....", SNARE: "....x.......x...", HAT: "x.x.x.x.x.x.x.x."},
+            {KICK: "A.....x.A.......", SNARE: "....A.......A..o", RIDE: "x.x.x.x.x.x.x.x."},
         ),
         "3/4": (
-            {KICK: "X...........", RIM: "....x...x...", HAT: "x...x...x..."},
-            {KICK: "X.........x.", SNARE: "....x...x...", RIDE: "x.x.x.x.x.x."},
+            {KICK: "A...........", RIM: "....x...x...", HAT: "x...x...x..."},
+            {KICK: "A.........x.", SNARE: "....x...x...", RIDE: "x.x.x.x.x.x."},
         ),
         "6/8": (
-            {KICK: "X...........", RIM: "......x.....", HAT: "x.x.x.x.x.x."},
-            {KICK: "X.........x.", SNARE: "......X.....", RIDE: "X.x.x.x.x.x."},
+            {KICK: "A...........", RIM: "......x.....", HAT: "x.x.x.x.x.x."},
+            {KICK: "A.........x.", SNARE: "......A.....", RIDE: "A.x.x.x.x.x."},
         ),
-        "5/4": ({KICK: "X...........x.......", RIM: "........x.......x...", HAT: "x.x.x.x.x.x.x.x.x.x."},),
+        "5/4": ({KICK: "A...........x.......", RIM: "........x.......x...", HAT: "x.x.x.x.x.x.x.x.x.x."},),
     },
     "metal": {
         "4/4": (
-            {KICK: "X.......X.X.....", SNARE: "........X.......", CHINA: "X...x...X...x..."},
-            {KICK: "X.X.X.X.X.X.X.X.", SNARE: _BACK, OPEN: "x...x...x...x..."},
+            {KICK: "A.......A.A.....", SNARE: "........A.......", CHINA: "A...x...A...x..."},
+            {KICK: "A.A.A.A.A.A.A.A.", SNARE: _BACK, OPEN: "x...x...x...x..."},
             {
-                KICK: "X.xxX.xxX.xxX.xx",
+                KICK: "A.xxA.xxA.xxA.xx",
                 SNARE: _BACK,
                 OPEN: "x...x...x...x...",
-                CRASH: "X...............|................",
+                CRASH: "A...............|................",
             },
-            {KICK: "XxXxXxXxXxXxXxXx", SNARE: _BACK, RIDE: "X...x...X...x..."},
-            {KICK: "X.X.X.X.X.X.X.X.", SNARE: ".X.X.X.X.X.X.X.X", RIDE_BELL: "X...X...X...X..."},
+            {KICK: "AxAxAxAxAxAxAxAx", SNARE: _BACK, RIDE: "A...x...A...x..."},
+            {KICK: "A.A.A.A.A.A.A.A.", SNARE: ".A.A.A.A.A.A.A.A", RIDE_BELL: "A...A...A...A..."},
         ),
         "5/4": (
-            {KICK: "X.......X.X.........", SNARE: "............X.......", CHINA: "X...x...X...x...x..."},
-            {KICK: "X.xxX.xxX.xxX.X.X.X.", SNARE: "........X.......X...", OPEN: "x...x...x...x...x..."},
+            {KICK: "A.......A.A.........", SNARE: "............A.......", CHINA: "A...x...A...x...x..."},
+            {KICK: "A.xxA.xxA.xxA.A.A.A.", SNARE: "........A.......A...", OPEN: "x...x...x...x...x..."},
         ),
-        "6/8": ({KICK: "X.xxx.X.xxx.", SNARE: "......X.....", RIDE: "X.x.x.X.x.x."},),
+        "6/8": ({KICK: "A.xxx.A.xxx.", SNARE: "......A.....", RIDE: "A.x.x.A.x.x."},),
     },
     "punk": {
         "4/4": (
-            {KICK: "X...X...X...X...", FLOOR_TOM: "x.x.X.x.x.x.X.x."},
-            {KICK: "X.......X.x.....", SNARE: "....X.......X...", OPEN: _EIGHTHS},
-            {KICK: "X...X.x.X...X.x.", SNARE: "..X...X...X...X.", OPEN: "X...X...X...X..."},
+            {KICK: "A...A...A...A...", FLOOR_TOM: "x.x.A.x.x.x.A.x."},
+            {KICK: "A.......A.x.....", SNARE: "....A.......A...", OPEN: _EIGHTHS},
+            {KICK: "A...A.x.A...A.x.", SNARE: "..A...A...A...A.", OPEN: "A...A...A...A..."},
         )
     },
     "shuffle": {
         "4/4": (
-            {KICK: "X.......x.......", RIM: "....x.......x...", HAT: "x...x.x.x...x.x."},
-            {KICK: "X.......x.......", SNARE: _BACK, HAT: "X.x.X.x.X.x.X.x."},
-            {KICK: "X.....x.x.......", SNARE: "....X.o.....X.o.", RIDE: "X.x.X.x.X.x.X.x."},
-            {KICK: "X.....x.X.....x.", SNARE: "o.o.X.o.o.o.X.o.", RIDE: "X.x.X.x.X.x.X.x."},
+            {KICK: "A.......x.......", RIM: "....x.......x...", HAT: "x...x.x.x...x.x."},
+            {KICK: "A.......x.......", SNARE: _BACK, HAT: "A.x.A.x.A.x.A.x."},
+            {KICK: "A.....x.x.......", SNARE: "....A.o.....A.o.", RIDE: "A.x.A.x.A.x.A.x."},
+            {KICK: "A.....x.A.....x.", SNARE: "o.o.A.o.o.o.A.o.", RIDE: "A.x.A.x.A.x.A.x."},
         ),
         "6/8": (
-            {KICK: "X...........", RIM: "......x.....", HAT: "x.x.x.x.x.x."},
-            {KICK: "X...x.....x.", SNARE: "......X....o", RIDE: "X.x.x.X.x.x."},
+            {KICK: "A...........", RIM: "......x.....", HAT: "x.x.x.x.x.x."},
+            {KICK: "A...x.....x.", SNARE: "......A....o", RIDE: "A.x.x.A.x.x."},
         ),
     },
     "swing": {
         "4/4": (
             {PEDAL: "....x.......x...", RIDE: "x...x...x...x...", RIM: "............o..."},
-            {RIDE: "X...x.x.X...x.x.", PEDAL: "....x.......x...", KICK: "o...o...o...o..."},
-            {RIDE: "X...x.x.X...x.x.", PEDAL: "....x.......x...", SNARE: "......o.........|..o.......o...o."},
+            {RIDE: "A...x.x.A...x.x.", PEDAL: "....x.......x...", KICK: "o...o...o...o..."},
+            {RIDE: "A...x.x.A...x.x.", PEDAL: "....x.......x...", SNARE: "......o.........|..o.......o...o."},
             {
-                RIDE: "X...x.x.x...X.x.|X.x.x...x...X.x.",
+                RIDE: "A...x.x.x...A.x.|A.x.x...x...A.x.",
                 PEDAL: "....x.......x...",
                 SNARE: "..o.......x.....|......x.....o...",
                 KICK: "o...o...o...o.x.",
             },
             {
-                RIDE: "X.x.X.x.X...X.x.",
+                RIDE: "A.x.A.x.A...A.x.",
                 PEDAL: "....x.......x...",
                 SNARE: "..o...x...o...x.|......x.x.....o.",
                 KICK: "o...o.x.o...o...",
@@ -123,9 +123,9 @@ KIT_PATTERNS: dict[str, dict[str, tuple[Groove, ...]]] = {
         ),
         "3/4": (
             {RIDE: "x...x...x...", PEDAL: "....x...x..."},
-            {RIDE: "X...x.x.x.x.", PEDAL: "....x...x...", KICK: "o..........."},
+            {RIDE: "A...x.x.x.x.", PEDAL: "....x...x...", KICK: "o..........."},
             {
-                RIDE: "X...x.x.x.x.|X.x.x...x.x.",
+                RIDE: "A...x.x.x.x.|A.x.x...x.x.",
                 PEDAL: "....x...x...",
                 SNARE: "......o.....|..o.......x.",
                 KICK: "x...........",
@@ -134,83 +134,83 @@ KIT_PATTERNS: dict[str, dict[str, tuple[Groove, ...]]] = {
         "5/4": (
             {RIDE: "x...x...x...x...x...", PEDAL: "....x...x.......x...", KICK: "x...........o......."},
             {
-                RIDE: "X...x.x.x...X...x.x.",
+                RIDE: "A...x.x.x...A...x.x.",
                 PEDAL: "....x...x.......x...",
                 SNARE: "......o.....o.....o.",
                 KICK: "x...........x.......",
             },
         ),
-        "6/8": ({RIDE: "X.x.x.X.x.x.", PEDAL: "......x.....", SNARE: "........o..."},),
+        "6/8": ({RIDE: "A.x.x.A.x.x.", PEDAL: "......x.....", SNARE: "........o..."},),
     },
     "brushes": {
         "4/4": (
             {BRUSH: "x.......x.......", PEDAL: "....x.......x..."},
             {BRUSH: "x.......x.......", SNARE: "x...x.x.x...x.x.", PEDAL: "....x.......x..."},
-            {SNARE: "x...X.x.x...X.x.|x.x.X...x...X.x.", PEDAL: "....x.......x...", KICK: "o...o...o...o..."},
+            {SNARE: "x...A.x.x...A.x.|x.x.A...x...A.x.", PEDAL: "....x.......x...", KICK: "o...o...o...o..."},
         ),
         "3/4": (
             {BRUSH: "x...........", SNARE: "x...x...x...", PEDAL: "....o...o..."},
-            {SNARE: "x...X.x.X.x.", PEDAL: "....x...x...", KICK: "o..........."},
+            {SNARE: "x...A.x.A.x.", PEDAL: "....x...x...", KICK: "o..........."},
         ),
         "5/4": ({BRUSH: "x...........x.......", SNARE: "x...x.x.x...x...x.x.", PEDAL: "....x...x.......x..."},),
         "6/8": ({BRUSH: "x.....x.....", SNARE: "x.o.x.x.o.x."},),
     },
     "funk": {
         "4/4": (
-            {KICK: "X.........x.....", RIM: "....x.......x...", HAT: "x.x.x.x.x.x.x.x."},
-            {KICK: "X.x....x..x.....", SNARE: "....X..o.o..X..o", HAT: "XxxxXxxxXxxxXxxx"},
-            {KICK: "X..x..x...x..x..", SNARE: "....X..o....X.o.", HAT: "x.x.x.x.x.x.x.x.", OPEN: "..............x."},
+            {KICK: "A.........x.....", RIM: "....x.......x...", HAT: "x.x.x.x.x.x.x.x."},
+            {KICK: "A.x....x..x.....", SNARE: "....A..o.o..A..o", HAT: "AxxxAxxxAxxxAxxx"},
+            {KICK: "A..x..x...x..x..", SNARE: "....A..o....A.o.", HAT: "x.x.x.x.x.x.x.x.", OPEN: "..............x."},
             {
-                KICK: "X.x...x...x..x..|X.x....x..x.....",
-                SNARE: "....X..o.o.oX..o|....X..o.o..X.oo",
-                HAT: "XxxxXxxxXx.xXxxx",
+                KICK: "A.x...x...x..x..|A.x....x..x.....",
+                SNARE: "....A..o.o.oA..o|....A..o.o..A.oo",
+                HAT: "AxxxAxxxAx.xAxxx",
                 OPEN: "..........x.....",
             },
-            {KICK: "X.x..x....xx.x..", SNARE: "....X..oxo.oX..o", RIDE_BELL: "X.x.X.x.X.x.X.x.", PEDAL: _OFF},
+            {KICK: "A.x..x....xx.x..", SNARE: "....A..oxo.oA..o", RIDE_BELL: "A.x.A.x.A.x.A.x.", PEDAL: _OFF},
         )
     },
     "country": {
         "4/4": (
-            {KICK: "X.......X.......", RIM: "....x.......x...", HAT: "x.x.x.x.x.x.x.x."},
-            {KICK: "X.......X.......", SNARE: "....x.......x...", HAT: "x.x.x.x.x.x.x.x."},
-            {KICK: "X...x...X...x...", SNARE: "..x...x...x...x."},
-            {KICK: "X...x...X...x...", SNARE: "o.Xoo.Xoo.Xoo.Xo"},
+            {KICK: "A.......A.......", RIM: "....x.......x...", HAT: "x.x.x.x.x.x.x.x."},
+            {KICK: "A.......A.......", SNARE: "....x.......x...", HAT: "x.x.x.x.x.x.x.x."},
+            {KICK: "A...x...A...x...", SNARE: "..x...x...x...x."},
+            {KICK: "A...x...A...x...", SNARE: "o.Aoo.Aoo.Aoo.Ao"},
         ),
         "3/4": (
-            {KICK: "X...........", RIM: "....x...x..."},
-            {KICK: "X...........", SNARE: "....x...x...", HAT: "x.x.x.x.x.x."},
+            {KICK: "A...........", RIM: "....x...x..."},
+            {KICK: "A...........", SNARE: "....x...x...", HAT: "x.x.x.x.x.x."},
         ),
-        "6/8": ({KICK: "X.....x.....", SNARE: "....x.....x."},),
-        "5/4": ({KICK: "X...........X.......", SNARE: "....x...x.......x..."},),
+        "6/8": ({KICK: "A.....x.....", SNARE: "....x.....x."},),
+        "5/4": ({KICK: "A...........A.......", SNARE: "....x...x.......x..."},),
     },
     "reggae": {
         "4/4": (
-            {KICK: "........X.......", RIM: "........X.......", HAT: "x.x.X.x.x.x.X.x."},
-            {KICK: "....X.......X...", RIM: "....X.......X...", HAT: "x.x.x.x.x.x.x.xx"},
-            {KICK: "........X.......", RIM: "...x..x.X..x....", HAT: "X.xxX.xxX.xxX.x.", OPEN: "..............x."},
-            {KICK: "....X.......X...", RIM: "....X..x....X.xo", HAT: "x.xxx.xxx.xxx.xx"},
+            {KICK: "........A.......", RIM: "........A.......", HAT: "x.x.A.x.x.x.A.x."},
+            {KICK: "....A.......A...", RIM: "....A.......A...", HAT: "x.x.x.x.x.x.x.xx"},
+            {KICK: "........A.......", RIM: "...x..x.A..x....", HAT: "A.xxA.xxA.xxA.x.", OPEN: "..............x."},
+            {KICK: "....A.......A...", RIM: "....A..x....A.xo", HAT: "x.xxx.xxx.xxx.xx"},
         )
     },
     "march": {
         "4/4": (
-            {KICK: "X.......X.......", SNARE: "x...x...x...x.x."},
-            {KICK: "X.......X.......", SNARE: "x.xxx.xxx.xxX.X.", CRASH: "x...............|................"},
-            {KICK: "X...x...X...x...", SNARE: "X.xxX.xxX.xxXxxx"},
-            {KICK: "X...X...X...X...", SNARE: "XoxoXoooXoxoXxxx", CRASH: "x.......x......."},
+            {KICK: "A.......A.......", SNARE: "x...x...x...x.x."},
+            {KICK: "A.......A.......", SNARE: "x.xxx.xxx.xxA.A.", CRASH: "x...............|................"},
+            {KICK: "A...x...A...x...", SNARE: "A.xxA.xxA.xxAxxx"},
+            {KICK: "A...A...A...A...", SNARE: "AoxoAoooAoxoAxxx", CRASH: "x.......x......."},
         ),
         "6/8": (
-            {KICK: "X.....x.....", SNARE: "X...x.X...x."},
-            {KICK: "X.....x.....", SNARE: "X..xx.X.xxx."},
-            {KICK: "X.....X.....", SNARE: "X.xxx.X.xxxx", CRASH: "x..........."},
+            {KICK: "A.....x.....", SNARE: "A...x.A...x."},
+            {KICK: "A.....x.....", SNARE: "A..xx.A.xxx."},
+            {KICK: "A.....A.....", SNARE: "A.xxx.A.xxxx", CRASH: "x..........."},
         ),
-        "3/4": ({KICK: "X...........", SNARE: "x...x.xxx.x."},),
-        "5/4": ({KICK: "X...........X.......", SNARE: "X.xxX.x.X.x.X.xxX.x."},),
+        "3/4": ({KICK: "A...........", SNARE: "x...x.xxx.x."},),
+        "5/4": ({KICK: "A...........A.......", SNARE: "A.xxA.x.A.x.A.xxA.x."},),
     },
     "waltz": {
         "3/4": (
-            {KICK: "X...........", SNARE: "....o...o..."},
-            {RIDE: "X...x...x...", KICK: "x...........", PEDAL: "....x...x..."},
-            {KICK: "X...........", SNARE: "....x...x.o.", TRIANGLE: "x..........."},
+            {KICK: "A...........", SNARE: "....o...o..."},
+            {RIDE: "A...x...x...", KICK: "x...........", PEDAL: "....x...x..."},
+            {KICK: "A...........", SNARE: "....x...x.o.", TRIANGLE: "x..........."},
         )
     },
 }
