@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cadenza.codec.spectral import SpectralConfig
-from cadenza.codec.spectral_decoder import SpectralDecoder
+from cadenza.codec.spectral_decoder import SpectralDecoder, round_peaks
 
 CONFIG = SpectralConfig(hop_length=40, dim=16, num_layers=1, fast_dim=8, fast_layers=1, low_bins=25, low_dim=8)
 RATE = 8000  # bins of the long transform are 40 Hz wide, those of the short one 133: they meet below 1 kHz
@@ -65,3 +65,19 @@ def test_one_transform_is_the_default():
     assert plain.low is None
     assert plain.num_transforms == 1
     assert len(plain.train_pass(tone(500.0), torch.randn(1, 4, 100)).spectra) == 1
+
+
+def test_peaks_bend_below_full_scale_and_all_else_stays():
+    sound = torch.linspace(-1.6, 1.6, 3201, dtype=torch.float64).float()[None, None]
+    bent, below = round_peaks(sound, 0.75), sound.abs() <= 0.75
+    assert torch.equal(bent[below], sound[below])
+    assert (bent.diff() > 0).all() and bent.abs().max() < 1
+    assert torch.equal(round_peaks(-sound, 0.75), -bent)
+
+
+def test_a_decoder_with_a_knee_writes_no_sample_at_full_scale(monkeypatch):
+    torch.manual_seed(0)
+    decoder = SpectralDecoder(CONFIG.model_copy(update={"knee": 0.75}), 1, 4).eval()
+    loud = 5 * tone(200.0)
+    latent = write(decoder, monkeypatch, loud)
+    assert decoder(latent).abs().max() < 1 < loud.abs().max()

@@ -48,6 +48,9 @@ class SpectralConfig(Config):
     low_dim: int = Field(192, ge=1, le=65536, description="width of the blocks before the long transform")
     low_layers: int = Field(1, ge=0, le=1024, description="blocks before the long transform")
     low_iterations: int = Field(2, ge=0, description="Griffin-Lim iterations of the long transform")
+    knee: float | None = Field(
+        None, gt=0, lt=1, description="level of samples above which the decoder rounds peaks off; None: it never does"
+    )
 
     @property
     def fast_hop(self) -> int:

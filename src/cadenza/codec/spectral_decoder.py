@@ -153,7 +153,8 @@ class SpectralDecoder(nn.Module):
                 magnitudes, self._bands, self._shares(magnitudes), state.bands, strict=False
             )
         ]
-        return state.join(sounds)[:, None]
+        sound = state.join(sounds)[:, None]
+        return sound if self.config.knee is None else round_peaks(sound, self.config.knee)
 
     @property
     def num_transforms(self) -> int:
@@ -207,6 +208,16 @@ class SpectralDecoder(nn.Module):
         if self.low is not None:
             ahead.append(config.low_layers * right + self.low_band.reach + (config.low_window_factor - 1) / 2)
         return slow + max(ahead)
+
+
+def round_peaks(sound: Float[Tensor, "*B N"], knee: float) -> Float[Tensor, "*B N"]:
+    """Samples of at most `knee` stay; those above bend, `k + (1 - k) tanh((|x| - k) / (1 - k))`, and end below 1.
+
+    Reconstructed phases, and codes that guidance made louder than any in training, reach beyond full scale, where
+    16 bits would cut them with a click. It looks at one sample alone, so that a stream equals the whole.
+    """
+    over = (sound.abs() - knee).clamp_min(0) / (1 - knee)
+    return sound.clamp(-knee, knee) + sound.sign() * (1 - knee) * over.tanh()
 
 
 def _magnitude(logs: Float[Tensor, "B T F"]) -> Float[Tensor, "B F T"]:
