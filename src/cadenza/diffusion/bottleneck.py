@@ -1,0 +1,66 @@
+"""The bottleneck of the diffusion U-Net: what looks at a whole clip.
+
+In and out: features `[B, D, T]`. An LSTM in both directions, or a transformer encoder that may also listen to the
+condition. Multi-Band Diffusion (arXiv 2308.02560, section 3.3).
+"""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cadenza.nn.positional import sinusoidal_positions
+from cadenza.nn.transformer import TransformerLayer
+
+LSTM_LAYERS = 2
+TRANSFORMER_LAYERS = 6
+HEADS = 8
+FEED_FORWARD_DIM = 2048
+DROPOUT = 0.1
+"""Of the transformer, in training."""
+
+
+class LSTMBottleneck(nn.Module):
+    """Two layers in both directions, each as wide as the input; a linear layer joins the directions."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(dim, dim, LSTM_LAYERS, bidirectional=True)
+        self.linear = nn.Linear(2 * dim, dim)
+
+    def forward(self, x: Float[Tensor, "B D T"], source: None = None) -> Float[Tensor, "B D T"]:
+        joined: Tensor = self.linear(self.lstm(x.permute(2, 0, 1))[0])
+        return joined.permute(1, 2, 0)
+
+
+class TransformerBottleneck(nn.Module):
+    """Six layers, norms after the residual sums, no biases in the products, positions added to the input."""
+
+    def __init__(self, dim: int, cross_attention: bool) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            TransformerLayer(
+                dim,
+                HEADS,
+                FEED_FORWARD_DIM,
+                cross_attention=cross_attention,
+                norm_first=False,
+                activation="relu",
+                dropout=DROPOUT,
+                causal=False,
+            )
+            for _ in range(TRANSFORMER_LAYERS)
+        )
+
+    def forward(
+        self, x: Float[Tensor, "B D T"], source: Float[Tensor, "B D L"] | None = None
+    ) -> Float[Tensor, "B D T"]:
+        x = with_positions(x)
+        heard = None if source is None else with_positions(source)
+        for layer in self.layers:
+            x = layer(x, heard)
+        return x.transpose(1, 2)
+
+
+def with_positions(x: Float[Tensor, "B D T"]) -> Float[Tensor, "B T D"]:
+    """Time first, and each frame knows where it is."""
+    x = x.transpose(1, 2)
+    return x + sinusoidal_positions(x.shape[1], x.shape[2], device=x.device).to(x.dtype)

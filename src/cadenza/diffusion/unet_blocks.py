@@ -1,0 +1,76 @@
+"""The levels of the diffusion U-Net: residual blocks, and the convolutions that halve and restore the rate.
+
+In and out: features `[B, D, T]`. Multi-Band Diffusion (arXiv 2308.02560, section 3.3); everything is non-causal.
+"""
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class LevelShape(NamedTuple):
+    """What the levels of one network share."""
+
+    kernel_size: int
+    stride: int
+    num_blocks: int
+    norm_groups: int
+    dropout: float
+
+
+class ResidualBlock(nn.Module):
+    """`x + drop(conv2(relu(norm2(drop(conv1(relu(norm1(x))))))))`, both of three taps `dilation` apart."""
+
+    def __init__(self, dim: int, norm_groups: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1 = nn.GroupNorm(norm_groups, dim)
+        self.conv1 = nn.Conv1d(dim, dim, 3, padding=dilation, dilation=dilation)
+        self.norm2 = nn.GroupNorm(norm_groups, dim)
+        self.conv2 = nn.Conv1d(dim, dim, 3, padding=dilation, dilation=dilation)
+        self.drop = nn.Dropout1d(dropout)
+
+    def forward(self, x: Float[Tensor, "B D T"]) -> Float[Tensor, "B D T"]:
+        hidden = self.drop(self.conv1(F.relu(self.norm1(x))))
+        hidden = self.drop(self.conv2(F.relu(self.norm2(hidden))))
+        return x + hidden
+
+
+class EncoderLevel(nn.Module):
+    """`[B, D, T] -> [B, D2, ceil(T / stride)]`; the input is padded with zeros on the right to whole strides."""
+
+    def __init__(self, into: int, out: int, shape: LevelShape) -> None:
+        super().__init__()
+        self.stride = shape.stride
+        padding = (shape.kernel_size - shape.stride) // 2
+        self.down = nn.Conv1d(into, out, shape.kernel_size, shape.stride, padding, bias=False)
+        self.norm = nn.GroupNorm(shape.norm_groups, out)
+        self.blocks = nn.ModuleList(
+            ResidualBlock(out, shape.norm_groups, 2**index, shape.dropout) for index in range(shape.num_blocks)
+        )
+
+    def forward(self, x: Float[Tensor, "B D T"]) -> Float[Tensor, "B D2 T2"]:
+        x = F.relu(self.norm(self.down(F.pad(x, (0, -x.shape[-1] % self.stride)))))
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class DecoderLevel(nn.Module):
+    """`[B, D, T] -> [B, D2, stride * T]`: the residual blocks come first, at the input's width."""
+
+    def __init__(self, into: int, out: int, shape: LevelShape) -> None:
+        super().__init__()
+        padding = (shape.kernel_size - shape.stride) // 2
+        self.blocks = nn.ModuleList(
+            ResidualBlock(into, shape.norm_groups, 2**index, shape.dropout) for index in range(shape.num_blocks)
+        )
+        self.norm = nn.GroupNorm(shape.norm_groups, into)
+        self.up = nn.ConvTranspose1d(into, out, shape.kernel_size, shape.stride, padding, bias=False)
+
+    def forward(self, x: Float[Tensor, "B D T"]) -> Float[Tensor, "B D2 T2"]:
+        for block in self.blocks:
+            x = block(x)
+        result: Tensor = self.up(F.relu(self.norm(x)))
+        return result
