@@ -139,7 +139,10 @@ def test_the_embedded_model_is_the_default(ours: Path, tmp_path: Path, monkeypat
     shutil.copytree(ours, tmp_path / "assets" / "music")
     assert cadenza.load().config.name == "tiny"
     shutil.copytree(ours, tmp_path / "assets", dirs_exist_ok=True)
-    assert find_model() == tmp_path / "assets"
+    assert find_model() == find_model("embedded") == tmp_path / "assets"
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ours, "embedded")  # what is there comes first
+    assert find_model("embedded") == Path("embedded")
 
 
 def test_codecs_load_alone(ours: Path, audiocraft: Path, tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from cadenza.pipelines.musicgen import MusicGen
 from cadenza.pipelines.placement import choose_device, choose_precision, companion_device
 
 ASSETS = Path(__file__).parent / "assets"
+EMBEDDED = "embedded"
+"""What the model that comes along may be called, where no file or directory has that name."""
 CONVERSION = 2
 """Raised whenever converted directories change, so that older ones in a cache are made again.
 
@@ -37,7 +39,7 @@ def load(
     """Load a model, ready to generate.
 
     Args:
-        name: None is the model that comes with Cadenza; else a model directory, a directory or `state_dict.bin` of
+        name: None or "embedded" is the model that comes with Cadenza; else a model directory, a directory or `state_dict.bin` of
             audiocraft, a directory of transformers, or a name such as `facebook/musicgen-small`.
         device: `cpu`, `cuda`, `cuda:1`; None: a GPU if there is one.
         precision: `fp32`, `bf16`, `fp16`, `int8` or `int4`, of the language model; None: what suits the device. In
@@ -54,7 +56,7 @@ def load(
 def load_codec(name: str | Path | None = None, device: str | torch.device | None = None) -> Codec:
     """Load a codec in float32: that of a whole model (named as for `load`), or a codec's file, directory or name."""
     place = companion_device(choose_device(device))
-    if name is None or (not _exists(name) and str(name) in MODELS):
+    if name is None or (not _exists(name) and str(name) in (EMBEDDED, *MODELS)):
         path = find_model(name)
     elif _exists(name):
         path = Path(name)
@@ -69,7 +71,7 @@ def load_codec(name: str | Path | None = None, device: str | torch.device | None
 
 def find_model(name: str | Path | None = None) -> Path:
     """The model directory for a name; foreign and remote models are converted into the cache first."""
-    if name is None:
+    if name is None or (name == EMBEDDED and not _exists(name)):
         return _embedded()
     if _exists(name):
         path = Path(name)
