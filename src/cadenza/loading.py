@@ -39,8 +39,8 @@ def load(
     """Load a model, ready to generate.
 
     Args:
-        name: None or "embedded" is the model that comes with Cadenza; else a model directory, a directory or `state_dict.bin` of
-            audiocraft, a directory of transformers, or a name such as `facebook/musicgen-small`.
+        name: None or "embedded" is the model that comes with Cadenza; else a model directory, a directory or
+            `state_dict.bin` of audiocraft, a directory of transformers, or a name such as `facebook/musicgen-small`.
         device: `cpu`, `cuda`, `cuda:1`; None: a GPU if there is one.
         precision: `fp32`, `bf16`, `fp16`, `int8` or `int4`, of the language model; None: what suits the device. In
             8 or 4 bits weights are quantised once, into the user's cache.
