@@ -4,10 +4,14 @@ In and out: features `[B, D, T]`. An LSTM in both directions, or a transformer e
 condition. Multi-Band Diffusion (arXiv 2308.02560, section 3.3).
 """
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from cadenza.nn.linear import Linear
+from cadenza.nn.packing import Packable, pack_lstm_layer, run_lstm_layer
 from cadenza.nn.positional import sinusoidal_positions
+from cadenza.nn.reorder import packable
 from cadenza.nn.transformer import TransformerLayer
 
 LSTM_LAYERS = 2
@@ -18,17 +22,33 @@ DROPOUT = 0.1
 """Of the transformer, in training."""
 
 
-class LSTMBottleneck(nn.Module):
+class LSTMBottleneck(Packable):
     """Two layers in both directions, each as wide as the input; a linear layer joins the directions."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.lstm = nn.LSTM(dim, dim, LSTM_LAYERS, bidirectional=True)
-        self.linear = nn.Linear(2 * dim, dim)
+        self.linear = Linear(2 * dim, dim, bias=True)
+
+    def pack(self) -> None:
+        """Reorder the recurrent weights, which `nn.LSTM` does anew at every call; plain ones are kept beside."""
+        layers = self.lstm.all_weights
+        if not self.is_packed and packable(layers[0][0]):
+            self._packed = [tensor for weights in layers for tensor in pack_lstm_layer(weights)]
 
     def forward(self, x: Float[Tensor, "B D T"], source: None = None) -> Float[Tensor, "B D T"]:
-        joined: Tensor = self.linear(self.lstm(x.permute(2, 0, 1))[0])
-        return joined.permute(1, 2, 0)
+        steps = x.permute(2, 0, 1).to(self.lstm.weight_ih_l0.dtype)
+        both = self._run_packed(steps) if self.is_packed else self.lstm(steps)[0]
+        return self.linear(both).permute(1, 2, 0)
+
+    def _run_packed(self, steps: Float[Tensor, "T B D"]) -> Float[Tensor, "T B D2"]:
+        zeros = steps.new_zeros(1, steps.shape[1], self.lstm.hidden_size)
+        steps = steps.contiguous()
+        for layer in range(LSTM_LAYERS):
+            there, back = (self._packed[4 * i : 4 * i + 4] for i in (2 * layer, 2 * layer + 1))
+            forth = run_lstm_layer(steps, there, zeros, zeros)[0]
+            steps = torch.cat([forth, run_lstm_layer(steps.flip(0), back, zeros, zeros)[0].flip(0)], dim=2)
+        return steps
 
 
 class TransformerBottleneck(nn.Module):

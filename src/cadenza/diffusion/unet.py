@@ -20,8 +20,10 @@ from torch import Tensor, nn
 
 from cadenza.checkpoint import Config
 from cadenza.diffusion.bottleneck import HEADS, LSTMBottleneck, TransformerBottleneck
+from cadenza.diffusion.convolution import Convolution, Transposed
 from cadenza.diffusion.unet_blocks import DecoderLevel, EncoderLevel, LevelShape
 from cadenza.errors import UserError
+from cadenza.nn.linear import Linear
 
 Bottleneck = Literal["none", "lstm", "transformer"]
 Precision = Literal["fp32", "bf16"]
@@ -94,7 +96,7 @@ class DiffusionUnet(nn.Module):
         embedded = widths if config.embed_all_levels else widths[:1]
         self.step_embeddings = nn.ModuleList(nn.Embedding(config.num_steps, width) for width in embedded)
         self.condition_projection = (
-            None if config.condition_dim is None else nn.Conv1d(config.condition_dim, widths[-1], 1)
+            None if config.condition_dim is None else Convolution(config.condition_dim, widths[-1], 1)
         )
         self.bottleneck: LSTMBottleneck | TransformerBottleneck | None = None
         if config.bottleneck == "lstm":
@@ -103,7 +105,20 @@ class DiffusionUnet(nn.Module):
             self.bottleneck = TransformerBottleneck(widths[-1], config.cross_attention)
 
     def pack(self, precision: Precision = "fp32") -> None:
-        """Prepare for inference on a CPU, where that helps. Training, moving or loading undoes it."""
+        """Prepare for inference. Training, moving, converting or loading undoes it.
+
+        Weights are brought into the order that products on this CPU want, and memory holds them once (those of an LSTM
+        twice). `bf16` converts the weights of products for good, and computes products in it; sums over blocks, norms,
+        what is next to the audio and the result stay in float32.
+        """
+        edges = self.encoders[0].down, self.decoders[-1].up
+        for part in self.modules():
+            if precision == "bf16" and isinstance(part, Convolution | Transposed | Linear | nn.LSTM):
+                if part not in edges:
+                    part.to(torch.bfloat16)
+        for part in self.modules():
+            if isinstance(part, Convolution | Transposed | Linear | LSTMBottleneck):
+                part.pack()
 
     def forward(
         self,
@@ -135,7 +150,7 @@ class DiffusionUnet(nn.Module):
         for decoder in self.decoders:
             skip = skips.pop()
             x = decoder(x[..., : skip.shape[-1]] + skip)
-        return x[..., : noisy.shape[-1]]
+        return x[..., : noisy.shape[-1]].contiguous()
 
     def _project(self, condition: Tensor | None, frames: int) -> Tensor | None:
         if self.condition_projection is None:
@@ -151,5 +166,5 @@ class DiffusionUnet(nn.Module):
                 f"a condition of {condition.shape[2]} frames for {frames} frames of audio: "
                 "both must be of the same clip"
             )
-        result: Tensor = self.condition_projection(condition)
+        result: Tensor = self.condition_projection(condition).to(condition.dtype)
         return result

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from cadenza.diffusion.convolution import Convolution, NormRelu, Transposed
+
 
 class LevelShape(NamedTuple):
     """What the levels of one network share."""
@@ -25,15 +27,15 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, dim: int, norm_groups: int, dilation: int, dropout: float) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(norm_groups, dim)
-        self.conv1 = nn.Conv1d(dim, dim, 3, padding=dilation, dilation=dilation)
-        self.norm2 = nn.GroupNorm(norm_groups, dim)
-        self.conv2 = nn.Conv1d(dim, dim, 3, padding=dilation, dilation=dilation)
+        self.norm1 = NormRelu(norm_groups, dim)
+        self.conv1 = Convolution(dim, dim, 3, padding=dilation, dilation=dilation)
+        self.norm2 = NormRelu(norm_groups, dim)
+        self.conv2 = Convolution(dim, dim, 3, padding=dilation, dilation=dilation)
         self.drop = nn.Dropout1d(dropout)
 
     def forward(self, x: Float[Tensor, "B D T"]) -> Float[Tensor, "B D T"]:
-        hidden = self.drop(self.conv1(F.relu(self.norm1(x))))
-        hidden = self.drop(self.conv2(F.relu(self.norm2(hidden))))
+        hidden = self.drop(self.conv1(self.norm1(x)).float())
+        hidden = self.drop(self.conv2(self.norm2(hidden)))
         return x + hidden
 
 
@@ -44,14 +46,14 @@ class EncoderLevel(nn.Module):
         super().__init__()
         self.stride = shape.stride
         padding = (shape.kernel_size - shape.stride) // 2
-        self.down = nn.Conv1d(into, out, shape.kernel_size, shape.stride, padding, bias=False)
-        self.norm = nn.GroupNorm(shape.norm_groups, out)
+        self.down = Convolution(into, out, shape.kernel_size, shape.stride, padding, bias=False)
+        self.norm = NormRelu(shape.norm_groups, out)
         self.blocks = nn.ModuleList(
             ResidualBlock(out, shape.norm_groups, 2**index, shape.dropout) for index in range(shape.num_blocks)
         )
 
     def forward(self, x: Float[Tensor, "B D T"]) -> Float[Tensor, "B D2 T2"]:
-        x = F.relu(self.norm(self.down(F.pad(x, (0, -x.shape[-1] % self.stride)))))
+        x = self.norm(self.down(F.pad(x, (0, -x.shape[-1] % self.stride))).float())
         for block in self.blocks:
             x = block(x)
         return x
@@ -66,11 +68,11 @@ class DecoderLevel(nn.Module):
         self.blocks = nn.ModuleList(
             ResidualBlock(into, shape.norm_groups, 2**index, shape.dropout) for index in range(shape.num_blocks)
         )
-        self.norm = nn.GroupNorm(shape.norm_groups, into)
-        self.up = nn.ConvTranspose1d(into, out, shape.kernel_size, shape.stride, padding, bias=False)
+        self.norm = NormRelu(shape.norm_groups, into)
+        self.up = Transposed(into, out, shape.kernel_size, shape.stride, padding, bias=False)
 
     def forward(self, x: Float[Tensor, "B D T"]) -> Float[Tensor, "B D2 T2"]:
         for block in self.blocks:
             x = block(x)
-        result: Tensor = self.up(F.relu(self.norm(x)))
+        result: Tensor = self.up(self.norm(x))
         return result
