@@ -8,12 +8,14 @@ from pydantic import Field
 from cadenza.checkpoint import Config
 from cadenza.errors import UserError
 from cadenza.train.objectives.codec import CodecObjectiveConfig
+from cadenza.train.objectives.diffusion_config import DiffusionObjectiveConfig
 from cadenza.train.objectives.lm_config import LMObjectiveConfig
 from cadenza.train.objectives.reading import ReadingObjectiveConfig
 from cadenza.train.schedule import ConstantSchedule, Schedule
 
 ObjectiveConfig = Annotated[
-    CodecObjectiveConfig | LMObjectiveConfig | ReadingObjectiveConfig, Field(discriminator="kind")
+    CodecObjectiveConfig | DiffusionObjectiveConfig | LMObjectiveConfig | ReadingObjectiveConfig,
+    Field(discriminator="kind"),
 ]
 
 

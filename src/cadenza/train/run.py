@@ -21,13 +21,15 @@ from cadenza.errors import CadenzaError, UserError
 from cadenza.train.config import TrainConfig
 from cadenza.train.distributed import device_here, everyone, num_ranks, rows_here, share, together
 from cadenza.train.objectives.codec import CodecObjective, CodecObjectiveConfig
+from cadenza.train.objectives.diffusion import DiffusionObjective
+from cadenza.train.objectives.diffusion_config import DiffusionObjectiveConfig
 from cadenza.train.objectives.lm import LMObjective, Parts
 from cadenza.train.objectives.lm_config import LMObjectiveConfig
 from cadenza.train.objectives.lm_parts import build_parts
 from cadenza.train.objectives.lm_sources import lm_sources
 from cadenza.train.objectives.reading import ReadingObjective, ReadingObjectiveConfig, build_reader
 from cadenza.train.objectives.reading_pairs import PairBatches, PairsInOrder, divide, pairs_of, read_rows
-from cadenza.train.samples import CodecSampler, LMSampler
+from cadenza.train.samples import CodecSampler, DiffusionSampler, LMSampler
 from cadenza.train.sharding import shard
 from cadenza.train.trainer import Trainer
 
@@ -111,6 +113,8 @@ def build(config: TrainConfig, folder: Path) -> Trainer:
         match config.objective:
             case CodecObjectiveConfig() as codec:
                 trainer = _codec_trainer(config, codec, folder)
+            case DiffusionObjectiveConfig() as diffusion:
+                trainer = _diffusion_trainer(config, diffusion, folder)
             case LMObjectiveConfig() as lm:
                 trainer = _lm_trainer(config, lm, folder)
             case ReadingObjectiveConfig() as reading:
@@ -149,26 +153,46 @@ def _codec_trainer(config: TrainConfig, family: CodecObjectiveConfig, folder: Pa
     if config.precision == "fp16":  # the balancer takes gradients of single losses, which the scaler does not reach
         raise UserError("precision=fp16 loses small gradients of a codec: use bf16 or fp32")
     objective = CodecObjective(family, device_here(config.device))
-    rate, channels = objective.codec.sample_rate, objective.codec.channels
+    codec = objective.codec
+    train, valid = _segments(config, codec.sample_rate, codec.channels, family.segment_seconds, family.valid_seconds)
+    played = _played(config, valid)
+    sampler = None if played is None else CodecSampler(played, device_here(config.device))
+    return Trainer(config, objective, train, folder, valid, sampler)
+
+
+def _diffusion_trainer(config: TrainConfig, family: DiffusionObjectiveConfig, folder: Path) -> Trainer:
+    if _sharded(config):
+        raise UserError("parallel=fsdp is for language models: train the bands of a diffusion decoder in runs apart")
+    objective = DiffusionObjective(family, device_here(config.device))
+    codec = objective.codec
+    train, valid = _segments(config, codec.sample_rate, codec.channels, family.segment_seconds, family.valid_seconds)
+    played = _played(config, valid)
+    sampler = None if played is None else DiffusionSampler(played, device_here(config.device))
+    return Trainer(config, objective, train, folder, valid, sampler)
+
+
+def _segments(
+    config: TrainConfig, rate: int, channels: int, seconds: float, valid_seconds: float
+) -> tuple[RandomSegments, FixedSegments | None]:
+    """What is heard in training, and in validation, if there is any."""
     entries = read_manifest(config.data)
     parts = {split: [entry for entry in entries if entry.split == split] for split in ("train", "valid")}
     _check_split(config, parts["train"])
     recordings = Recordings(parts["train"], rate, channels)
-    rows = rows_here(config.batch_size)
-    train = RandomSegments(recordings, family.segment_seconds, config.batch_size, config.seed, rows)
-    valid = None
-    if parts["valid"] and config.validate_every:
-        chosen = Recordings(parts["valid"][: config.valid_items], rate, channels)
-        valid = FixedSegments(chosen, family.valid_seconds, config.batch_size)
-    return Trainer(config, objective, train, folder, valid, _codec_sampler(config, valid))
+    train = RandomSegments(recordings, seconds, config.batch_size, config.seed, rows_here(config.batch_size))
+    if not parts["valid"] or not config.validate_every:
+        return train, None
+    chosen = Recordings(parts["valid"][: config.valid_items], rate, channels)
+    return train, FixedSegments(chosen, valid_seconds, config.batch_size)
 
 
-def _codec_sampler(config: TrainConfig, valid: FixedSegments | None) -> CodecSampler | None:
+def _played(config: TrainConfig, valid: FixedSegments | None) -> Tensor | None:
+    """The recordings that are played at every snapshot."""
     if valid is None or not isinstance(config.sample_prompts, int) or config.sample_prompts == 0:
         return None
     audio = valid.batch(0)["audio"]
     assert isinstance(audio, Tensor)
-    return CodecSampler(audio[: config.sample_prompts], device_here(config.device))
+    return audio[: config.sample_prompts]
 
 
 def _lm_trainer(config: TrainConfig, family: LMObjectiveConfig, folder: Path) -> Trainer:

@@ -2,11 +2,12 @@
 
 In: the playable model of a snapshot. Out: `samples/step_XXXXXXXX/`. For a language model: music for sentences with
 fixed seeds, and beside it what the codec makes of the recordings that they describe, the best that the model could
-reach. For a codec: recordings beside their reconstructions. Heard is what was saved, the averaged weights, in a copy of
-its own: nothing of the training is touched, and the random numbers of its process are put back.
+reach. For a codec or a diffusion decoder: recordings beside their reconstructions. Heard is what was saved, the
+averaged weights, in a copy of its own: nothing of the training is touched, and the random numbers of its process are
+put back.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -18,6 +19,7 @@ from torch import Tensor
 from cadenza.audio import Audio
 from cadenza.codec.base import Codec
 from cadenza.codec.encodec import EnCodec
+from cadenza.diffusion.decoder import DiffusionDecoder
 from cadenza.files import atomic_directory
 from cadenza.train.objectives.lm import ADAPTER_FILE
 
@@ -73,9 +75,28 @@ class CodecSampler:
     def __call__(self, model: Path, folder: Path) -> None:
         codec = EnCodec.from_pretrained(model / "codec", self.device, torch.float32).eval()
         heard = codec.decode(*codec.encode(self.audio.to(self.device)))[..., : self.audio.shape[2]].cpu()
-        for number, pair in enumerate(zip(self.audio, heard, strict=True)):
-            for name, samples in zip(("recording", "codec"), pair, strict=True):
-                Audio(samples.numpy(), codec.sample_rate).write(folder / f"{number:02d}_{name}.wav")
+        _write(folder, codec.sample_rate, {"recording": self.audio, "codec": heard})
+
+
+class DiffusionSampler:
+    """Recordings, and what the codec's own decoder and the diffusion make of their codes."""
+
+    def __init__(self, audio: Float[Tensor, "B C N"], device: torch.device) -> None:
+        self.audio, self.device = audio, device
+
+    @torch.no_grad()
+    def __call__(self, model: Path, folder: Path) -> None:
+        decoder = DiffusionDecoder.from_pretrained(model, self.device)
+        codes = decoder.codec.encode(self.audio.to(self.device)).codes
+        sounds = {"codec": decoder.codec.decode(codes), "diffusion": decoder.decode(codes)}
+        heard = {name: sound[..., : self.audio.shape[2]].cpu() for name, sound in sounds.items()}
+        _write(folder, decoder.codec.sample_rate, {"recording": self.audio} | heard)
+
+
+def _write(folder: Path, sample_rate: int, sounds: Mapping[str, Float[Tensor, "B C N"]]) -> None:
+    for name, batch in sounds.items():
+        for number, samples in enumerate(batch):
+            Audio(samples.numpy(), sample_rate).write(folder / f"{number:02d}_{name}.wav")
 
 
 def write_samples(sampler: Sampler, model: Path, folder: Path) -> Path:
