@@ -20,6 +20,11 @@ from cadenza.conditioning.reader import PlanReader, PlanReaderConfig
 from cadenza.conditioning.style import StyleConfig
 from cadenza.conditioning.t5 import T5Config, T5Encoder, TextTokenizer
 from cadenza.conditioning.text import TextConfig, TextEncoder
+from cadenza.diffusion.band import Band, BandConfig
+from cadenza.diffusion.decoder import DiffusionDecoder, DiffusionDecoderConfig
+from cadenza.diffusion.processor import BandProcessorConfig
+from cadenza.diffusion.settings import DiffusionSettings
+from cadenza.diffusion.unet import DiffusionUnetConfig
 from cadenza.evaluate.embedders.listener import Listener
 from cadenza.evaluate.embedders.listener_network import ListenerConfig
 from cadenza.lm.adapter import Adapter, AdapterConfig, AdapterRecord, LowRank, sites
@@ -186,6 +191,37 @@ def tiny_musicgen(
     )
     conditioning = tiny_conditioning(seed, mask_padding, melody, style, plan)
     return MusicGen(codec, tiny_lm(seed, codec.num_codebooks), conditioning, config)
+
+
+def tiny_diffusion_decoder(seed: int = 0, codec: EnCodec | None = None) -> DiffusionDecoder:
+    """Two bands for the codes of `tiny_codec` (or another): noise at the codec's levels, after two calls each."""
+    codec = codec or tiny_codec(seed)
+    unet = DiffusionUnetConfig(
+        hidden=4,
+        depth=2,
+        kernel_size=8,
+        stride=4,
+        norm_groups=2,
+        embed_all_levels=True,
+        condition_dim=codec.config.latent_dim,
+    )
+    processor = BandProcessorConfig(sample_rate=codec.sample_rate, num_bands=4)
+    config = DiffusionDecoderConfig(
+        name="tiny-diffusion",
+        licence="CC0-1.0",
+        sample_rate=codec.sample_rate,
+        bands=(BandConfig(unet=unet), BandConfig(unet=unet, processor=processor)),
+        condition_dim=codec.config.latent_dim,
+        frame_rate=codec.frame_rate,
+        num_codebooks=codec.num_codebooks,
+        codebook_size=codec.codebook_size,
+        settings=DiffusionSettings(calls=2),
+    )
+    decoder = DiffusionDecoder(config, codec)
+    for number, band in enumerate(decoder.bands):
+        assert isinstance(band, Band)
+        _randomize(band.unet, seed + number)
+    return decoder.eval()
 
 
 def tiny_adapter(lm: LM, seed: int = 0, record: AdapterRecord | None = None, **settings: object) -> Adapter:

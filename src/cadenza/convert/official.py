@@ -33,6 +33,24 @@ MODELS = {
     "facebook/audiogen-medium": Official("text", "1.5B"),
 }
 
+
+class OfficialDecoder(NamedTuple):
+    """A published diffusion decoder: its file in the repository, and whose codes it decodes."""
+
+    file: str
+    codec: str
+    num_codebooks: int
+
+
+DECODER_REPOSITORY = "facebook/multiband-diffusion"
+DECODERS = {
+    "mbd_musicgen_32khz": OfficialDecoder("mbd_musicgen_32khz.th", "facebook/encodec_32khz", 4),
+    "mbd_comp_2": OfficialDecoder("mbd_comp_2.pt", "facebook/encodec_24khz", 2),
+    "mbd_comp_4": OfficialDecoder("mbd_comp_4.pt", "facebook/encodec_24khz", 4),
+    "mbd_comp_8": OfficialDecoder("mbd_comp_8.pt", "facebook/encodec_24khz", 8),
+}
+"""The first is for MusicGen, whose codec is facebook/encodec_32khz."""
+
 CODECS = ("facebook/encodec_24khz", "facebook/encodec_32khz", "facebook/encodec_48khz")
 
 ENCODERS = {  # the names in audiocraft's files -> repositories

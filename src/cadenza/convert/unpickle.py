@@ -39,8 +39,32 @@ _STORAGES = {
     "BoolStorage": torch.bool,
     "UntypedStorage": torch.uint8,
 }
+_OMEGACONF_CLASSES = {
+    "base": ("ContainerMetadata", "Metadata"),
+    "dictconfig": ("DictConfig",),
+    "listconfig": ("ListConfig",),
+    "nodes": (
+        "AnyNode",
+        "BooleanNode",
+        "BytesNode",
+        "FloatNode",
+        "IntegerNode",
+        "InterpolationResultNode",
+        "PathNode",
+        "StringNode",
+    ),
+}
+OMEGACONF = frozenset(
+    {f"omegaconf.{module}.{name}" for module, names in _OMEGACONF_CLASSES.items() for name in names}
+    | {"typing.Any", "typing.Union", "typing.Optional", "typing.List", "typing.Dict"}
+    | {f"{home}.{name}" for home in ("builtins", "__builtin__") for name in ("int", "float", "bool", "str", "bytes")}
+    | {"pathlib.PosixPath", "pathlib.Path"}
+)
+"""What a pickled configuration of OmegaConf names: its own classes, and types that its notes mention."""
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
+_DEEPEST = 64
+"""Levels of a configuration; a hostile one may hold itself."""
 
 
 class Inert:
@@ -78,6 +102,30 @@ def read_pickle(path: str | Path, stand_ins: frozenset[str] = frozenset()) -> An
     except Exception as error:  # a hostile stream can make the unpickler raise nearly anything
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise CheckpointError(f"{path} is truncated or not a PyTorch checkpoint ({reason}): fetch it again") from error
+
+
+def plain_settings(note: Any) -> Any:
+    """The plain values of a configuration of OmegaConf that was read as `Inert` notes; its references stay text."""
+    return _plain(note, depth=0)
+
+
+def _plain(note: Any, depth: int) -> Any:
+    if depth > _DEEPEST:
+        raise CheckpointError("a configuration in the file is nested without end: fetch the file again")
+    if isinstance(note, Inert):
+        state = note.state if isinstance(note.state, dict) else {}
+        if "_content" in state:
+            return _plain(state["_content"], depth + 1)
+        if "_val" in state:
+            return _plain(state["_val"], depth + 1)
+        if note.name.startswith("pathlib."):
+            return "/".join(str(part) for part in note.arguments)
+        raise CheckpointError(f"a configuration in the file holds a {note.name}, which is no setting")
+    if isinstance(note, dict):
+        return {_plain(key, depth + 1): _plain(value, depth + 1) for key, value in note.items()}
+    if isinstance(note, list | tuple):
+        return [_plain(value, depth + 1) for value in note]
+    return note
 
 
 # ---- the machine -----------------------------------------------------------------------------------------------------

@@ -102,10 +102,10 @@ class Band(nn.Module):
 
 
 def load_band(config: BandConfig, directory: Path, number: int, device: str | torch.device = "cpu") -> Band:
-    """The band of this number in a model directory, for inference. CheckpointError for a file that does not fit."""
+    """The band of this number in a model directory, in float32. CheckpointError for a file that does not fit."""
     with on_meta():
         band = Band(config)
-    load_weights(band, _file(directory, number), device)
+    load_weights(band, _file(directory, number), device, torch.float32)
     return band.eval()
 
 
