@@ -48,7 +48,7 @@ def denoise(
         draw: the next unit noise of `start`'s shape, called by `ancestral` at each transition but the last.
 
     Raises:
-        UserError: for steps that do not descend or lie outside of the schedule, and for an unknown solver.
+        UserError: steps that do not descend, or lie outside of the schedule.
     """
     _check(schedule, steps, solver)
     config = schedule.config
@@ -69,8 +69,7 @@ def denoise(
 
 
 def _check(schedule: NoiseSchedule, steps: Sequence[int], solver: Solver) -> None:
-    if solver not in SOLVERS:
-        raise UserError(f"unknown solver {solver!r}: use {', '.join(SOLVERS)}")
+    assert solver in SOLVERS, solver
     limit = schedule.config.num_steps
     inside = all(0 <= step < limit for step in steps)
     if len(steps) < 2 or not inside or any(a <= b for a, b in pairwise(steps)):

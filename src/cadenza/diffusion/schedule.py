@@ -42,7 +42,9 @@ class NoiseSchedule:
         self.betas: Float[Tensor, " S"] = roots**power
         self.alpha_bar: Float[Tensor, " S"] = (1 - self.betas).cumprod(0)
         # 1 - alpha_bar has two digits left in float32 at the first steps; solvers take it from here.
-        self._log_alpha_bar: list[float] = torch.log1p(-self.betas.double()).cumsum(0).tolist()
+        logarithms = torch.log1p(-self.betas.double()).cumsum(0)
+        self._log_alpha_bar: list[float] = logarithms.tolist()
+        self._log_snr: Float[Tensor, " S"] = logarithms / 2 - torch.log(-torch.expm1(logarithms)) / 2
 
     def noisy(
         self, clean: Float[Tensor, "B C N"], steps: Int[Tensor, " B"], noise: Float[Tensor, "B C N"]
@@ -61,7 +63,7 @@ class NoiseSchedule:
 
     def log_snr(self, step: int) -> float:
         """`log(signal / noise)`, half the logarithm of the ratio of powers (the lambda of DPM-Solver)."""
-        return self._log_alpha_bar[step] / 2 - math.log(self.noise(step))
+        return float(self._log_snr[step])
 
     def to_steps(self, calls: int, spacing: Spacing = "time") -> tuple[int, ...]:
         """The steps that a sampler of so many network calls visits: `calls + 1`, descending, the last is 0.
@@ -77,9 +79,8 @@ class NoiseSchedule:
             raise UserError(f"{calls} network calls of a schedule of {last + 1} steps: use 1 to {last}")
         if spacing == "time":
             return (*(last - i * self.config.num_steps // calls for i in range(calls)), 0)
-        ratios = torch.tensor([self.log_snr(step) for step in range(last + 1)], dtype=torch.float64)
-        marks = torch.linspace(float(ratios[-1]), float(ratios[0]), calls + 1, dtype=torch.float64)
-        steps = [int((ratios - mark).abs().argmin()) for mark in marks]
+        marks = torch.linspace(self.log_snr(last), self.log_snr(0), calls + 1, dtype=torch.float64)
+        steps = [int((self._log_snr - mark).abs().argmin()) for mark in marks]
         # Near both ends marks may share a step: make room, from the last to the first and back.
         for i in range(calls - 1, -1, -1):
             steps[i] = max(steps[i], steps[i + 1] + 1)

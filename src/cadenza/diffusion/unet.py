@@ -113,9 +113,9 @@ class DiffusionUnet(nn.Module):
         """
         edges = self.encoders[0].down, self.decoders[-1].up
         for part in self.modules():
-            if precision == "bf16" and isinstance(part, Convolution | Transposed | Linear | nn.LSTM):
-                if part not in edges:
-                    part.to(torch.bfloat16)
+            is_product = isinstance(part, Convolution | Transposed | Linear | nn.LSTM)
+            if precision == "bf16" and is_product and part not in edges:
+                part.to(torch.bfloat16)
         for part in self.modules():
             if isinstance(part, Convolution | Transposed | Linear | LSTMBottleneck):
                 part.pack()
