@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cadenza.conditioning.style import Style as Style
     from cadenza.lm.generate import GenerationConfig as GenerationConfig
     from cadenza.loading import load as load
+    from cadenza.loading import load_diffusion as load_diffusion
     from cadenza.pipelines.musicgen import MusicGen as MusicGen
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ _HOME = {  # public name -> the module that defines it
     "Plan": "cadenza.conditioning.plan",
     "Style": "cadenza.conditioning.style",
     "load": "cadenza.loading",
+    "load_diffusion": "cadenza.loading",
 }
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "UserError",
     "__version__",
     "load",
+    "load_diffusion",
 ]
 
 

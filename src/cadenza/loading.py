@@ -12,11 +12,26 @@ from pathlib import Path
 
 import torch
 
-from cadenza.checkpoint import CONFIG_FILE, cache_directory
+from cadenza.checkpoint import CONFIG_FILE, cache_directory, read_config, read_json
 from cadenza.codec.base import Codec
+from cadenza.convert.audiocraft import CODEC_FILE
 from cadenza.convert.formats import identify, read_codec, read_model
-from cadenza.convert.hub import find_musicgen, find_part, is_repository
-from cadenza.convert.official import CODECS, MODELS, UNKNOWN_LICENCE, licence_of
+from cadenza.convert.hub import find_file, find_musicgen, find_part, is_repository
+from cadenza.convert.multiband_diffusion import read_decoder
+from cadenza.convert.official import (
+    CODECS,
+    DECODER_REPOSITORY,
+    DECODERS,
+    LICENCE,
+    MODELS,
+    UNKNOWN_LICENCE,
+    OfficialDecoder,
+    licence_of,
+)
+from cadenza.convert.parts import with_codebooks
+from cadenza.diffusion.codes import CodeFacts, mono_of
+from cadenza.diffusion.decoder import DiffusionDecoder, DiffusionDecoderConfig
+from cadenza.diffusion.unet import Precision
 from cadenza.errors import CheckpointError, UserError
 from cadenza.pipelines.musicgen import MusicGen
 from cadenza.pipelines.placement import choose_device, choose_precision, companion_device
@@ -69,6 +84,103 @@ def load_codec(name: str | Path | None = None, device: str | torch.device | None
     return codec
 
 
+def load_diffusion(
+    name: str | Path | None = None,
+    device: str | torch.device | None = None,
+    *,
+    codec: Codec | None = None,
+    precision: Precision = "fp32",
+    one_band: bool = False,
+) -> DiffusionDecoder:
+    """Load a diffusion decoder, which turns codes into cleaner sound than their codec does, and slower.
+
+    Args:
+        name: a decoder's directory, a file of audiocraft's (`mbd_musicgen_32khz.th`), or the name of a published one
+            (`mbd_musicgen_32khz`, `mbd_comp_2`, `mbd_comp_4`, `mbd_comp_8`). None: the one for `codec`; without that,
+            the one that comes with Cadenza.
+        codec: whose codes it shall decode. Files of audiocraft do not hold their codec: it is this one, else the one in
+            `compression_state_dict.bin` beside them, else the one that a published file belongs to.
+        precision: `fp32` or `bf16`, of the networks.
+        one_band: keep the weights of one band at a time in memory.
+
+    Raises UserError for a name that does not exist and a codec that it does not belong to, CheckpointError for a broken
+    file.
+    """
+    place = companion_device(choose_device(device))
+    path = find_diffusion(name, codec)
+    decoder = DiffusionDecoder.from_pretrained(path, place, precision, one_band)
+    if codec is not None:
+        decoder.check_fits(codec)
+    return decoder
+
+
+def find_diffusion(name: str | Path | None = None, codec: Codec | None = None) -> Path:
+    """The directory of a diffusion decoder; foreign files are converted into the cache first."""
+    if name is None:
+        name = _diffusion_for(codec)
+    if _exists(name):
+        path = Path(name)
+        form, kind = identify(path)
+        if kind != "diffusion decoder":
+            raise CheckpointError(f"{path} holds a {kind}: give the directory or the file of a diffusion decoder")
+        return path if form == "cadenza" else _converted_decoder(path, codec, path.stem, UNKNOWN_LICENCE)
+    short = str(name).removeprefix(f"{DECODER_REPOSITORY}/").rsplit(".", 1)[0]
+    short = next(iter(DECODERS)) if name == DECODER_REPOSITORY else short
+    if short not in DECODERS:
+        raise UserError(_unknown(str(name), DECODERS, "a directory, or a name such as mbd_musicgen_32khz"))
+    return _converted_decoder(find_file(DECODER_REPOSITORY, DECODERS[short].file), codec, short, LICENCE)
+
+
+def read_diffusion(path: str | Path, codec: Codec | None = None, name: str | None = None) -> DiffusionDecoder:
+    """A decoder of any format, for conversion."""
+    path = Path(path)
+    if identify(path)[0] == "cadenza":
+        return DiffusionDecoder.from_pretrained(path)
+    return _read_decoder(path, codec, name or path.stem, UNKNOWN_LICENCE)
+
+
+def _diffusion_for(codec: Codec | None) -> str | Path:
+    """The decoder of a codec: the one that comes along, else a published one."""
+    facts = None if codec is None else CodeFacts.of(mono_of(codec))
+    for file in sorted(ASSETS.glob(f"*/{CONFIG_FILE}")):
+        if read_json(file).get("type") == "diffusion_decoder":
+            config = read_config(DiffusionDecoderConfig, file)
+            own = CodeFacts(config.num_codebooks, config.codebook_size, config.frame_rate, config.sample_rate)
+            if facts in (None, own):
+                return file.parent
+    for name, official in DECODERS.items():
+        if facts is not None and facts == CodeFacts(*official.facts):
+            return name
+    if codec is None:
+        raise UserError("no diffusion decoder comes with this installation: name one, such as mbd_musicgen_32khz")
+    raise UserError(f"no diffusion decoder is known for codes of {facts}: name one of your own")
+
+
+def _converted_decoder(file: Path, codec: Codec | None, name: str, licence: str) -> Path:
+    """The directory made of audiocraft's file; made now unless this very file was converted for this codec before."""
+    status = file.stat()
+    content = (
+        f"{file.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{codec is None or CodeFacts.of(mono_of(codec))}"
+    )
+    stamp = hashlib.sha256(content.encode()).hexdigest()[:16]
+    target = _models() / "diffusion" / f"{name}-{stamp}-v{CONVERSION}"
+    if not (target / CONFIG_FILE).is_file():
+        log.info("converting %s (once) into %s", file, target)
+        _read_decoder(file, codec, name, licence).save_pretrained(target, card=_card(name, licence, file))
+    return target
+
+
+def _read_decoder(file: Path, codec: Codec | None, name: str, licence: str) -> DiffusionDecoder:
+    official: OfficialDecoder | None = DECODERS.get(file.stem)
+    if codec is None and (file.parent / CODEC_FILE).is_file():
+        codec = read_codec(file.parent / CODEC_FILE)
+    elif codec is None and official is not None:
+        codec = with_codebooks(read_codec(find_part(official.codec, "codec")), official.facts[0], official.codec)
+    elif codec is None:
+        raise UserError(f"{file} does not say whose codes it decodes: give the codec (codec=..., --codec)")
+    return read_decoder(file, codec, name, licence)
+
+
 def find_model(name: str | Path | None = None) -> Path:
     """The model directory for a name; foreign and remote models are converted into the cache first."""
     if name is None or (name == EMBEDDED and not _exists(name)):
@@ -76,8 +188,8 @@ def find_model(name: str | Path | None = None) -> Path:
     if _exists(name):
         path = Path(name)
         form, kind = identify(path)
-        if kind == "codec":
-            raise CheckpointError(f"{path} holds a codec, which makes no music: give the directory of a whole model")
+        if kind != "model":
+            raise CheckpointError(f"{path} holds a {kind}, which makes no music: give the directory of a whole model")
         directory = path.parent if path.is_file() else path
         if form == "cadenza":
             return directory
@@ -158,10 +270,10 @@ def _may_be_remote(name: str, known: Iterable[str]) -> bool:
     return name in known or (is_repository(name) and not difflib.get_close_matches(name, known, 1, 0.9))
 
 
-def _unknown(name: str, known: Iterable[str]) -> str:
+def _unknown(
+    name: str, known: Iterable[str], remedy: str = "a directory, or a name such as facebook/musicgen-small"
+) -> str:
     short = {one.rpartition("/")[2]: one for one in known}
     near = [short[one] for one in difflib.get_close_matches(name.rpartition("/")[2], list(short), 3, 0.6)]
-    hint = (
-        f"did you mean {' or '.join(near)}?" if near else "give a directory, or a name such as facebook/musicgen-small"
-    )
+    hint = f"did you mean {' or '.join(near)}?" if near else f"give {remedy}"
     return f"no model {name[:80]!r}: {hint}"

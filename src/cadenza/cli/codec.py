@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cadenza.cli.values import Device, show_notices
+from cadenza.cli.values import Calls, Decoder, Device, OneBand, SolverName, load_decoder, show_notices, whole_number
 from cadenza.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,12 +39,26 @@ def encode(source: Source, target: Target, model: Model = None, device: Device =
     print(f"{target}: {codec.num_codebooks} x {frames} codes, {_kbps(codec):.2f} kbit/s")
 
 
+Seed = Annotated[int, typer.Option(metavar="N", parser=whole_number, help="Of the diffusion's noise.")]
+
+
 @app.command()
-def decode(source: Source, target: Target, model: Model = None, device: Device = None) -> None:
+def decode(
+    source: Source,
+    target: Target,
+    model: Model = None,
+    device: Device = None,
+    decoder: Decoder = None,
+    calls: Calls = None,
+    solver: SolverName = None,
+    one_band: OneBand = False,
+    seed: Seed = 0,
+) -> None:
     """Codes to sound."""
     show_notices()
     from safetensors import SafetensorError, safe_open
 
+    from cadenza.audio import Audio
     from cadenza.codec.base import Codes
     from cadenza.loading import load_codec
 
@@ -65,9 +79,40 @@ def decode(source: Source, target: Target, model: Model = None, device: Device =
         raise UserError(
             f"{source}: {made}, this codec has {codec.num_codebooks} at {codec.sample_rate} Hz; use --model"
         )
-    audio = _decode(codes, codec, num_samples)
+    if decoder is None:
+        audio = _decode(codes, codec, num_samples)
+    else:
+        diffusion = load_decoder(decoder, codec, device, calls, solver, one_band)
+        audio = Audio(diffusion.decode(*codes, seed=seed)[0, :, :num_samples].cpu().numpy(), codec.sample_rate)
     audio.write(target, loudness_lufs=None)
     print(f"{target}: {audio.duration_seconds:.2f} s")
+
+
+@app.command()
+def regenerate(
+    source: Source,
+    target: Target,
+    decoder: Annotated[
+        str | None,
+        typer.Option(metavar="M", help="A diffusion decoder: directory, file or name. [default: the one inside]"),
+    ] = None,
+    model: Annotated[str | None, typer.Option("--codec", metavar="M", help="Its codec, if it is a file.")] = None,
+    device: Device = None,
+    calls: Calls = None,
+    solver: SolverName = None,
+    one_band: OneBand = False,
+    seed: Seed = 0,
+) -> None:
+    """Sound through a codec, and by diffusion back to sound: as long, as loud, with as many channels."""
+    show_notices()
+    from cadenza.loading import load_codec, load_diffusion
+
+    audio = _read(source)
+    codec = None if model is None else load_codec(model, device)
+    diffusion = load_diffusion(decoder, device, codec=codec, one_band=one_band)
+    made = diffusion.regenerate(audio, seed=seed, settings=diffusion.choose(calls=calls, solver=solver))
+    made.write(target, loudness_lufs=None)
+    print(f"{target}: {made.duration_seconds:.2f} s by {diffusion.config.name}")
 
 
 @app.command()

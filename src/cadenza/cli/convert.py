@@ -24,6 +24,10 @@ def convert(
         str | None, typer.Option(metavar="P", help="int8 or int4: quantise the language model (--to cadenza).")
     ] = None,
     adapters: Adapters = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(metavar="M", help="Of a diffusion decoder: the codec (or model) whose codes it decodes."),
+    ] = None,
     stereo_start: Annotated[
         bool, typer.Option("--stereo-start", help="Make of a mono model what the training of a stereo one begins with.")
     ] = False,
@@ -34,7 +38,7 @@ def convert(
     from cadenza.convert.formats import FORMATS, identify, read_codec, read_model, write_codec, write_model
     from cadenza.convert.merge import merged
     from cadenza.convert.stereo import stereo_start as start_of
-    from cadenza.loading import find_model, load
+    from cadenza.loading import find_model, load, load_codec, read_diffusion
 
     if form is None:
         if not (stereo_start or precision or adapters):
@@ -46,7 +50,15 @@ def convert(
         raise UserError(f"a stereo start is there to be trained, and weights of {precision} cannot be: leave one away")
     worn = [adapter(text) for text in adapters or ()]
     path = Path(source)
-    if path.exists() and identify(path)[1] == "codec":
+    kind = identify(path)[1] if path.exists() else "model"
+    if codec is not None and kind != "diffusion decoder":
+        raise UserError(f"{source} is a {kind}, --codec is about diffusion decoders: leave it away")
+    if kind == "diffusion decoder":
+        if form != "cadenza" or precision or worn or stereo_start:
+            raise UserError(f"{path} is a diffusion decoder: it is written --to cadenza, without other options")
+        its_codec = None if codec is None else load_codec(codec, "cpu")
+        read_diffusion(path, its_codec).save_pretrained(target)
+    elif kind == "codec":
         if precision is not None:
             raise UserError(f"{path} is a codec, which has no weights of {precision}: leave --precision away")
         if stereo_start:

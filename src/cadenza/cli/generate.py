@@ -14,10 +14,15 @@ from cadenza.cli.outlets import STANDARD_OUTPUT, describe, listen
 from cadenza.cli.progress import GenerationProgress
 from cadenza.cli.values import (
     Adapters,
+    Calls,
+    Decoder,
     Device,
+    OneBand,
     Precision,
+    SolverName,
     Threads,
     adapter,
+    load_decoder,
     loudness,
     number,
     set_threads,
@@ -96,6 +101,10 @@ def generate(
     temperature: Annotated[
         float | None, typer.Option(metavar="T", parser=number, help="Above 1: bolder, below: safer. [default: 1]")
     ] = None,
+    decoder: Decoder = None,
+    calls: Calls = None,
+    solver: SolverName = None,
+    one_band: OneBand = False,
     threads: Threads = None,
     take: Annotated[
         Path | None, typer.Option("--from", metavar="TAKE", help="Render a file of Cadenza again, exactly.")
@@ -139,6 +148,7 @@ def generate(
             "key": key,
             "meter": meter,
         }
+        others |= {"calls": calls, "solver": solver}
         others |= {"stream": stream or None, "PROMPT": prompts or None}
         _refuse_choices(choices | others)
     elif not prompts:
@@ -150,11 +160,13 @@ def generate(
         _check_stream(prompts, output, loudness_lufs)
     if output is not None and not (stream and output == STANDARD_OUTPUT):
         _check_output(output)
+    if decoder is None and (calls is not None or solver is not None or one_band):
+        raise UserError("--calls, --solver and --one-band are about a diffusion decoder: add --decoder mbd")
     worn = [adapter(text) for text in adapters or ()]
     set_threads(threads)
     level = {} if loudness_lufs is None else {"loudness_lufs": None if math.isnan(loudness_lufs) else loudness_lufs}
     if take is not None:
-        code, audios = _render_again(take, model, device, precision, worn)
+        code, audios = _render_again(take, model, device, precision, worn, decoder, one_band)
         paths = [_path(output, f"{take.stem}-again{take.suffix}")]
     else:
         assert prompts is not None
@@ -166,6 +178,8 @@ def generate(
         from cadenza.loading import load
 
         music = load(model, device, precision)
+        if decoder is not None:
+            music.decoder = load_decoder(decoder, music.codec, device, calls, solver, one_band)
         if stream:
             return _stream(music, prompts[0], sections, choices, output, level)
         code, audios = _render(music, prompts, sections, choices)
@@ -267,6 +281,8 @@ def _render_again(
     device: str | None,
     precision: str | None,
     adapters: list[tuple[Path, float]],
+    decoder: str | None,
+    one_band: bool,
 ) -> tuple[int, "list[Audio]"]:
     from cadenza.audio import Audio
     from cadenza.checkpoint import read_json
@@ -296,6 +312,10 @@ def _render_again(
         raise UserError(
             f"{path} was made by {record.model!r}: say where that model is with --model ({error})"
         ) from error
+    if record.decoder is None and decoder is not None:
+        raise UserError(f"{path} was decoded by the model's codec: leave out --decoder")
+    if record.decoder is not None:
+        music.decoder = load_decoder(decoder or "mbd", music.codec, device, one_band=one_band)
     with GenerationProgress() as progress:
         again = music.regenerate(audio, progress.update, progress.should_stop, [file for file, _ in adapters])
     return INTERRUPTED if progress.stopped else 0, [again]

@@ -18,11 +18,15 @@ def info(
 ) -> None:
     """Show the parts of a model (or what an adapter is), their sizes, and what its weights may be used for."""
     show_notices()
+    from cadenza.convert.formats import identify
     from cadenza.lm.adapter_file import is_adapter
     from cadenza.loading import find_model
 
     if model is not None and is_adapter(model):
         _show_adapter(Path(model), as_json)
+        return
+    if model is not None and (Path(model) / "config.json").is_file() and identify(model)[1] == "diffusion decoder":
+        _show_diffusion(Path(model), as_json)
         return
     facts = describe(find_model(model))
     if as_json:
@@ -59,6 +63,33 @@ def _show_adapter(path: Path, as_json: bool) -> None:
         print(f"notes: {record.notes}")
     for name, value in record.training.items():
         print(f"training, {name}: {value}")
+
+
+def _show_diffusion(path: Path, as_json: bool) -> None:
+    from cadenza.checkpoint import weights_hash
+    from cadenza.diffusion.codes import CodeFacts
+    from cadenza.diffusion.decoder import DiffusionDecoder
+
+    decoder = DiffusionDecoder.from_pretrained(path)
+    config = decoder.config
+    facts: dict[str, Any] = {"directory": str(path), "weights": weights_hash(path)}
+    facts |= {"parameters": sum(part.numel() for band in decoder.bands for part in band.parameters())}
+    facts |= config.model_dump(mode="json")
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    print(f"{config.name}: a diffusion decoder of {len(config.bands)} bands, {facts['parameters']:,} parameters")
+    print(f"licence of the weights: {config.licence}")
+    print(f"directory: {path}")
+    print(f"weights: {facts['weights']}")
+    print(f"reads: {CodeFacts.of(decoder.codec)}, latents of {config.condition_dim}")
+    chosen = config.settings
+    print(f"decodes: {chosen.calls} calls a band ({chosen.solver}), windows of {chosen.window_seconds:g} s")
+    for number, band in enumerate(config.bands):
+        unet = band.unet
+        levels = "as they are" if band.processor is None else f"of {band.processor.num_bands} bands, evened"
+        widths = ", ".join(map(str, unet.widths))
+        print(f"band {number}: levels of {widths} channels, bottleneck {unet.bottleneck}, sound {levels}")
 
 
 def describe(directory: Path) -> dict[str, Any]:

@@ -5,11 +5,15 @@ import math
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cadenza.errors import UserError
+
+if TYPE_CHECKING:
+    from cadenza.codec.base import Codec
+    from cadenza.diffusion.decoder import DiffusionDecoder
 
 
 def number(text: str | float) -> float:
@@ -64,6 +68,46 @@ Threads = Annotated[
     int | None,
     typer.Option(metavar="N", parser=whole_number, help="Processor threads. [default: one per core that is free]"),
 ]
+
+
+Decoder = Annotated[
+    str | None,
+    typer.Option(
+        "--decoder",
+        metavar="mbd[=M]",
+        help="Decode by multi-band diffusion: cleaner and slower. M: a directory, file or name. [default: the codec]",
+    ),
+]
+Calls = Annotated[
+    int | None,
+    typer.Option(metavar="N", parser=whole_number, help="Network calls of the diffusion, per band. [default: 20]"),
+]
+SolverName = Annotated[
+    str | None,
+    typer.Option("--solver", metavar="S", help="Of the diffusion: ancestral, ddim or dpm. [default: ancestral]"),
+]
+OneBand = Annotated[
+    bool, typer.Option("--one-band", help="Of the diffusion, keep the weights of one band at a time in memory.")
+]
+
+
+def load_decoder(
+    decoder: str,
+    codec: "Codec",
+    device: str | None,
+    calls: int | None = None,
+    solver: str | None = None,
+    one_band: bool = False,
+) -> "DiffusionDecoder":
+    """`mbd`, or `mbd=MODEL` -> the decoder for this codec's codes, with its settings."""
+    kind, is_named, name = decoder.partition("=")
+    if kind != "mbd" or (is_named and not name):
+        raise UserError(f"--decoder {decoder}: give mbd, or mbd=MODEL")
+    from cadenza.loading import load_diffusion
+
+    loaded = load_diffusion(name or None, device, codec=codec, one_band=one_band)
+    loaded.settings = loaded.choose(calls=calls, solver=solver)
+    return loaded
 
 
 def set_threads(threads: int | None) -> None:

@@ -12,7 +12,7 @@ from cadenza.checkpoint import CONFIG_FILE, read_json
 from cadenza.codec.base import Codec
 from cadenza.codec.encodec import EnCodec
 from cadenza.codec.stereo import StereoCodec
-from cadenza.convert import audiocraft, audiocraft_codec, transformers, transformers_codec
+from cadenza.convert import audiocraft, audiocraft_codec, multiband_diffusion, transformers, transformers_codec
 from cadenza.convert.hub import find_part
 from cadenza.convert.official import UNKNOWN_LICENCE
 from cadenza.convert.parts import mono_codec
@@ -25,17 +25,17 @@ from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
 Format = Literal["cadenza", "audiocraft", "transformers"]
 FORMATS: tuple[Format, ...] = ("cadenza", "audiocraft", "transformers")
 
-Kind = Literal["model", "codec"]
+Kind = Literal["model", "codec", "diffusion decoder"]
 
 
 def identify(path: str | Path) -> tuple[Format, Kind]:
-    """The format of a file or directory, and whether it is a model or a codec. CheckpointError if it is neither."""
+    """The format of a file or directory, and what it holds. CheckpointError for anything else."""
     path = Path(path)
     if path.is_file():
         if path.name == audiocraft.LM_FILE:
             return "audiocraft", "model"
         if path.suffix in (".bin", ".th", ".pt", ".pth"):
-            return "audiocraft", "codec"
+            return "audiocraft", "diffusion decoder" if multiband_diffusion.is_checkpoint(path) else "codec"
         raise CheckpointError(f"{path} is no checkpoint: expected a directory, or a .bin or .th file")
     if not path.is_dir():
         raise CheckpointError(f"no file or directory {path}: check the path")
@@ -47,6 +47,8 @@ def identify(path: str | Path) -> tuple[Format, Kind]:
         settings = read_json(path / CONFIG_FILE)
         if settings.get("type") == "musicgen":
             return "cadenza", "model"
+        if settings.get("type") == "diffusion_decoder":
+            return "cadenza", "diffusion decoder"
         if settings.get("kind") == "encodec":
             return "cadenza", "codec"
         if settings.get("model_type") in transformers.MODEL_TYPES:
@@ -73,7 +75,7 @@ def read_model(
     path = Path(path)
     form, kind = identify(path)
     if kind != "model":
-        raise CheckpointError(f"{path} holds a codec, which makes no music: give the directory of a whole model")
+        raise CheckpointError(f"{path} holds a {kind}, which makes no music: give the directory of a whole model")
     directory = path.parent if path.is_file() else path
     name = name or directory.resolve().name
     if form == "cadenza":
@@ -93,6 +95,8 @@ def read_codec(path: str | Path) -> Codec:
     """Read a codec of any format, alone or out of a whole model."""
     path = Path(path)
     form, kind = identify(path)
+    if kind == "diffusion decoder":
+        raise CheckpointError(f"{path} holds a diffusion decoder: give the codec that it belongs to")
     if form == "cadenza":
         if kind == "codec":
             return EnCodec.from_pretrained(path)

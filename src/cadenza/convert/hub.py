@@ -40,6 +40,14 @@ def find_part(name: str, part: Part) -> Path:
     return _find(repository, ("style encoder", "style encoder, pickled") if part == "style encoder" else (part,))
 
 
+def find_file(repository: str, file: str) -> Path:
+    """One file of a repository."""
+    directory = _cached(repository, (file,)) or _download(repository, (file,))
+    if directory is None:
+        raise CheckpointError(f"{repository} on the Hugging Face Hub holds no {file}: check the name")
+    return directory / file
+
+
 _FORMATS: dict[str, tuple[str, ...]] = {
     "audiocraft": (LM_FILE, CODEC_FILE),
     "transformers": (CONFIG_FILE, WEIGHTS_FILE, "tokenizer.json"),

@@ -39,15 +39,16 @@ class OfficialDecoder(NamedTuple):
 
     file: str
     codec: str
-    num_codebooks: int
+    facts: tuple[int, int, float, int]
+    """Codebooks, entries of one, frames a second, hertz."""
 
 
 DECODER_REPOSITORY = "facebook/multiband-diffusion"
 DECODERS = {
-    "mbd_musicgen_32khz": OfficialDecoder("mbd_musicgen_32khz.th", "facebook/encodec_32khz", 4),
-    "mbd_comp_2": OfficialDecoder("mbd_comp_2.pt", "facebook/encodec_24khz", 2),
-    "mbd_comp_4": OfficialDecoder("mbd_comp_4.pt", "facebook/encodec_24khz", 4),
-    "mbd_comp_8": OfficialDecoder("mbd_comp_8.pt", "facebook/encodec_24khz", 8),
+    "mbd_musicgen_32khz": OfficialDecoder("mbd_musicgen_32khz.th", "facebook/encodec_32khz", (4, 2048, 50.0, 32000)),
+    "mbd_comp_2": OfficialDecoder("mbd_comp_2.pt", "facebook/encodec_24khz", (2, 1024, 75.0, 24000)),
+    "mbd_comp_4": OfficialDecoder("mbd_comp_4.pt", "facebook/encodec_24khz", (4, 1024, 75.0, 24000)),
+    "mbd_comp_8": OfficialDecoder("mbd_comp_8.pt", "facebook/encodec_24khz", (8, 1024, 75.0, 24000)),
 }
 """The first is for MusicGen, whose codec is facebook/encodec_32khz."""
 

@@ -29,9 +29,18 @@ def fit_codec(codec: EnCodec, num_codebooks: int, stereo: bool | None, source: o
             f"{source}: its language model wants {num_codebooks} codebooks, its codec has {available}: "
             "these two do not belong together"
         )
-    if needed != codec.num_codebooks:
-        codec.config = codec.config.model_copy(update={"used_codebooks": needed})
-    return StereoCodec(codec) if stereo else codec
+    mono = with_codebooks(codec, needed, source)
+    return StereoCodec(mono) if stereo else mono
+
+
+def with_codebooks(codec: Codec, num_codebooks: int, source: object) -> EnCodec:
+    """The codec at the bandwidth of its first codebooks."""
+    inner = mono_codec(codec)
+    if num_codebooks > inner.config.num_codebooks:
+        raise CheckpointError(f"{source} has {inner.config.num_codebooks} codebooks, {num_codebooks} are needed")
+    if num_codebooks != inner.num_codebooks:
+        inner.config = inner.config.model_copy(update={"used_codebooks": num_codebooks})
+    return inner
 
 
 def mono_codec(codec: Codec) -> EnCodec:

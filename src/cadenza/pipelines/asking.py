@@ -69,7 +69,7 @@ class Desk(NamedTuple):
         conditions = [self.renderer.features(row | plan) for row, plan in zip(heard, plans, strict=True)]
         codes = [None if part is None else self.renderer.encode(part) for part in prompts]
         rows = zip(pieces, seeds, codes, conditions, worn, strict=True)
-        return [Request(*row) for row in rows], settings, is_batch
+        return [Request(*row, self.renderer.diffusion) for row in rows], settings, is_batch
 
     def one_request(self, asked: Asked) -> tuple[Request, GenerationConfig]:
         """The same where it must be a single piece."""

@@ -26,6 +26,7 @@ from cadenza.conditioning.chroma import Melody
 from cadenza.conditioning.plan import Plan
 from cadenza.conditioning.provider import ConditionProvider
 from cadenza.conditioning.style import Style
+from cadenza.diffusion.decoder import DiffusionDecoder
 from cadenza.engine.quantize import load_module, stored_kind
 from cadenza.errors import CheckpointError, UserError
 from cadenza.files import atomic_directory
@@ -36,6 +37,7 @@ from cadenza.nn.linear import kind_of
 from cadenza.nn.quantize import KINDS
 from cadenza.pipelines.adapters import Adapters, Wardrobe
 from cadenza.pipelines.asking import Asked, Desk
+from cadenza.pipelines.decoding import again
 from cadenza.pipelines.hearing import Ears, Heard
 from cadenza.pipelines.placement import PRECISIONS, choose_device, choose_precision, companion_device
 from cadenza.pipelines.planning import Planner
@@ -227,6 +229,7 @@ class MusicGen:
             None if record.prompt is None else record.prompt.unpack(),
             {name: features.unpack() for name, features in record.conditions.items()},
             self._wardrobe.again(adapters, [(one.name, one.hash, one.gain) for one in record.adapters]),
+            again(self.decoder, record.decoder),
         )
         # On CUDA sums depend on the number of rows; the codec's on any device depend on the number of threads.
         with _threads(record.threads):
@@ -308,6 +311,21 @@ class MusicGen:
         return self._weights
 
     @property
+    def decoder(self) -> DiffusionDecoder | None:
+        """What new pieces are decoded with in place of the codec's own decoder; None: that one.
+
+        Set it to a `DiffusionDecoder` of this model's codec (`cadenza.load_diffusion`), whose `settings` say how.
+        Raises UserError for the decoder of another codec.
+        """
+        return self._renderer.decoder
+
+    @decoder.setter
+    def decoder(self, decoder: DiffusionDecoder | None) -> None:
+        if decoder is not None:
+            decoder.check_fits(self.codec)
+        self._renderer.decoder = decoder
+
+    @property
     def sample_rate(self) -> int:
         return self.codec.sample_rate
 
@@ -369,6 +387,7 @@ class MusicGen:
             conditions={name: PackedFeatures.pack(row) for name, row in request.conditions.items()},
             plan=self.desk.planner.words(request.conditions),
             adapters=tuple(WornAdapter(name=one.name, hash=one.hash, gain=one.gain) for one in request.adapters),
+            decoder=None if request.diffusion is None else request.diffusion.record(),
             complete=complete,
         ).metadata()
 

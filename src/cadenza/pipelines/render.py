@@ -20,6 +20,7 @@ from cadenza.codec.base import Codec
 from cadenza.conditioning.base import Features, Opening
 from cadenza.conditioning.cache import FeatureCache
 from cadenza.conditioning.provider import ConditionProvider, Prepared
+from cadenza.diffusion.decoder import DiffusionDecoder
 from cadenza.engine.memory import available_bytes, orderly_shortage, release, require
 from cadenza.engine.scheduler import Scheduler
 from cadenza.engine.slots import Slots
@@ -30,6 +31,7 @@ from cadenza.lm.guidance import GuidedConditions
 from cadenza.lm.model import LM
 from cadenza.lm.windows import Window, plan_windows
 from cadenza.pipelines.adapters import gains_of
+from cadenza.pipelines.decoding import Diffusion, StepDecoder
 from cadenza.pipelines.requests import Request
 from cadenza.pipelines.streaming import decode_stream
 
@@ -82,6 +84,7 @@ class Renderer:
         self.text_condition = text_condition
         self.max_duration_seconds = max_duration_seconds
         self.guides_twice = guides_twice
+        self.decoder: DiffusionDecoder | None = None
         self.remembered = FeatureCache()
         self._idle: list[Slots] = []
         self._idle_lock = threading.Lock()
@@ -271,9 +274,18 @@ class Renderer:
                 return
             drive()
 
+    @property
+    def diffusion(self) -> Diffusion | None:
+        """What new requests are decoded with in place of the codec."""
+        return None if self.decoder is None else Diffusion(self.decoder, self.decoder.settings)
+
+    def voice(self, request: Request) -> StepDecoder:
+        """What makes sound of a request's codes."""
+        return self.codec if request.diffusion is None else request.diffusion.voice(request.seed)
+
     def sound(self, rendition: Rendition, drive: Callable[[], None]) -> Iterator[Float[Tensor, "C _"]]:
         """The samples of a piece, in the pieces in which they are decoded."""
-        for audio in decode_stream(self.codec, self.codes(rendition, drive), rendition.num_samples):
+        for audio in decode_stream(self.voice(rendition.request), self.codes(rendition, drive), rendition.num_samples):
             yield audio[0].float()
 
     def render(

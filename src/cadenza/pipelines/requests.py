@@ -13,6 +13,7 @@ from cadenza.conditioning.base import Features
 from cadenza.errors import UserError
 from cadenza.lm.generate import GenerationConfig
 from cadenza.pipelines.adapters import Worn
+from cadenza.pipelines.decoding import Diffusion
 from cadenza.pipelines.prompts import Piece
 
 
@@ -25,6 +26,8 @@ class Request(NamedTuple):
     conditions: Mapping[str, Features]
     """What it listens to besides the text of the piece, by condition; features of the text stand in its place."""
     adapters: tuple[Worn, ...] = ()
+    diffusion: Diffusion | None = None
+    """What decodes it in place of the codec."""
 
 
 def combine_settings(

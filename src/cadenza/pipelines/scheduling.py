@@ -50,7 +50,7 @@ class Rendering:
         self._metadata = functools.cache(metadata)  # asked for with every chunk
         self._sample_rate = renderer.codec.sample_rate
         self._channels = renderer.codec.channels
-        self._stream = SoundStream(renderer.codec, rendition.num_samples)
+        self._stream = SoundStream(renderer.voice(rendition.request), rendition.num_samples)
         self._chunks: queue.Queue[np.ndarray | None] = queue.Queue()
         self._unheard = 0  # samples in the queue
         self._lock = threading.Lock()

@@ -17,14 +17,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cadenza.codec.base import Codec
+from cadenza.pipelines.decoding import StepDecoder
 
 FIRST_SECONDS = 0.1  # of sound in the first piece: enough to play while the second is made
 LARGEST_SECONDS = 1.0
 MOST_UNDER_WAY = 2  # pieces that CUDA may still be decoding before the language model has to wait for them
 
 
-def piece_sizes(codec: Codec) -> Iterator[int]:
+def piece_sizes(codec: StepDecoder) -> Iterator[int]:
     """Frames of each piece, without end. The first holds what the codec must see ahead as well."""
     size = max(1, round(FIRST_SECONDS * codec.frame_rate))
     largest = max(size, round(LARGEST_SECONDS * codec.frame_rate))
@@ -35,7 +35,7 @@ def piece_sizes(codec: Codec) -> Iterator[int]:
 
 
 def decode_stream(
-    codec: Codec, codes: Iterable[Int[Tensor, "B K _"]], num_samples: int
+    codec: StepDecoder, codes: Iterable[Int[Tensor, "B K _"]], num_samples: int
 ) -> Iterator[Float[Tensor, "B C _"]]:
     """Decode codes as they arrive, and yield `num_samples` samples in all, or fewer if the codes end early."""
     sound = SoundStream(codec, num_samples)
@@ -50,7 +50,7 @@ class SoundStream:
     Pieces are cut by the count of frames alone, so that a stream and a whole are decoded by the same steps.
     """
 
-    def __init__(self, codec: Codec, num_samples: int) -> None:
+    def __init__(self, codec: StepDecoder, num_samples: int) -> None:
         self._decoder = Decoder(codec)
         self._sizes = piece_sizes(codec)
         self._size = next(self._sizes)
@@ -101,7 +101,7 @@ class Piece(NamedTuple):
 class Decoder:
     """One streamed decode: pieces go in with `start` and come out of `finished`, in order."""
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: StepDecoder) -> None:
         self.codec = codec
         self.state = codec.new_decode_state()
         self.under_way: deque[Piece] = deque()

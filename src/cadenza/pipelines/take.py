@@ -17,6 +17,7 @@ from torch import Tensor
 from cadenza.checkpoint import Config
 from cadenza.errors import UserError
 from cadenza.lm.generate import GenerationConfig
+from cadenza.pipelines.decoding import DecoderRecord
 
 
 class PackedCodes(Config):
@@ -94,6 +95,7 @@ class Take(Config):
     conditions: dict[str, PackedFeatures] = Field({}, description="what it listened to besides the text, by name")
     plan: tuple[str, ...] = Field((), description="what each section was planned to be, in words")
     adapters: tuple[WornAdapter, ...] = Field((), description="adapters beside the model")
+    decoder: DecoderRecord | None = Field(None, description="diffusion decoder in place of the codec's own")
     complete: bool = Field(True, description="false if it was stopped before its end")
 
     @pydantic.model_validator(mode="after")
