@@ -34,10 +34,14 @@ class Oracle(NamedTuple):
     pieces: list[Piece]
 
     @torch.no_grad()
-    def conditions(self, start: int = 0) -> PriorConditions:
-        """Of the window that begins `start` codes into the sampled part."""
-        key = "upper_codes" if start == 0 else "windowed.upper_codes"
-        upper = self.io.get(key)
+    def conditions(self) -> PriorConditions:
+        """Of the single window."""
+        return self.prior.conditions(self.pieces, upper_codes=self.io.get("upper_codes"))
+
+    @torch.no_grad()
+    def conditions_at(self, start: int) -> PriorConditions:
+        """Of the window that begins at this code of the longer run."""
+        upper = self.io.get("windowed.upper_codes")
         return self.prior.conditions(self.pieces, start, None if upper is None else upper[:, start // 4 :])
 
 

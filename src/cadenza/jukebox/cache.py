@@ -210,20 +210,19 @@ class SequenceCache:
 
     def bias(self, steps: int) -> Float[Tensor, "b s D"]:
         """Positions, and what is added, of the next steps. Prepares all layers for them."""
-        assert self.positions is not None, "step before prefill"
-        assert self.length + steps <= self.grid.length, f"no room: {self.length} + {steps} of {self.grid.length}"
-        if steps == 1:
-            self._place = self._find()
-            bias = self.positions.index_select(0, self.at)[None]
-        else:
-            bias = self.positions[None, self.length : self.length + steps]
-        return bias.float() + self.addition(steps)
+        added = self.addition(steps)
+        assert self.positions is not None
+        if steps > 1:
+            return self.positions[None, self.length : self.length + steps].float() + added
+        self._place = self._find()
+        return self.positions.index_select(0, self.at)[None].float() + added
 
     def addition(self, steps: int) -> Float[Tensor, "b s D"]:
         """What is added to the next steps beside positions, and once more behind the stack of some models."""
+        assert self.positions is not None, "step before prefill"
+        assert self.length + steps <= self.grid.length, f"no room: {self.length} + {steps} of {self.grid.length}"
         if self.added is None:
-            assert self.positions is not None, "step before prefill"
-            return self.positions.new_zeros(1, 1, self.positions.shape[1], dtype=torch.float32).expand(1, steps, -1)
+            return torch.zeros(1, 1, self.positions.shape[1], device=self.at.device).expand(1, steps, -1)
         if steps == 1:
             return self.added.index_select(1, self.at)
         return self.added[:, self.length : self.length + steps]

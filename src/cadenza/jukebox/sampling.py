@@ -6,7 +6,6 @@ window goes on with the same codes, whatever else is sampled beside it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -21,10 +20,8 @@ BLOCK = 256
 """Random numbers are drawn for so many places at a time."""
 
 
-class Choose(Protocol):
-    """Chooses a token for each item from logits, for a place in the piece, counted in codes."""
-
-    def __call__(self, logits: Float[Tensor, "B V"], place: int) -> Int[Tensor, "B"]: ...
+Choose = Callable[[Tensor, int], Tensor]
+"""Tokens `[B]` from logits `[B, V]`, for a place in the piece, counted in codes."""
 
 
 class Draws:
