@@ -54,10 +54,12 @@ _OMEGACONF_CLASSES = {
         "StringNode",
     ),
 }
+_PLAIN_TYPES = ("int", "long", "float", "bool", "str", "unicode", "bytes", "type")
+"""Protocol 2 calls them by their names in Python 2. `type(None)` is a note like any other."""
 OMEGACONF = frozenset(
     {f"omegaconf.{module}.{name}" for module, names in _OMEGACONF_CLASSES.items() for name in names}
     | {"typing.Any", "typing.Union", "typing.Optional", "typing.List", "typing.Dict"}
-    | {f"{home}.{name}" for home in ("builtins", "__builtin__") for name in ("int", "float", "bool", "str", "bytes")}
+    | {f"{home}.{name}" for home in ("builtins", "__builtin__") for name in _PLAIN_TYPES}
     | {"pathlib.PosixPath", "pathlib.Path"}
 )
 """What a pickled configuration of OmegaConf names: its own classes, and types that its notes mention."""
