@@ -65,21 +65,14 @@ class DiffusionObjective:
                 self.modules[f"processor_{band}"] = processor
         self.averaged: Sequence[str] = tuple(f"band_{band}" for band in self.learning)
         self.best_metric = "mel" if config.valid_decodes else "loss"
-        self._phases = {
-            band: Phase(
-                f"band_{band}",
-                torch.optim.Adam(self.modules[f"band_{band}"].parameters(), config.learning_rate, config.betas),
-                config.max_grad_norm,
-            )
-            for band in self.learning
-        }
+        self._phases = [Phase(f"band_{band}", self._adam(band), config.max_grad_norm) for band in self.learning]
         self._heard: tuple[Batch, Heard] | None = None
 
     def phases(self, step: int) -> Sequence[Phase]:
-        return tuple(self._phases.values())
+        return self._phases
 
     def all_phases(self) -> Sequence[Phase]:
-        return tuple(self._phases.values())
+        return self._phases
 
     def loss(self, batch: Batch, turn: Turn) -> Loss:
         band = int(turn.phase.removeprefix("band_"))
@@ -123,6 +116,10 @@ class DiffusionObjective:
 
     def save_playable(self, directory: Path) -> None:
         self.decoder.save_pretrained(directory)
+
+    def _adam(self, band: int) -> torch.optim.Optimizer:
+        config = self.config
+        return torch.optim.Adam(self._band(band).unet.parameters(), config.learning_rate, config.betas, fused=True)
 
     def _band(self, number: int) -> Band:
         band = self.decoder.bands[number]
@@ -183,7 +180,7 @@ class DiffusionObjective:
         quarters = steps * QUARTERS // self._band(band).schedule.config.num_steps
         name = f"noise_band{band}"
         parts = {
-            f"{name}_quarter{number}": QUARTERS * torch.where(quarters == number, losses, 0.0).mean()
+            f"{name}_q{number}": QUARTERS * torch.where(quarters == number, losses, 0.0).mean()
             for number in range(QUARTERS)
         }
         return {name: losses.mean()} | parts
@@ -200,8 +197,8 @@ class DiffusionObjective:
                 steps = torch.tensor([int(draw.integers(low, high)) for draw in draws], device=clean.device)
                 noise = torch.stack([torch.from_numpy(draw.standard_normal(clean.shape[1:], "f")) for draw in draws])
                 losses = self._losses(band, clean, steps, noise.to(clean), heard)
-                found[f"noise_band{band}_quarter{number}"] = losses
-            names = [f"noise_band{band}_quarter{number}" for number in range(QUARTERS)]
+                found[f"noise_band{band}_q{number}"] = losses
+            names = [f"noise_band{band}_q{number}" for number in range(QUARTERS)]
             found[f"noise_band{band}"] = torch.stack([found[name] for name in names]).mean(0)
         found["loss"] = torch.stack([found[f"noise_band{band}"] for band in self.learning]).mean(0)
         return found
