@@ -6,7 +6,7 @@ beside its latent, and so begin with envelopes and notes; they predict velocitie
 decode as sure as the last; the schedule has 50 steps, so that each step's embedding is met often enough to be learnt.
 
     config       one CPU thread, about 35 minutes (103 steps of half the batch took 0.55 s of its time each)
-    gpu          the same networks, batches eight times as large, five times as many: one hour of a large GPU, by guess
+    gpu          the same networks, batches eight times as large, seven times as many: one hour of a large GPU, by guess
     gpu_deaf     deaf, as long
     published    the same sizes, published ways: latent alone, noise predicted
     deaf         no codes heard at all: what is the condition worth?
