@@ -37,13 +37,16 @@ class Codebook(nn.Module):
     def nearest(self, x: Float[Tensor, "N D"]) -> tuple[Int[Tensor, "N"], Float[Tensor, "N"]]:
         """Codes and squared distances, `|x|^2 - 2 x.k + |k|^2`. Needs full float32: TF32 alone changes codes."""
         squares = self.vectors.square().sum(1)
-        codes, distances = [], []
-        for rows in x.split(ROWS):
-            found = rows.square().sum(1, keepdim=True) - 2 * rows @ self.vectors.t() + squares
-            distance, code = found.min(dim=1)
-            codes.append(code)
-            distances.append(distance)
-        return torch.cat(codes), torch.cat(distances)
+        codes = torch.empty(len(x), dtype=torch.int64, device=x.device)
+        distances = x.new_empty(len(x))
+        # One piece of memory for all: the allocator would scatter as many large ones as there are turns.
+        table = x.new_empty(min(ROWS, len(x)), len(squares))
+        for start in range(0, len(x), ROWS):
+            rows, part = x[start : start + ROWS], slice(start, start + ROWS)
+            found = table[: len(rows)].copy_(rows.square().sum(1, keepdim=True).expand(-1, len(squares)))
+            found.addmm_(rows, self.vectors.t(), alpha=-2).add_(squares)
+            torch.min(found, dim=1, out=(distances[part], codes[part]))
+        return codes, distances
 
     def lookup(self, codes: Int[Tensor, "B T"]) -> Float[Tensor, "B D T"]:
         """The entries of codes."""

@@ -138,6 +138,14 @@ class JukeboxVQVAE(nn.Module, Pretrained):
         """Hz; the audio has one channel."""
         return self.config.sample_rate
 
+    def codebook(self, level: int) -> Codebook:
+        """The codebook of a level. UserError for a level that there is not."""
+        if not 0 <= level < self.num_levels:
+            raise UserError(f"no level {level}: use 0 (the finest) to {self.num_levels - 1}")
+        book = self.codebooks[level]
+        assert isinstance(book, Codebook)
+        return book
+
     @torch.no_grad()
     def encode(self, audio: Float[Tensor, "B 1 N"], levels: Sequence[int] | None = None) -> list[Int[Tensor, "B _"]]:
         """Codes of the levels asked for (None: all), `N // hop` each.
@@ -151,7 +159,7 @@ class JukeboxVQVAE(nn.Module, Pretrained):
     @torch.no_grad()
     def decode(self, codes: Int[Tensor, "B T"], level: int) -> Float[Tensor, "B 1 N"]:
         """The audio of one level's codes, `T * hop` samples; not clamped to [-1, 1]."""
-        book = self._book(level)
+        book = self.codebook(level)
         decoder, hop = self._decoder(level), self.hop_lengths[level]
         if not codes.shape[1]:
             return book.vectors.new_zeros(len(codes), 1, 0)
@@ -165,12 +173,12 @@ class JukeboxVQVAE(nn.Module, Pretrained):
     @torch.no_grad()
     def latent(self, codes: Int[Tensor, "B T"], level: int) -> Float[Tensor, "B D T"]:
         """The codebook entries that codes stand for."""
-        return self._book(level).lookup(codes)
+        return self.codebook(level).lookup(codes)
 
     @torch.no_grad()
     def encode_latent(self, audio: Float[Tensor, "B 1 N"], level: int) -> Float[Tensor, "B D T"]:
         """The latent before it is quantised."""
-        self._book(level)
+        self.codebook(level)
         hop = self.hop_lengths[level]
         if audio.shape[-1] < hop:
             raise UserError(
@@ -206,8 +214,8 @@ class JukeboxVQVAE(nn.Module, Pretrained):
                 latent = latent.float()
                 x = latent.transpose(1, 2).flatten(0, 1)
                 if learners is None:
-                    codes, metrics = self._book(level).nearest(x.detach())[0], None
-                    chosen = self._book(level).vectors[codes]
+                    codes, metrics = self.codebook(level).nearest(x.detach())[0], None
+                    chosen = self.codebook(level).vectors[codes]
                 else:
                     codes, chosen, metrics = learners[level].learn(x.detach(), generator)
                 commitment = (chosen - x).square().mean()
@@ -226,7 +234,7 @@ class JukeboxVQVAE(nn.Module, Pretrained):
 
     def _encode_level(self, audio: Tensor, level: int) -> Tensor:
         latent = self.encode_latent(audio, level)
-        return self._book(level).nearest(latent.transpose(1, 2).flatten(0, 1))[0].view(len(audio), -1)
+        return self.codebook(level).nearest(latent.transpose(1, 2).flatten(0, 1))[0].view(len(audio), -1)
 
     def _encoder(self, level: int) -> Encoder:
         encoder = self.encoders[0 if self.is_shared else level]
@@ -238,13 +246,6 @@ class JukeboxVQVAE(nn.Module, Pretrained):
         assert isinstance(decoder, Decoder)
         return decoder
 
-    def _book(self, level: int) -> Codebook:
-        if not 0 <= level < self.num_levels:
-            raise UserError(f"no level {level}: use 0 (the finest) to {self.num_levels - 1}")
-        book = self.codebooks[level]
-        assert isinstance(book, Codebook)
-        return book
-
 
 def _in_pieces(through: Callable[[Tensor], Tensor], x: Tensor, into: int, out: int, piece: int, margin: int) -> Tensor:
     """`through(x)` over pieces of the last axis, and over few items at once where these are long.
@@ -252,13 +253,14 @@ def _in_pieces(through: Callable[[Tensor], Tensor], x: Tensor, into: int, out: i
     A frame is `into` values of `x` and `out` values of the result; a piece has `piece` frames and sees `margin` more to
     either side, beyond which nothing reaches it.
     """
-    frames = x.shape[-1] // into
-    results = []
-    for items in x.split(max(1, piece // max(1, frames))):
-        parts = []
-        for start in range(0, max(1, frames), piece):
+    frames, items, result = x.shape[-1] // into, max(1, piece * into // max(1, x.shape[-1])), None
+    for row in range(0, len(x), items):
+        for start in range(0, frames, piece):
             first = max(0, start - margin)
-            made = through(items[..., first * into : (start + piece + margin) * into])
-            parts.append(made[..., (start - first) * out :][..., : piece * out])
-        results.append(torch.cat(parts, dim=-1))
-    return torch.cat(results)
+            made = through(x[row : row + items, ..., first * into : (start + piece + margin) * into])
+            made = made[..., (start - first) * out :][..., : piece * out]
+            if result is None:
+                result = made.new_empty(len(x), made.shape[1], frames * out)
+            result[row : row + items, :, start * out : (start + piece) * out] = made
+    assert result is not None, "nothing to code"
+    return result

@@ -11,10 +11,11 @@ from cadenza.train.objectives.codec import CodecObjectiveConfig
 from cadenza.train.objectives.diffusion_config import DiffusionObjectiveConfig
 from cadenza.train.objectives.lm_config import LMObjectiveConfig
 from cadenza.train.objectives.reading import ReadingObjectiveConfig
+from cadenza.train.objectives.vqvae import VQVAEObjectiveConfig
 from cadenza.train.schedule import ConstantSchedule, Schedule
 
 ObjectiveConfig = Annotated[
-    CodecObjectiveConfig | DiffusionObjectiveConfig | LMObjectiveConfig | ReadingObjectiveConfig,
+    CodecObjectiveConfig | DiffusionObjectiveConfig | LMObjectiveConfig | ReadingObjectiveConfig | VQVAEObjectiveConfig,
     Field(discriminator="kind"),
 ]
 

@@ -29,7 +29,8 @@ from cadenza.train.objectives.lm_parts import build_parts
 from cadenza.train.objectives.lm_sources import lm_sources
 from cadenza.train.objectives.reading import ReadingObjective, ReadingObjectiveConfig, build_reader
 from cadenza.train.objectives.reading_pairs import PairBatches, PairsInOrder, divide, pairs_of, read_rows
-from cadenza.train.samples import CodecSampler, DiffusionSampler, LMSampler
+from cadenza.train.objectives.vqvae import VQVAEObjective, VQVAEObjectiveConfig
+from cadenza.train.samples import CodecSampler, DiffusionSampler, LMSampler, VQVAESampler
 from cadenza.train.sharding import shard
 from cadenza.train.trainer import Trainer
 
@@ -119,6 +120,8 @@ def build(config: TrainConfig, folder: Path) -> Trainer:
                 trainer = _lm_trainer(config, lm, folder)
             case ReadingObjectiveConfig() as reading:
                 trainer = _reading_trainer(config, reading, folder)
+            case VQVAEObjectiveConfig() as vqvae:
+                trainer = _vqvae_trainer(config, vqvae, folder)
     if num_ranks() > 1:  # what was drawn, or learnt from data (a tokenizer), is the main process's in all of them
         if not _sharded(config):
             share(trainer.objective.modules)
@@ -168,6 +171,19 @@ def _diffusion_trainer(config: TrainConfig, family: DiffusionObjectiveConfig, fo
     train, valid = _segments(config, codec.sample_rate, codec.channels, family.segment_seconds, family.valid_seconds)
     played = _played(config, valid)
     sampler = None if played is None else DiffusionSampler(played, device_here(config.device))
+    return Trainer(config, objective, train, folder, valid, sampler)
+
+
+def _vqvae_trainer(config: TrainConfig, family: VQVAEObjectiveConfig, folder: Path) -> Trainer:
+    if _sharded(config):
+        raise UserError("parallel=fsdp is for language models: a VQ-VAE fits everywhere, use parallel=ddp")
+    with together():
+        objective = VQVAEObjective(family, device_here(config.device))
+        rate = objective.vqvae.sample_rate
+        train, valid = _segments(config, rate, 1, family.segment_samples / rate, family.valid_samples / rate)
+    objective.hear(train, rows_here(config.batch_size))
+    played = _played(config, valid)
+    sampler = None if played is None else VQVAESampler(played, device_here(config.device))
     return Trainer(config, objective, train, folder, valid, sampler)
 
 

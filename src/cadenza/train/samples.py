@@ -21,6 +21,7 @@ from cadenza.codec.base import Codec
 from cadenza.codec.encodec import EnCodec
 from cadenza.diffusion.decoder import DiffusionDecoder
 from cadenza.files import atomic_directory
+from cadenza.jukebox.vqvae import JukeboxVQVAE
 from cadenza.train.objectives.lm import ADAPTER_FILE
 
 
@@ -91,6 +92,20 @@ class DiffusionSampler:
         sounds = {"codec": decoder.codec.decode(codes), "diffusion": decoder.decode(codes)}
         heard = {name: sound[..., : self.audio.shape[2]].cpu() for name, sound in sounds.items()}
         _write(folder, decoder.codec.sample_rate, {"recording": self.audio} | heard)
+
+
+class VQVAESampler:
+    """Recordings, and what each level of a VQ-VAE makes of them."""
+
+    def __init__(self, audio: Float[Tensor, "B 1 N"], device: torch.device) -> None:
+        self.audio, self.device = audio, device
+
+    @torch.no_grad()
+    def __call__(self, model: Path, folder: Path) -> None:
+        vqvae = JukeboxVQVAE.from_pretrained(model, self.device)
+        codes = vqvae.encode(self.audio.to(self.device))
+        heard = {f"level{level}": vqvae.decode(part, level).cpu() for level, part in enumerate(codes)}
+        _write(folder, vqvae.sample_rate, {"recording": self.audio} | heard)
 
 
 def _write(folder: Path, sample_rate: int, sounds: Mapping[str, Float[Tensor, "B C N"]]) -> None:
