@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from cadenza.checkpoint import on_meta
+from cadenza.checkpoint import on_meta, weight_shapes
 from cadenza.convert.openai_jukebox_prior import RELEASED, convert_prior, openai_prior, prior_config, read_prior
 from cadenza.convert.unpickle import read_pickle
 from cadenza.errors import CheckpointError, UserError
@@ -106,8 +106,9 @@ def test_published_windows() -> None:
 
 def test_a_model_directory_holds_the_same_prior(tmp_path: Path) -> None:
     convert_prior(PARITY / LYRICS_BESIDE / "prior.pth.tar", tmp_path / "prior")
-    stored = read_prior(PARITY / LYRICS_BESIDE / "prior.pth.tar")
-    assert stored.transformer.compute_dtype == torch.float16
+    stored = weight_shapes(tmp_path / "prior" / "model.safetensors")
+    assert stored["transformer.layers.18.attention.source_projection.weight"] == ((24, 48), "F16")
+    assert stored["transformer.layers.18.attention.source_projection.bias"] == ((24,), "F32")
     again, expected = Prior.from_pretrained(tmp_path / "prior"), oracle(LYRICS_BESIDE).prior
     assert again.config == expected.config
     assert all(torch.equal(again.state_dict()[name], value) for name, value in expected.state_dict().items())

@@ -6,12 +6,14 @@ from torch import Tensor
 
 from cadenza.checkpoint import on_meta
 from cadenza.convert.openai_jukebox_prior import RELEASED, prior_config
+from cadenza.engine.protocol import Decoder, StepCache
 from cadenza.jukebox.attention import LayerKind
 from cadenza.jukebox.labels import Piece
 from cadenza.jukebox.lyrics import EncodedLyrics, SequenceLyrics
 from cadenza.jukebox.prior import Prior, PriorConditions, PriorConfig
 from cadenza.jukebox.timing import TimingConfig
 from cadenza.jukebox.transformer import TransformerConfig
+from cadenza.nn.attention import Memory
 from jukebox_priors import PRIORS, farthest, oracle
 
 # Products over one row and over many round differently; measured 9e-7.
@@ -99,6 +101,14 @@ def test_what_the_published_priors_take() -> None:
         with on_meta():
             prior = Prior(prior_config(RELEASED[name], name)).half()
         assert prior.cache_bytes(1) == expected * prior.config.transformer.attention_dim * 2 * 2
+
+
+def test_the_engines_protocol_is_spoken() -> None:
+    prior = prior_of("row")
+    cache = prior.new_cache(2, max_steps=20)
+    assert isinstance(prior, Decoder)
+    assert isinstance(cache, StepCache)
+    assert isinstance(cache.layer(0), Memory)
 
 
 @torch.no_grad()

@@ -90,8 +90,6 @@ def test_half_precision_keeps_its_head_in_float32(tmp_path: Path) -> None:
     logits = half(found.io["codes"][:1], half.conditions(pieces))
     # Half precision through 30 layers; the reference's own half-precision run is 3e-3 from its float32 one.
     assert farthest(logits, found.io["logits_fp16_activations"]) < 1e-2
-    again = Prior.from_pretrained(tmp_path)
-    assert all(torch.equal(again.state_dict()[name], value) for name, value in found.prior.state_dict().items())
 
 
 @torch.no_grad()

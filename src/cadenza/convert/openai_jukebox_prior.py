@@ -85,6 +85,8 @@ RELEASED: dict[str, dict[str, Any]] = {
         "prime_m_attn": 0.25,
         "prime_m_mlp": 1.0,
         "prime_init_scale": 0.7,
+        "alignment_layer": 68,
+        "alignment_head": 2,
     },
     "1b_lyrics": {
         **_TOP,
@@ -105,6 +107,8 @@ RELEASED: dict[str, dict[str, Any]] = {
         "n_vocab": 79,
         "prime_loss_fraction": 0.4,
         "single_enc_dec": True,
+        "alignment_layer": 63,
+        "alignment_head": 0,
     },
 }
 """The settings of the published priors that shape them, under the names in which the files hold settings."""
@@ -187,11 +191,13 @@ def _transformer(
 
 def _lyrics(settings: Mapping[str, Any]) -> dict[str, Any]:
     versions = {80: "v2", 79: "v3"}
-    value = {
+    value: dict[str, Any] = {
         "version": versions[settings["n_vocab"]],
         "num_tokens": settings["n_tokens"],
         "loss_weight": settings["prime_loss_fraction"],
     }
+    if settings.get("alignment_layer") is not None:
+        value["alignment"] = (settings["alignment_layer"], settings["alignment_head"])
     if settings.get("single_enc_dec"):
         return {"kind": "sequence", **value}
     encoder = _transformer(

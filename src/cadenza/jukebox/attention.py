@@ -184,6 +184,26 @@ class FactorizedAttention(nn.Module):
         keys, values = self._heads(self.source_projection(source), 2)
         return KeysValues(keys.contiguous(), values.contiguous())
 
+    def lyric_weights(
+        self, x: Float[Tensor, "B s D"], num_lyrics: int, source: Float[Tensor, "B L D"] | None = None
+    ) -> Float[Tensor, "B H m P"]:
+        """How much each position of music attends to each character, from layers that look at lyrics.
+
+        Of cross attention all positions are music; in prime attention the lyrics are in front, and what the music gives
+        to other music is left out.
+        """
+        if self.kind == "cross":
+            assert source is not None, "cross attention without a source"
+            (query,), (keys, _) = self._heads(self.in_projection(x), 1), self.project_source(source)
+            hidden = torch.zeros(x.shape[1], keys.shape[2], dtype=torch.bool, device=x.device)
+        else:
+            assert self.kind == "prime", f"{self.kind} attention does not look at lyrics"
+            query, keys, _ = self._heads(self.in_projection(x), 3)
+            query, keys = query[:, :, num_lyrics:], keys[:, :, : self.grid.prime]
+            hidden = torch.ones(query.shape[2], keys.shape[2], dtype=torch.bool, device=x.device).triu(num_lyrics + 1)
+        scores = (query @ keys.mT).float() * query.shape[-1] ** -0.5
+        return scores.masked_fill(hidden, float("-inf")).softmax(-1)[..., :num_lyrics]
+
     def forward(
         self,
         x: Float[Tensor, "B s D"],

@@ -32,6 +32,9 @@ class SequenceLyrics(Config):
     version: LabelVersion = Field("v3", description="the vocabulary of characters")
     num_tokens: int = Field(384, ge=1, le=65536, description="characters that a window hears, L")
     loss_weight: float = Field(0.4, ge=0, description="weight of the lyrics' share of the loss")
+    alignment: tuple[int, int] | None = Field(
+        None, description="layer and head that follow the lyrics as they are sung; None: not known"
+    )
 
 
 class EncodedLyrics(Config):
@@ -41,6 +44,9 @@ class EncodedLyrics(Config):
     version: LabelVersion = Field("v2", description="the vocabulary of characters")
     num_tokens: int = Field(512, ge=1, le=65536, description="characters that a window hears, L")
     loss_weight: float = Field(0.4, ge=0, description="weight of the lyrics' share of the loss")
+    alignment: tuple[int, int] | None = Field(
+        None, description="layer and head that follow the lyrics as they are sung; None: not known"
+    )
     encoder: TransformerConfig = Field(description="the transformer that reads them")
     init_scale: float = Field(0.7, gt=0, description="of the encoder's random weights")
 

@@ -201,6 +201,13 @@ class Prior(nn.Module, Pretrained):
         self, codes: Int[Tensor, "B T"], conditions: PriorConditions
     ) -> tuple[Float[Tensor, "B n D"], Float[Tensor, "B n D"] | None]:
         """What the stack makes of a window, and what was added to its input."""
+        x, added = self.embedded(codes, conditions)
+        return self.transformer(x, conditions.source), added
+
+    def embedded(
+        self, codes: Int[Tensor, "B T"], conditions: PriorConditions
+    ) -> tuple[Float[Tensor, "B n D"], Float[Tensor, "B n D"] | None]:
+        """The stack's input, and what was added to it."""
         tokens = codes + self.num_symbols
         if self.num_symbols:
             assert conditions.lyrics is not None, "a prior with lyrics in its sequence needs them"
@@ -212,7 +219,7 @@ class Prior(nn.Module, Pretrained):
         if added is not None:
             added = added[:, :length]
             x = x + added
-        return self.transformer(x, conditions.source), added
+        return x, added
 
     def loss(self, codes: Int[Tensor, "B T"], conditions: PriorConditions) -> PriorLoss:
         """Bits per code and per character: cross-entropies over ln 2."""

@@ -101,12 +101,12 @@ class Transformer(nn.Module):
         self.layers = nn.ModuleList(TransformerLayer(config, kind, grid) for kind in config.layers)
 
     def forward(
-        self, x: Float[Tensor, "B s D"], source: Float[Tensor, "B L D"] | None = None
+        self, x: Float[Tensor, "B s D"], source: Float[Tensor, "B L D"] | None = None, stop: int | None = None
     ) -> Float[Tensor, "B s D"]:
-        """The first `s` positions of a sequence, all at once."""
+        """The first `s` positions of a sequence, all at once; through the first `stop` layers, or all."""
         steps = x.shape[1]
         x = self._whole_rows(x)
-        for layer in self.layers:
+        for layer in self.layers[:stop]:
             if self.gradient_checkpointing and torch.is_grad_enabled():
                 x = checkpoint(layer, x, source, use_reentrant=False)
             else:
