@@ -124,19 +124,30 @@ def find_diffusion(name: str | Path | None = None, codec: Codec | None = None) -
         if kind != "diffusion decoder":
             raise CheckpointError(f"{path} holds a {kind}: give the directory or the file of a diffusion decoder")
         return path if form == "cadenza" else _converted_decoder(path, codec, path.stem, UNKNOWN_LICENCE)
-    short = str(name).removeprefix(f"{DECODER_REPOSITORY}/").rsplit(".", 1)[0]
-    short = next(iter(DECODERS)) if name == DECODER_REPOSITORY else short
+    short = _short(str(name))
     if short not in DECODERS:
         raise UserError(_unknown(str(name), DECODERS, "a directory, or a name such as mbd_musicgen_32khz"))
     return _converted_decoder(find_file(DECODER_REPOSITORY, DECODERS[short].file), codec, short, LICENCE)
 
 
-def read_diffusion(path: str | Path, codec: Codec | None = None, name: str | None = None) -> DiffusionDecoder:
-    """A decoder of any format, for conversion."""
-    path = Path(path)
+def read_diffusion(name: str | Path, codec: Codec | None = None) -> DiffusionDecoder:
+    """A decoder of any format, for conversion: a local file is not converted into the cache first."""
+    path = Path(name) if _exists(name) else find_diffusion(name, codec)
     if identify(path)[0] == "cadenza":
         return DiffusionDecoder.from_pretrained(path)
-    return _read_decoder(path, codec, name or path.stem, UNKNOWN_LICENCE)
+    return _read_decoder(path, codec, path.stem, UNKNOWN_LICENCE)
+
+
+def is_published_diffusion(name: str) -> bool:
+    """Whether this names a published diffusion decoder."""
+    return _short(name) in DECODERS
+
+
+def _short(name: str) -> str:
+    """`facebook/multiband-diffusion/mbd_comp_2.pt` -> `mbd_comp_2`; of the repository, the one for MusicGen."""
+    if name == DECODER_REPOSITORY:
+        return next(iter(DECODERS))
+    return name.removeprefix(f"{DECODER_REPOSITORY}/").removesuffix(".th").removesuffix(".pt")
 
 
 def _diffusion_for(codec: Codec | None) -> str | Path:

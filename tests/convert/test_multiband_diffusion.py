@@ -378,8 +378,8 @@ def test_published_names_find_their_files(hub, omegaconf, monkeypatch):
     assert [official.facts[0] for official in DECODERS.values()] == [4, 2, 4, 8]
 
 
-def test_local_files_find_their_codec(hub, tmp_path):
-    shutil.copy(FILE, tmp_path / "mine.th")
+def test_local_files_find_their_codec(hub, tmp_path, omegaconf):
+    small_file(tmp_path / "mine.th", omegaconf, "condition", 32000, 32, bands=1)
     with pytest.raises(UserError, match="does not say whose codes"):
         load_diffusion(tmp_path / "mine.th")
     shutil.copy(CODEC, tmp_path)

@@ -137,11 +137,11 @@ def test_equal_channels_stay_equal(decoder):
     torch.testing.assert_close(made[:, :1], decoder.decode(codes(10), seed=4), atol=1e-4, rtol=1e-3)
 
 
-def test_middle_and_side_are_as_strong_as_the_codecs(decoder):
+def test_balance_and_width_are_the_codecs(decoder):
     reference = StereoCodec(decoder.codec).decode(codes(25, codebooks=8))
     made = decoder.decode(codes(25, codebooks=8))
-    for sign in (1, -1):
-        ours, theirs = (float((audio[:, 0] + sign * audio[:, 1]).std()) for audio in (made, reference))
+    for left, right in ((1, 0), (0, 1), (1, 1), (1, -1)):
+        ours, theirs = (float((left * audio[:, 0] + right * audio[:, 1]).std()) for audio in (made, reference))
         assert ours == pytest.approx(theirs, rel=0.1)
     assert decoder.decode(codes(25, codebooks=8), exact=True).shape == made.shape
 

@@ -38,7 +38,7 @@ def convert(
     from cadenza.convert.formats import FORMATS, identify, read_codec, read_model, write_codec, write_model
     from cadenza.convert.merge import merged
     from cadenza.convert.stereo import stereo_start as start_of
-    from cadenza.loading import find_model, load, load_codec, read_diffusion
+    from cadenza.loading import find_model, is_published_diffusion, load, load_codec, read_diffusion
 
     if form is None:
         if not (stereo_start or precision or adapters):
@@ -50,14 +50,15 @@ def convert(
         raise UserError(f"a stereo start is there to be trained, and weights of {precision} cannot be: leave one away")
     worn = [adapter(text) for text in adapters or ()]
     path = Path(source)
-    kind = identify(path)[1] if path.exists() else "model"
+    published = "diffusion decoder" if is_published_diffusion(source) else "model"
+    kind = identify(path)[1] if path.exists() else published
     if codec is not None and kind != "diffusion decoder":
         raise UserError(f"{source} is a {kind}, --codec is about diffusion decoders: leave it away")
     if kind == "diffusion decoder":
         if form != "cadenza" or precision or worn or stereo_start:
             raise UserError(f"{path} is a diffusion decoder: it is written --to cadenza, without other options")
         its_codec = None if codec is None else load_codec(codec, "cpu")
-        read_diffusion(path, its_codec).save_pretrained(target)
+        read_diffusion(source, its_codec).save_pretrained(target)
     elif kind == "codec":
         if precision is not None:
             raise UserError(f"{path} is a codec, which has no weights of {precision}: leave --precision away")

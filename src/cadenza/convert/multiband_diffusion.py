@@ -49,8 +49,10 @@ def read_decoder(
     if not isinstance(content, dict) or not isinstance(content.get("n_bands"), int):
         raise CheckpointError(f"{path} is no diffusion decoder: it does not say how many bands it has")
     count, sample_rate = content["n_bands"], content.get("sample_rate")
-    parts = [content.get(number) for number in range(count)]
-    if not 0 < count <= 64 or not all(isinstance(part, dict) for part in parts):
+    parts: list[dict[str, Any]] = [
+        content[number] for number in range(min(count, 64)) if isinstance(content.get(number), dict)
+    ]
+    if not 0 < count <= 64 or len(parts) != count:
         raise CheckpointError(f"{path} says that it has {count} bands, and holds others: fetch it again")
     mono = mono_of(codec)
     facts, channels = CodeFacts.of(mono), 1

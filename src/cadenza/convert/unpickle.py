@@ -115,7 +115,7 @@ def _plain(note: Any, depth: int) -> Any:
     if depth > _DEEPEST:
         raise CheckpointError("a configuration in the file is nested without end: fetch the file again")
     if isinstance(note, Inert):
-        state = note.state if isinstance(note.state, dict) else {}
+        state: dict[Any, Any] = note.state if isinstance(note.state, dict) else {}
         if "_content" in state:
             return _plain(state["_content"], depth + 1)
         if "_val" in state:

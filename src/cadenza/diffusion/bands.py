@@ -78,6 +78,12 @@ class BandSplitter(nn.Module):
         first, second = (torch.stack(parts).sum(0) / audio.shape[-1] for parts in zip(*sums, strict=True))
         return first, second
 
+    def covariances(self, audio: Float[Tensor, "B C N"]) -> Float[Tensor, "n B C C"]:
+        """How the channels of each band go together, in float64."""
+        mean, _ = self.moments(audio)
+        products = [torch.einsum("nbct,nbdt->nbcd", part.double(), part.double()) for part in self._split(audio)]
+        return torch.stack(products).sum(0) / audio.shape[-1] - mean[..., None] * mean[..., None, :]
+
     def weighted(self, audio: Float[Tensor, "B C N"], weights: Float[Tensor, "n *rows"]) -> Float[Tensor, "B C N"]:
         """`sum_b weights_b band_b(audio)`, weights the same for all (`[n]`) or per item and channel (`[n, B, C]`)."""
         if self.num_bands == 1:

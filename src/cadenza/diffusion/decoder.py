@@ -8,7 +8,7 @@ Discrete Tokens to High-Fidelity Audio Using Multi-Band Diffusion", arXiv 2308.0
 
 Clips longer than a window are decoded window by window (see `windows`), each as a clip of its own with the noise of its
 place, so that memory does not grow and sound comes while codes are made. Left and right of stereo codes are two items
-with the same noise, whose levels are matched as middle and side.
+with the same noise, matched together so that balance and width are the codec's.
 """
 
 import hashlib
@@ -166,6 +166,7 @@ class DiffusionDecoder(nn.Module):
         """Prepare for decoding on a CPU, where that helps. Training, moving, converting or loading undoes it."""
         self.codec.pack()
         for band in self.bands:
+            assert isinstance(band, Band)
             band.unet.pack(precision)
 
     # ---- codes to audio ---------------------------------------------------------------------------------------------

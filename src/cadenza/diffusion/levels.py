@@ -21,18 +21,38 @@ _FAR_OFF = 10.0
 _DIGITAL_SILENCE = 1e-6
 """Below the noise of 16-bit samples (1e-5): nothing is there to be made louder."""
 _HIGHEST_PEAK = 2.0
+_WEAKEST = 1e-4
+"""Power of what a band is taken to hold in every direction, relative to its own (-40 dB): what is not there is not made
+loud."""
+_NOTHING = 1e-20
+"""Power of a band that is silent."""
 
 
 def match_levels(
     made: Float[Tensor, "B C N"], reference: Float[Tensor, "B C N"], splitter: BandSplitter
 ) -> Float[Tensor, "B C N"]:
-    """Each band of each item as strong as in the reference; of two channels, their sum and their difference.
+    """Each band of each item as strong as in the reference; two channels keep its balance and its width too.
 
-    Matching the middle and the sides, rather than left and right, keeps the width of the image.
+    In stereo a band is multiplied by the matrix that gives it the reference's covariance and changes it least (the
+    optimal transport between two Gaussians, Olkin and Pukelsheim 1982). Matching left and right alone loses the width,
+    middle and side alone the balance (docs/diffusion.md).
     """
     if made.shape[1] != 2:
         return match_spectrum(made, reference, splitter)
-    return _turned(match_spectrum(_turned(made), _turned(reference), splitter))
+    ours, theirs = splitter.covariances(made), splitter.covariances(reference)
+    strength = ours.diagonal(dim1=-2, dim2=-1).mean(-1)
+    ours = ours + (_WEAKEST * strength + _NOTHING)[..., None, None] * torch.eye(2, dtype=ours.dtype, device=ours.device)
+    root = _root(ours)
+    inverse = torch.linalg.inv(root)
+    matrices = (inverse @ _root(root @ theirs @ root) @ inverse).to(made.dtype)
+    kept = splitter.weighted(made, matrices.diagonal(dim1=-2, dim2=-1))
+    return kept + splitter.weighted(made.flip(1), matrices[..., 0, 1, None].expand(-1, -1, 2))
+
+
+def _root(matrices: Float[Tensor, "n B 2 2"]) -> Float[Tensor, "n B 2 2"]:
+    """The symmetric square root of covariances."""
+    values, vectors = torch.linalg.eigh(matrices)
+    return vectors * values.clamp(min=0).sqrt()[..., None, :] @ vectors.mT
 
 
 def mend(made: Float[Tensor, "B C N"], reference: Float[Tensor, "B C N"]) -> Float[Tensor, "B C N"]:
@@ -61,9 +81,3 @@ def showing_gain(rows: Float[Tensor, "R C N"], level: float) -> float | None:
         log.warning("the audio is silent (deviation %.1g): it is given back as it is", deviation)
         return None
     return min(level / deviation, _HIGHEST_PEAK / peak)
-
-
-def _turned(audio: Tensor) -> Tensor:
-    """Left and right to middle and side, or back."""
-    left, right = audio.unbind(1)
-    return torch.stack([left + right, left - right], dim=1) * 0.5**0.5
