@@ -231,14 +231,21 @@ def read_prior(path: str | Path, name: str | None = None, doublings: Sequence[in
     settings: Any = content.get("hps") if name is None else RELEASED[name]
     if not isinstance(settings, Mapping):
         raise CheckpointError(f"{path} holds no settings: say which model it is of ({', '.join(RELEASED)})")
-    state = {str(name).removeprefix("module."): tensor for name, tensor in content["model"].items()}
+    state = {str(key).removeprefix("module."): tensor for key, tensor in content["model"].items()}
+    return prior_of(state, settings, path, doublings)
+
+
+def prior_of(
+    state: Mapping[str, Tensor], settings: Mapping[str, Any], source: str | Path, doublings: Sequence[int] = DOUBLINGS
+) -> Prior:
+    """The prior of tensors and settings under OpenAI's names; `source` is where they come from."""
     embedding = state.get("prior.x_emb.weight")
     if not isinstance(embedding, Tensor):
-        raise CheckpointError(f"{path} is no Jukebox prior: it lacks prior.x_emb.weight")
+        raise CheckpointError(f"{source} is no Jukebox prior: it lacks prior.x_emb.weight")
     in_sequence = settings.get("use_tokens") and settings.get("single_enc_dec")
     symbols = settings["n_vocab"] if in_sequence else 0
-    config = prior_config(settings, path, doublings, len(embedding) - symbols)
-    return assemble(Prior, config, openai_prior, _in_our_form(state, config, path), path)
+    config = prior_config(settings, source, doublings, len(embedding) - symbols)
+    return assemble(Prior, config, openai_prior, _in_our_form(dict(state), config, source), source)
 
 
 def convert_prior(
@@ -250,12 +257,12 @@ def convert_prior(
         prior.save_pretrained(temporary)
 
 
-def _in_our_form(state: dict[str, Tensor], config: PriorConfig, path: str | Path) -> dict[str, Tensor]:
+def _in_our_form(state: dict[str, Tensor], config: PriorConfig, source: str | Path) -> dict[str, Tensor]:
     """Weights of linear layers as (out, in), and a tied head's copy left out."""
     if config.tied_head:
         copy, embedding = state.pop("prior.x_out.weight", None), state.get("prior.x_emb.weight")
         if copy is not None and embedding is not None and not torch.equal(copy, embedding):
-            raise CheckpointError(f"{path}: its head is not its embedding, though its settings say so")
+            raise CheckpointError(f"{source}: its head is not its embedding, though its settings say so")
     return {name: tensor.mT if name.endswith(".w") else tensor for name, tensor in state.items()}
 
 
