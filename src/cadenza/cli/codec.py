@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cadenza.cli.progress import CALLS, counter
 from cadenza.cli.values import Calls, Decoder, Device, OneBand, SolverName, load_decoder, show_notices, whole_number
 from cadenza.errors import UserError
 
@@ -83,7 +84,8 @@ def decode(
         audio = _decode(codes, codec, num_samples)
     else:
         diffusion = load_decoder(decoder, codec, device, calls, solver, one_band)
-        audio = Audio(diffusion.decode(*codes, seed=seed)[0, :, :num_samples].cpu().numpy(), codec.sample_rate)
+        made = diffusion.decode(*codes, seed=seed, progress=counter(CALLS))
+        audio = Audio(made[0, :, :num_samples].cpu().numpy(), codec.sample_rate)
     audio.write(target, loudness_lufs=None)
     print(f"{target}: {audio.duration_seconds:.2f} s")
 
@@ -110,7 +112,8 @@ def regenerate(
     audio = _read(source)
     codec = None if model is None else load_codec(model, device)
     diffusion = load_diffusion(decoder, device, codec=codec, one_band=one_band)
-    made = diffusion.regenerate(audio, seed=seed, settings=diffusion.choose(calls=calls, solver=solver))
+    settings = diffusion.choose(calls=calls, solver=solver)
+    made = diffusion.regenerate(audio, seed=seed, settings=settings, progress=counter(CALLS))
     made.write(target, loudness_lufs=None)
     print(f"{target}: {made.duration_seconds:.2f} s by {diffusion.config.name}")
 

@@ -249,11 +249,18 @@ def _timeline(prompt: str, sections: list[tuple[float, str]]) -> Any:
     return [(0.0, prompt), *sections] if sections else prompt
 
 
+def _watch(music: "MusicGen", progress: GenerationProgress) -> None:
+    """Show what a diffusion decoder does, too."""
+    if music.decoder is not None:
+        music.decoder.on_call = progress.called
+
+
 def _render(
     music: "MusicGen", prompts: list[str], sections: list[tuple[float, str]], choices: dict[str, Any]
 ) -> tuple[int, "list[Audio]"]:
     text = _timeline(prompts[0], sections) if sections else prompts
     with GenerationProgress() as progress:
+        _watch(music, progress)
         made = music.generate(text, progress=progress.update, should_stop=progress.should_stop, **choices)
     audios = made if isinstance(made, list) else [made]
     return INTERRUPTED if progress.stopped else 0, audios
@@ -268,6 +275,7 @@ def _stream(
     level: dict[str, float | None],
 ) -> int:
     def stream(progress: GenerationProgress) -> "Iterator[Audio]":
+        _watch(music, progress)
         return music.stream(
             _timeline(text, sections), progress=progress.update, should_stop=progress.should_stop, **choices
         )
@@ -317,6 +325,7 @@ def _render_again(
     if record.decoder is not None:
         music.decoder = load_decoder(decoder or "mbd", music.codec, device, one_band=one_band)
     with GenerationProgress() as progress:
+        _watch(music, progress)
         again = music.regenerate(audio, progress.update, progress.should_stop, [file for file, _ in adapters])
     return INTERRUPTED if progress.stopped else 0, [again]
 

@@ -6,8 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
+from typing import Any
 
 import typer
+
+CALLS = "calls of the diffusion"
 
 
 class GenerationProgress:
@@ -19,8 +22,8 @@ class GenerationProgress:
     def __init__(self) -> None:
         self.stopped = False
         self.made_seconds = 0.0
-        self._bar: object = None
-        self._task: object = None
+        self._bar: Any = None
+        self._tasks: dict[str, Any] = {}
         self._previous: object = None
 
     def __enter__(self) -> "GenerationProgress":
@@ -32,13 +35,22 @@ class GenerationProgress:
     ) -> None:
         signal.signal(signal.SIGINT, self._previous)  # type: ignore[arg-type]
         if self._bar is not None:
-            self._bar.stop()  # type: ignore[attr-defined]
+            self._bar.stop()
 
     def should_stop(self) -> bool:
         return self.stopped
 
     def update(self, made_seconds: float, total_seconds: float) -> None:
         self.made_seconds = made_seconds
+        self._show("music", made_seconds, total_seconds, f"{made_seconds:.1f} of {total_seconds:.1f} s of music")
+
+    def called(self, done: int, in_all: int) -> None:
+        """A diffusion decoder at work on a piece of the music: a second bar, which goes when the piece is done."""
+        self._show("diffusion", done, in_all, f"{done} of {in_all} {CALLS}")
+        if done == in_all and self._bar is not None:
+            self._bar.remove_task(self._tasks.pop("diffusion"))
+
+    def _show(self, task: str, done: float, in_all: float, words: str) -> None:
         if not sys.stderr.isatty():
             return
         if self._bar is None:
@@ -46,16 +58,18 @@ class GenerationProgress:
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
             bar = Progress(
-                BarColumn(),
-                TextColumn("{task.completed:.1f} of {task.total:.1f} s of music"),
+                BarColumn(24),
+                TextColumn("{task.description}"),
                 TimeRemainingColumn(),
                 TextColumn("left"),
                 console=Console(stderr=True),
                 transient=True,
             )
             bar.start()
-            self._bar, self._task = bar, bar.add_task("", total=total_seconds)
-        self._bar.update(self._task, completed=made_seconds)  # type: ignore[attr-defined]
+            self._bar = bar
+        if task not in self._tasks:
+            self._tasks[task] = self._bar.add_task("", total=in_all)
+        self._bar.update(self._tasks[task], completed=done, description=words)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.stopped:

@@ -37,7 +37,7 @@ class LSTMBottleneck(Packable):
             self._packed = [tensor for weights in layers for tensor in pack_lstm_layer(weights)]
 
     def forward(self, x: Float[Tensor, "B D T"], source: None = None) -> Float[Tensor, "B D T"]:
-        steps = x.permute(2, 0, 1).to(self.lstm.weight_ih_l0.dtype)
+        steps = x.permute(2, 0, 1).to(self.lstm.all_weights[0][0].dtype)
         both = self._run_packed(steps) if self.is_packed else self.lstm(steps)[0]
         return self.linear(both).permute(1, 2, 0)
 

@@ -23,7 +23,7 @@ class _Packing(nn.Module):
     A packed layer is frozen; state dicts hold the real weight. Training, moving, converting or loading unpacks it.
     """
 
-    weight: nn.Parameter
+    weight: Tensor
     _packed: Reordered | None = None
     _trainable = True
 

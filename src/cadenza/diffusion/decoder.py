@@ -40,7 +40,7 @@ from cadenza.engine.memory import is_shortage, release
 from cadenza.errors import CheckpointError, UserError
 from cadenza.files import atomic_directory
 
-Progress = Callable[[float, float], None]
+Progress = Callable[[int, int], None]
 """Called with the network calls made so far, and in all."""
 
 _CODEC = "codec"
@@ -101,6 +101,7 @@ class DiffusionDecoder(nn.Module):
         self.codec = mono_of(codec)
         self.splitter = BandSplitter(config.sample_rate, config.match_bands)
         self.settings = config.settings
+        self.on_call: Progress | None = None  # told of streamed decodes, as `progress` is of others
         self._load = load
         self._source: Path | None = None  # the directory that the weights came from, to know them by
         self._weights: str | None = None
@@ -212,7 +213,7 @@ class DiffusionDecoder(nn.Module):
     @torch.no_grad()
     def decode_step(self, codes: Int[Tensor, "B K t"], state: DecodeState, last: bool) -> Float[Tensor, "B C n"]:
         """The next frames -> all samples that are final by now, a window at a time; joined, they equal `decode`."""
-        return self._advance(codes, state, last)
+        return self._advance(codes, state, last, self.on_call)
 
     @torch.no_grad()
     def decode_with(
@@ -228,6 +229,7 @@ class DiffusionDecoder(nn.Module):
             with self._band(number) as band:
                 walk = steps or steps_for(band.schedule, self.settings.calls, solver)
                 made.append(band.denoise(condition, noise, walk, solver))
+            del band  # or its weights would stay while the next ones are read
         return torch.stack(made).sum(0)
 
     @torch.no_grad()
@@ -330,6 +332,7 @@ class DiffusionDecoder(nn.Module):
                         made[place] += audio
                     else:
                         made.append(audio)
+            del band
         return made
 
     def _decode_exactly(
@@ -435,6 +438,7 @@ class DiffusionDecoder(nn.Module):
             for number in range(len(self.config.bands)):
                 with self._band(number) as band:
                     save_band(band, temporary, number, dtype)
+                del band
             self.codec.save_pretrained(temporary / _CODEC)
             write_json(temporary / CONFIG_FILE, self.config.model_dump(mode="json"))
             text = (
