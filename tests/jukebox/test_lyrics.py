@@ -7,7 +7,6 @@ import pytest
 
 from cadenza.errors import UserError
 from cadenza.jukebox.lyrics import Vocabulary, lyric_window
-from cadenza.jukebox.transliterate import transliterate
 from jukebox_priors import PARITY, WITH_LYRICS, oracle
 
 TEXT = json.loads((PARITY / "jukebox_text.json").read_text())
@@ -34,11 +33,6 @@ def test_what_is_lost_is_told_once() -> None:
     assert vocabulary.encode("♪") == ()
     with pytest.raises(UserError, match="-1 is no character of this model: ids go from 0 to 78"):
         vocabulary.check([1, -1])
-
-
-def test_alphabets_are_spelt_out() -> None:
-    assert transliterate("Ωδή, Щука и Þór œuvre ½") == "Ode, Shchuka i Thor oeuvre  1/2"
-    assert transliterate("plain\ttext\n") == "plain\ttext\n"
 
 
 @pytest.mark.parametrize("exact", [False, True])
