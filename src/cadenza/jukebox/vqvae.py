@@ -20,7 +20,7 @@ from cadenza.jukebox.autoencoder import STRIDE, Decoder, Encoder, StackShape
 from cadenza.jukebox.codebook import Codebook, CodebookLearner, CodebookMetrics
 
 PIECE_SAMPLES = 2**18
-"""Samples that are encoded or decoded at once, beside what they depend on."""
+"""Samples that are encoded or decoded at once, beside what they depend on: 0.6 GB at the released level 0."""
 
 
 class JukeboxVQVAEConfig(Config):
