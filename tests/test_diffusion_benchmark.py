@@ -41,3 +41,12 @@ def test_sides_agree_and_each_has_its_limit(diffusion: ModuleType, capsys: pytes
 def test_operations_are_those_of_the_products(diffusion: ModuleType, bottleneck: str, operations: int) -> None:
     config = DiffusionUnetConfig(hidden=16, kernel_size=8, stride=4, bottleneck=bottleneck)  # type: ignore[arg-type]
     assert diffusion.count_operations(config, 640) == operations
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is counted by Linux")
+def test_memory_of_one_band(diffusion: ModuleType) -> None:
+    memory = importlib.import_module("diffusion_memory")
+    record = memory.main(["--seconds", "0.2", "--bottleneck", "lstm", "--one-band"])
+    assert record["peak"] >= record["peak_beyond_weights"] > 0
+    decoder = memory.config_of(memory.parse([]), 16)
+    assert (len(decoder.bands), decoder.bands[0].unet.condition_dim) == (2, 16)

@@ -38,9 +38,8 @@ def rms(x):
 
 
 def test_agrees_with_the_original():
-    """Codec and latent to 1e-4. The original never switches its networks to evaluation: the dropout of a transformer
-    stays on, and what was recorded of the second band is one draw of it. It must be as far from the mean of our draws
-    as ours are."""
+    """Codec and latent to 1e-4. The sound of both bands to what dropout in the second one's transformer changes, with
+    which it was most likely recorded: as far from ours without as ours with dropout (0.041, ours 0.039 to 0.041)."""
     codec = read_codec(PARITY / "encodec_32khz_tiny" / "compression_state_dict.bin")
     decoder = read_decoder(PARITY / "multiband_diffusion_tiny" / "mbd_tiny_32khz.th", codec)
     oracle = read_weights(PARITY / "multiband_diffusion_tiny" / "io.safetensors")
@@ -55,11 +54,8 @@ def test_agrees_with_the_original():
     ours, theirs = generate(), oracle["generate.short_steps"]
     decoder.bands[1].unet.bottleneck.train()
     torch.manual_seed(0)
-    drawn = [generate() for _ in range(3)]
-    middle = torch.stack(drawn).mean(0)
-    usual = rms(drawn[0] - drawn[1]) / 2**0.5
-    assert rms(theirs - middle) < 1.3 * usual
-    assert rms(ours - middle) < 1.3 * usual
+    assert rms(theirs - ours) == pytest.approx(rms(generate() - ours), rel=0.15)
+    assert rms(theirs - ours) < 0.02 * rms(ours)
 
 
 # ---- whole and pieces ------------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """The diffusion U-Net: the original's outputs, plain PyTorch's in every variant, packing and training."""
 
-import copy
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,21 +64,20 @@ def test_agrees_with_the_original(published: tuple[list[DiffusionUnet], dict[str
     assert torch.allclose(found, oracle["unet.0.out_step500"], atol=1e-5)
 
 
-def test_the_originals_transformer_was_recorded_with_dropout(
+def test_the_originals_transformer_is_a_pass_with_dropout_away(
     published: tuple[list[DiffusionUnet], dict[str, Tensor]],
 ) -> None:
-    """The original never leaves training mode: its transformer drops a tenth at random in inference, too. Its output
-    lies as far from the mean of our passes with dropout as they do themselves; without positions, or with the norms
-    elsewhere, it would lie 1.2 to 1.4 times as far."""
+    """The record of the second band is most likely one with dropout: it lies as far from our pass without as our passes
+    with dropout do (0.0170, ours 0.0157 to 0.0171), and everything that has no transformer agrees to 1e-5."""
     unets, oracle = published
-    unet = copy.deepcopy(unets[1]).train()
-    torch.manual_seed(0)
+    unet = unets[1]
     with torch.no_grad():
-        passes = torch.stack([unet(oracle["unet.input"], 500, oracle["embedding"]) for _ in range(8)])
-    mean = passes.mean(0)
-    ratio = (oracle["unet.1.out_step500"] - mean).std() / (passes - mean).std()
-    # The mean is one of our own eight, so that they lie nearer to it.
-    assert float(ratio) == pytest.approx(((1 + 1 / 8) / (1 - 1 / 8)) ** 0.5, rel=0.1)
+        plain = unet(oracle["unet.input"], 500, oracle["embedding"])
+        torch.manual_seed(0)
+        dropped = unet.train()(oracle["unet.input"], 500, oracle["embedding"])
+    unet.eval()
+    away = float((oracle["unet.1.out_step500"] - plain).std())
+    assert away == pytest.approx(float((dropped - plain).std()), rel=0.1)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -84,8 +84,8 @@ def decode(
         audio = _decode(codes, codec, num_samples)
     else:
         diffusion = load_decoder(decoder, codec, device, calls, solver, one_band)
-        made = diffusion.decode(*codes, seed=seed, progress=counter(CALLS))
-        audio = Audio(made[0, :, :num_samples].cpu().numpy(), codec.sample_rate)
+        sound = diffusion.decode(*codes, seed=seed, progress=counter(CALLS))
+        audio = Audio(sound[0, :, :num_samples].cpu().numpy(), codec.sample_rate)
     audio.write(target, loudness_lufs=None)
     print(f"{target}: {audio.duration_seconds:.2f} s")
 
