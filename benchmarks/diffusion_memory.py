@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from cadenza.checkpoint import on_meta
 from cadenza.diffusion.band import Band, BandConfig
 from cadenza.diffusion.decoder import DiffusionDecoder, DiffusionDecoderConfig
 from cadenza.diffusion.processor import BandProcessorConfig
@@ -49,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         start = time.process_time()
         decoder.decode(codes, calls=options.calls, progress=told)
         spent, peak = time.process_time() - start, resident("VmHWM") - before
-    one = sum(tensor.numel() * tensor.element_size() for tensor in Band(config.bands[0]).parameters()) / MEGA
+    with on_meta():
+        one = sum(tensor.numel() * tensor.element_size() for tensor in Band(config.bands[0]).parameters()) / MEGA
     weights = one * (1 if options.one_band else options.bands)
     record = {
         "benchmark": "diffusion_memory",

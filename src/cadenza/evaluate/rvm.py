@@ -27,8 +27,8 @@ NUM_GROUPS = 4
 
 RVM_DEFINITION = (
     "mean over frames and 80 HTK mel bands (512 samples, hop 128, window of unit energy) of the level of the error of "
-    "the mel amplitude relative to the original's, dB, within +-25; bands without a bin left out; both sounds divided by the original's "
-    "RMS, bands of the original not below -25 dB; lower is better"
+    "the mel amplitude relative to the original's, dB, within +-25; bands without a bin left out; both sounds divided "
+    "by the original's RMS, bands of the original not below -25 dB; lower is better"
 )
 
 
