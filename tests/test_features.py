@@ -58,6 +58,7 @@ LENGTHS = {  # lines of each section: who takes one away takes a promise back, a
     "Words before training": 5,
     "Own tracks": 8,
     "Judging": 15,
+    "Decoding by diffusion": 8,
 }
 
 WHOLE = (  # tests over a list of what there is: each of their cases has a line

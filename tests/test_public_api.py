@@ -19,6 +19,7 @@ PUBLIC = [
     "UserError",
     "__version__",
     "load",
+    "load_diffusion",
 ]
 
 
