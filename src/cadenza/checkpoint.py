@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import pydantic
 import torch
@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from cadenza.errors import CadenzaError, CheckpointError
+from cadenza.errors import CadenzaError, CheckpointError, UserError
 from cadenza.files import atomic_file
 
 CONFIG_FILE = "config.json"
@@ -36,6 +36,23 @@ class Config(pydantic.BaseModel):
     """Base of every configuration: frozen, complete, and unknown fields are an error."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+
+class Options(Config):
+    """A configuration that people fill in by hand: what cannot be is a UserError with the field and the value."""
+
+    subject: ClassVar[str] = "options"
+    """What the error speaks of where no single field is wrong."""
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except pydantic.ValidationError as error:
+                first = error.errors()[0]
+                name = ".".join(map(str, first["loc"])) or self.subject
+                raise UserError(f"{name} = {first['input']!r:.60}: {first['msg']}") from error
 
 
 C = TypeVar("C", bound=Config)

@@ -6,6 +6,7 @@ window is a piece of it. One core of a server, 1 s of the 32 kHz network's deepe
 125 frames): 0.33 s where PyTorch's convolution, which reorders 113 MB at each call, takes 0.84; in bf16 0.15.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from cadenza.nn.reorder import Reordered, packable
 
 
-class _Packing(nn.Module):
+class _Packing(nn.Module, ABC):
     """A layer whose weight is `shape`, or, packed, a matrix in oneDNN's order and empty on the meta device.
 
     A packed layer is frozen; state dicts hold the real weight. Training, moving, converting or loading unpacks it.
@@ -27,11 +28,13 @@ class _Packing(nn.Module):
     _packed: Reordered | None = None
     _trainable = True
 
+    @abstractmethod
     def to_matrix(self, weight: Tensor) -> Float[Tensor, "O I"]:
-        raise NotImplementedError
+        """The weight as the matrix that multiplies windows."""
 
+    @abstractmethod
     def from_matrix(self, matrix: Float[Tensor, "O I"]) -> Tensor:
-        raise NotImplementedError
+        """Its inverse."""
 
     def pack(self) -> None:
         """Reorder the weight, if oneDNN is to be had here for its precision."""

@@ -226,9 +226,9 @@ class DiffusionDecoder(nn.Module):
         """The sum of all bands from given noise: for each band its beginning, then what its solver asks for."""
         made: list[Tensor] = []
         for number in range(len(self.config.bands)):
-            with self._band(number) as band:
-                walk = steps or steps_for(band.schedule, self.settings.calls, solver)
-                made.append(band.denoise(condition, noise, walk, solver))
+            band = self._band(number)
+            walk = steps or steps_for(band.schedule, self.settings.calls, solver)
+            made.append(band.denoise(condition, noise, walk, solver))
             del band  # or its weights would stay while the next ones are read
         return torch.stack(made).sum(0)
 
@@ -311,6 +311,8 @@ class DiffusionDecoder(nn.Module):
     ) -> list[Tensor]:
         """The sum of all bands for each piece of a clip. A band makes all pieces before the next is needed."""
         conditions = [self.codec.decode_latent(piece).float() for piece in pieces]
+        hears = any(band.hears_codec for band in self.config.bands)
+        sounds = [self.codec.decode(piece) for piece in pieces] if hears else []
         made: list[Tensor] = []
         calls, in_all = 0, settings.calls * len(pieces) * len(self.config.bands)
 
@@ -321,17 +323,17 @@ class DiffusionDecoder(nn.Module):
                 progress(calls, in_all)
 
         for number in range(len(self.config.bands) if pieces else 0):
-            with self._band(number) as band:
-                steps = steps_for(band.schedule, settings.calls, settings.solver)
-                for place, (piece, condition, start) in enumerate(zip(pieces, conditions, starts, strict=True)):
-                    size = condition.shape[2] * self.hop_length
-                    noise = draws(seeds, start, size, self.config.channels, number, condition.device)
-                    heard = self.codec.decode(piece) if band.config.hears_codec else None
-                    audio = band.denoise(condition, noise, steps, settings.solver, called, heard)
-                    if number:
-                        made[place] += audio
-                    else:
-                        made.append(audio)
+            band = self._band(number)
+            steps = steps_for(band.schedule, settings.calls, settings.solver)
+            for place, (condition, start) in enumerate(zip(conditions, starts, strict=True)):
+                size = condition.shape[2] * self.hop_length
+                noise = draws(seeds, start, size, self.config.channels, number, condition.device)
+                heard = sounds[place] if band.config.hears_codec else None
+                audio = band.denoise(condition, noise, steps, settings.solver, called, heard)
+                if number:
+                    made[place] += audio
+                else:
+                    made.append(audio)
             del band
         return made
 
@@ -366,12 +368,11 @@ class DiffusionDecoder(nn.Module):
                 return self._sums([rows], [0], [seed] * len(rows), settings, progress)[0]
         return self._advance_rows(rows, len(rows), self.new_decode_state(seed, settings), True, progress)
 
-    @contextmanager
-    def _band(self, number: int) -> Iterator[Band]:
-        """A band, in memory while it is used."""
+    def _band(self, number: int) -> Band:
+        """A band; one that was loaded for this is in memory while the caller keeps it."""
         band = self.bands[number] if self._load is None else self._load(number)
         assert isinstance(band, Band)
-        yield band
+        return band
 
     @contextmanager
     def _orderly(self) -> Iterator[None]:
@@ -436,9 +437,7 @@ class DiffusionDecoder(nn.Module):
         assert isinstance(self.codec, EnCodec), "only EnCodec has a place in the model directory"
         with atomic_directory(directory) as temporary:
             for number in range(len(self.config.bands)):
-                with self._band(number) as band:
-                    save_band(band, temporary, number, dtype)
-                del band
+                save_band(self._band(number), temporary, number, dtype)
             self.codec.save_pretrained(temporary / _CODEC)
             write_json(temporary / CONFIG_FILE, self.config.model_dump(mode="json"))
             text = (

@@ -1,16 +1,12 @@
 """How a diffusion decoder decodes: one object for Python, command line and the record in a file."""
 
-from typing import TYPE_CHECKING, Any
-
-import pydantic
 from pydantic import Field
 
-from cadenza.checkpoint import Config
+from cadenza.checkpoint import Options
 from cadenza.diffusion.sampler import Solver
-from cadenza.errors import UserError
 
 
-class DiffusionSettings(Config):
+class DiffusionSettings(Options):
     """How to decode. Twenty ancestral calls are what the original makes."""
 
     calls: int = Field(20, ge=1, le=100_000, description="network calls per band (arXiv 2308.02560)")
@@ -22,13 +18,3 @@ class DiffusionSettings(Config):
     context_seconds: float = Field(
         1.0, ge=0, allow_inf_nan=False, description="around a window, decoded to be faded out, seconds"
     )
-
-    if not TYPE_CHECKING:
-
-        def __init__(self, **values: Any) -> None:
-            try:
-                super().__init__(**values)
-            except pydantic.ValidationError as error:
-                first = error.errors()[0]
-                name = ".".join(map(str, first["loc"])) or "settings"
-                raise UserError(f"{name} = {first['input']!r:.60}: {first['msg']}") from error

@@ -8,7 +8,7 @@ is unknown, and feeds each step back.
 import functools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import pydantic
 import torch
@@ -16,7 +16,7 @@ from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor
 
-from cadenza.checkpoint import Config
+from cadenza.checkpoint import Options
 from cadenza.conditioning.fuser import FusedConditions
 from cadenza.engine.graphs import Graphs
 from cadenza.engine.scheduler import Scheduler
@@ -29,8 +29,10 @@ from cadenza.nn.beside import Gains
 from cadenza.nn.sampling import uniforms
 
 
-class GenerationConfig(Config):
+class GenerationConfig(Options):
     """How to generate. One object for Python, command line, HTTP and file metadata. The defaults are MusicGen's."""
+
+    subject = "generation"
 
     duration: float = Field(10.0, gt=0, le=86400, allow_inf_nan=False, description="length, seconds, prompt included")
     top_k: int = Field(250, ge=0, description="sample among this many best codes (ties kept); 0: all")
@@ -50,16 +52,6 @@ class GenerationConfig(Config):
         allow_inf_nan=False,
         description="in long pieces, seconds of the opening kept in view in place of as much of the oldest; 0: none",
     )
-
-    if not TYPE_CHECKING:
-
-        def __init__(self, **values: Any) -> None:
-            try:
-                super().__init__(**values)
-            except pydantic.ValidationError as error:
-                first = error.errors()[0]
-                name = ".".join(map(str, first["loc"])) or "generation"
-                raise UserError(f"{name} = {first['input']!r:.60}: {first['msg']}") from error
 
     @pydantic.model_validator(mode="after")
     def _domain(self) -> "GenerationConfig":

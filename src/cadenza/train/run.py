@@ -156,22 +156,29 @@ def _codec_trainer(config: TrainConfig, family: CodecObjectiveConfig, folder: Pa
     if config.precision == "fp16":  # the balancer takes gradients of single losses, which the scaler does not reach
         raise UserError("precision=fp16 loses small gradients of a codec: use bf16 or fp32")
     objective = CodecObjective(family, device_here(config.device))
-    codec = objective.codec
-    train, valid = _segments(config, codec.sample_rate, codec.channels, family.segment_seconds, family.valid_seconds)
-    played = _played(config, valid)
-    sampler = None if played is None else CodecSampler(played, device_here(config.device))
-    return Trainer(config, objective, train, folder, valid, sampler)
+    return _sound_trainer(config, family, objective, CodecSampler, folder)
 
 
 def _diffusion_trainer(config: TrainConfig, family: DiffusionObjectiveConfig, folder: Path) -> Trainer:
     if _sharded(config):
         raise UserError("parallel=fsdp is for language models: train the bands of a diffusion decoder in runs apart")
     objective = DiffusionObjective(family, device_here(config.device))
+    return _sound_trainer(config, family, objective, DiffusionSampler, folder)
+
+
+def _sound_trainer(
+    config: TrainConfig,
+    family: CodecObjectiveConfig | DiffusionObjectiveConfig,
+    objective: CodecObjective | DiffusionObjective,
+    sampler: type[CodecSampler] | type[DiffusionSampler],
+    folder: Path,
+) -> Trainer:
+    """For objectives that learn from segments of sound, at the rate of their codec."""
     codec = objective.codec
     train, valid = _segments(config, codec.sample_rate, codec.channels, family.segment_seconds, family.valid_seconds)
     played = _played(config, valid)
-    sampler = None if played is None else DiffusionSampler(played, device_here(config.device))
-    return Trainer(config, objective, train, folder, valid, sampler)
+    heard = None if played is None else sampler(played, device_here(config.device))
+    return Trainer(config, objective, train, folder, valid, heard)
 
 
 def _vqvae_trainer(config: TrainConfig, family: VQVAEObjectiveConfig, folder: Path) -> Trainer:
