@@ -31,6 +31,7 @@ from plain_unet import PlainUnet
 CPU = torch.device("cpu")
 SHAPES: dict[str, dict[str, Any]] = {
     "32khz": {"hidden": 48, "depth": 4, "growth": 4, "kernel_size": 8, "stride": 4, "condition_dim": 128},
+    "small": {"hidden": 32, "depth": 4, "growth": 2, "kernel_size": 8, "stride": 4, "condition_dim": 128},
     "tiny": {"hidden": 8, "depth": 2, "growth": 2, "kernel_size": 8, "stride": 4, "condition_dim": 16},
 }
 STEP = 500

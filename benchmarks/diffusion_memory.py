@@ -22,7 +22,8 @@ import torch
 
 from cadenza.checkpoint import on_meta
 from cadenza.diffusion.band import Band, BandConfig
-from cadenza.diffusion.decoder import DiffusionDecoder, DiffusionDecoderConfig
+from cadenza.diffusion.decoder import DiffusionDecoder
+from cadenza.diffusion.decoder_config import DiffusionDecoderConfig
 from cadenza.diffusion.processor import BandProcessorConfig
 from cadenza.diffusion.unet import DiffusionUnetConfig
 from cadenza.testing import tiny_codec

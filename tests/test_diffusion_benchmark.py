@@ -50,3 +50,13 @@ def test_memory_of_one_band(diffusion: ModuleType) -> None:
     assert record["peak"] >= record["peak_beyond_weights"] > 0
     decoder = memory.config_of(memory.parse([]), 16)
     assert (len(decoder.bands), decoder.bands[0].unet.condition_dim) == (2, 16)
+
+
+def test_a_decode_alone_and_together(diffusion: ModuleType) -> None:
+    decode = importlib.import_module("diffusion_decode")
+    record = decode.main(["--seconds", "0.1", "--bands", "2", "--calls", "1,2", "--runs", "1", "--together"])
+    sides = {f"{calls} calls{how}" for calls in (1, 2) for how in ("", " together")}
+    assert set(record["seconds"]) == sides | {"codec's decode", "levels"}
+    assert record["operations"]["together"] < 0.7 * record["operations"]["alone"]
+    assert record["deviation_of_together"] < 1e-4
+    assert record["ratio"]["2 calls"] == 1

@@ -30,6 +30,9 @@ def test_generate_and_again(cadenza, model, decoder):
     again = cadenza("generate", "--from", "a.flac", "--model", model, "--decoder", f"mbd={decoder}", "-o", "b.flac")
     assert again.code == 0, again.err
     np.testing.assert_array_equal(Audio.read("b.flac").samples, made.samples)
+    result = cadenza("generate", "--from", "a.flac", "--model", model)
+    assert (result.code, result.err.count("\n")) == (2, 1), result.err
+    assert "a.flac was decoded by tiny-diffusion: give it with --decoder mbd=DIR" in result.err
     result = cadenza("generate", "--from", "plain.flac", "--model", model, "--decoder", f"mbd={decoder}")
     assert (result.code, "leave out --decoder" in result.err) == (2, True), result.err
 

@@ -384,6 +384,8 @@ def test_local_files_find_their_codec(hub, tmp_path, omegaconf):
         load_diffusion(tmp_path / "mine.th")
     shutil.copy(CODEC, tmp_path)
     beside = load_diffusion(tmp_path / "mine.th")
+    with pytest.raises(UserError, match="together"):
+        load_diffusion(tmp_path / "mine.th", one_band=True, together=True)
     given = load_diffusion(tmp_path / "mine.th", codec=read_codec(CODEC), one_band=True)
     codes = torch.zeros(1, 4, 2, dtype=torch.long)
     assert torch.equal(beside.decode(codes, calls=1), given.decode(codes, calls=1))

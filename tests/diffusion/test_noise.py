@@ -21,9 +21,15 @@ def test_items_do_not_depend_on_their_batch():
     assert torch.equal(both[:, :1], gaussians([1, 2**63], 0, 100))
 
 
+def test_bands_draw_together_what_they_draw_alone():
+    both = gaussians([1, 6], 3, 50, channels=2, bands=[4, 0], draw=1)
+    alone = [gaussians([1, 6], 3, 50, channels=2, bands=[band], draw=1) for band in (4, 0)]
+    assert torch.equal(both, torch.cat(alone, dim=1))
+
+
 def test_every_name_counts():
     one = gaussians([1], 0, 1000)
-    others = [gaussians([2], 0, 1000), gaussians([1], 0, 1000, band=1), gaussians([1], 0, 1000, draw=1)]
+    others = [gaussians([2], 0, 1000), gaussians([1], 0, 1000, bands=[1]), gaussians([1], 0, 1000, draw=1)]
     others += [gaussians([1], 0, 1000, channels=2)[:, 1:], gaussians([1], 1000, 1000)]
     for other in others:
         correlation = (one * other).mean()
@@ -41,9 +47,9 @@ def test_it_is_gaussian():
 
 
 def test_draws_come_in_order():
-    noise = draws([5], 40, 16, 1, 2, "cpu")
+    noise = draws([5], 40, 16, 1, [2], "cpu")
     for draw in range(3):
-        assert torch.equal(next(noise), gaussians([5], 40, 16, band=2, draw=draw))
+        assert torch.equal(next(noise), gaussians([5], 40, 16, bands=[2], draw=draw))
 
 
 def test_seeds_out_of_range():

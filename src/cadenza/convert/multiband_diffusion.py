@@ -22,7 +22,8 @@ from cadenza.convert.settings import Settings
 from cadenza.convert.unpickle import OMEGACONF, plain_settings, read_pickle
 from cadenza.diffusion.band import Band, BandConfig
 from cadenza.diffusion.codes import CodeFacts, mono_of
-from cadenza.diffusion.decoder import DiffusionDecoder, DiffusionDecoderConfig
+from cadenza.diffusion.decoder import DiffusionDecoder
+from cadenza.diffusion.decoder_config import DiffusionDecoderConfig
 from cadenza.errors import CheckpointError
 
 _FILTERS = "split_bands.lowpass.filters"

@@ -59,6 +59,10 @@ class Band(nn.Module):
         """Audio as the network sees it."""
         return audio if self.processor is None else self.processor.project(audio)
 
+    def restore(self, audio: Float[Tensor, "B C N"]) -> Float[Tensor, "B C N"]:
+        """What the network made, as audio."""
+        return audio if self.processor is None else self.processor.restore(audio)
+
     def say(
         self,
         noisy: Float[Tensor, "B C N"],
@@ -97,8 +101,7 @@ class Band(nn.Module):
                 return said
             return self.schedule.noise(step) * state + self.schedule.signal(step) * said
 
-        made = denoise(predict, self.schedule, next(noise), steps, solver, lambda: next(noise))
-        return made if self.processor is None else self.processor.restore(made)
+        return self.restore(denoise(predict, self.schedule, next(noise), steps, solver, lambda: next(noise)))
 
 
 def load_band(config: BandConfig, directory: Path, number: int, device: str | torch.device = "cpu") -> Band:

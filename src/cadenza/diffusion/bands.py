@@ -24,6 +24,8 @@ _CHUNK = 1 << 17
 """Samples that are split at once."""
 _SILENCE = 1e-10
 """Deviations below it count as it: what is not there cannot be made louder."""
+_ROUNDING = 1e-14
+"""Power that every band is taken to hold, relative to the audio's: the rounding of float32 samples."""
 
 
 def mel_cutoffs(sample_rate: int, num_bands: int) -> np.ndarray:
@@ -71,18 +73,13 @@ class BandSplitter(nn.Module):
 
     def moments(self, audio: Float[Tensor, "B C N"]) -> tuple[Float[Tensor, "n B C"], Float[Tensor, "n B C"]]:
         """Mean and mean square of each band of each channel, in float64."""
-        sums = [
-            (part.sum(-1, dtype=torch.float64), part.square().sum(-1, dtype=torch.float64))
-            for part in self._split(audio)
-        ]
-        first, second = (torch.stack(parts).sum(0) / audio.shape[-1] for parts in zip(*sums, strict=True))
-        return first, second
+        mean, product = self._products(audio.flatten(0, 1)[:, None])
+        return mean.view(-1, *audio.shape[:2]), product.view(-1, *audio.shape[:2])
 
     def covariances(self, audio: Float[Tensor, "B C N"]) -> Float[Tensor, "n B C C"]:
         """How the channels of each band go together, in float64."""
-        mean, _ = self.moments(audio)
-        products = [torch.einsum("nbct,nbdt->nbcd", part.double(), part.double()) for part in self._split(audio)]
-        return torch.stack(products).sum(0) / audio.shape[-1] - mean[..., None] * mean[..., None, :]
+        mean, product = self._products(audio)
+        return product - mean[..., None] * mean[..., None, :]
 
     def weighted(self, audio: Float[Tensor, "B C N"], weights: Float[Tensor, "n *rows"]) -> Float[Tensor, "B C N"]:
         """`sum_b weights_b band_b(audio)`, weights the same for all (`[n]`) or per item and channel (`[n, B, C]`)."""
@@ -101,6 +98,52 @@ class BandSplitter(nn.Module):
         for start, low in self._convolved(audio, self.filters):
             whole = audio[None, ..., start : start + low.shape[-1]]
             yield torch.cat([low[:1], low[1:] - low[:-1], whole - low[-1:]])
+
+    def _products(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Means `[n, B, C]` of the bands, and of the products of their channels `[n, B, C, C]`, in float64.
+
+        Without the bands: what comes out of a filter is as strong as the audio's correlation with itself, weighted by
+        the filter's, says. That holds for a filter that runs in and out; these ends are made and taken off.
+        """
+        if self.num_bands == 1:
+            whole = audio.double()
+            return whole.mean(-1)[None], (whole @ whole.mT)[None] / audio.shape[-1]
+        reach = 2 * self.half_length
+        size = 1 << (2 * reach + 1).bit_length()
+        spectra = torch.fft.rfft(self._band_filters(), size)
+        weights = torch.fft.irfft(spectra.abs().square(), size)[:, : reach + 1]
+        padded = F.pad(audio, (self.half_length, self.half_length), mode="replicate")
+        correlation = self._correlation(padded, reach)
+        both_ways = correlation + correlation.mT
+        both_ways[0] /= 2  # at no delay, both ways are one
+        products = torch.einsum("nt,tbcd->nbcd", weights, both_ways)
+        sums = spectra[:, 0].real[:, None, None] * padded.sum(-1, dtype=torch.float64)
+        ends = torch.stack([padded[..., :reach], padded[..., -reach:]]).double()
+        made = torch.fft.irfft(torch.fft.rfft(ends, size) * spectra[:, None, None, None], size)
+        ramps = torch.cat([made[:, 0, ..., :reach], made[:, 1, ..., reach : 2 * reach]], dim=-1)
+        rounding = torch.diag_embed(_ROUNDING * correlation[0].diagonal(dim1=-2, dim2=-1))
+        sums, products = sums - ramps.sum(-1), products - ramps @ ramps.mT + rounding
+        return sums / audio.shape[-1], products / audio.shape[-1]
+
+    def _band_filters(self) -> Float[Tensor, "n taps"]:
+        """What makes the bands of the audio, in float64."""
+        low = self.filters.double()
+        whole = torch.zeros_like(low[:1])
+        whole[:, self.half_length] = 1
+        return torch.cat([low, whole]).diff(dim=0, prepend=torch.zeros_like(whole))
+
+    def _correlation(self, audio: Tensor, reach: int) -> Float[Tensor, "delays B C C"]:
+        """Sum over time of each channel with each other one, delayed by 0 to `reach`; float64, block by block."""
+        hop = self._block - reach
+        padded = F.pad(audio, (0, reach + -audio.shape[-1] % hop))
+        blocks = padded.unfold(-1, self._block, hop)
+        total: Tensor | float = 0.0
+        step = max(1, _CHUNK // hop)
+        for first in range(0, blocks.shape[-2], step):
+            later = blocks[:, :, first : first + step].double()
+            now, later = torch.fft.rfft(later[..., :hop], self._block), torch.fft.rfft(later)
+            total = total + torch.einsum("bckf,bdkf->bcdf", now.conj(), later)
+        return torch.fft.irfft(total, self._block)[..., : reach + 1].movedim(-1, 0)
 
     def _convolved(self, audio: Tensor, filters: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Audio through filters `[f, taps]` or `[f, B, C, taps]`: (first sample, `[f, B, C, m]`), chunk by chunk."""

@@ -4,6 +4,8 @@ In and out: features `[B, D, T]`. An LSTM in both directions, or a transformer e
 condition. Multi-Band Diffusion (arXiv 2308.02560, section 3.3).
 """
 
+from collections.abc import Iterable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -78,6 +80,23 @@ class TransformerBottleneck(nn.Module):
         for layer in self.layers:
             x = layer(x, heard)
         return x.transpose(1, 2)
+
+
+class SideBySide(nn.Module):
+    """The bottlenecks of several networks, whose channels lie side by side; each looks at its own."""
+
+    def __init__(self, parts: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(
+        self, x: Float[Tensor, "B D T"], source: Float[Tensor, "B E L"] | None = None
+    ) -> Float[Tensor, "B D T"]:
+        count = len(self.parts)
+        sources = [None] * count if source is None else source.chunk(count, dim=1)
+        return torch.cat(
+            [part(*own) for part, *own in zip(self.parts, x.chunk(count, dim=1), sources, strict=True)], dim=1
+        )
 
 
 def with_positions(x: Float[Tensor, "B D T"]) -> Float[Tensor, "B T D"]:

@@ -25,6 +25,7 @@ class _Packing(nn.Module, ABC):
     """
 
     weight: Tensor
+    groups: int
     _packed: Reordered | None = None
     _trainable = True
 
@@ -37,8 +38,8 @@ class _Packing(nn.Module, ABC):
         """Its inverse."""
 
     def pack(self) -> None:
-        """Reorder the weight, if oneDNN is to be had here for its precision."""
-        if self._packed is None and packable(self.weight):
+        """Reorder the weight, if oneDNN is to be had here for its precision, and it is one matrix."""
+        if self._packed is None and self.groups == 1 and packable(self.weight):
             self._trainable = self.weight.requires_grad
             self._packed = Reordered.pack(self.to_matrix(self.weight.detach()))
             self.weight = nn.Parameter(self.weight.detach().to("meta"), requires_grad=False)

@@ -26,11 +26,12 @@ def gaussians(
     start: int,
     size: int,
     channels: int = 1,
-    band: int = 0,
+    bands: Sequence[int] = (0,),
     draw: int = 0,
     device: torch.device | str = "cpu",
 ) -> Float[Tensor, "B C N"]:
-    """Unit noise for the samples `start .. start + size` of a clip, one row per seed.
+    """Unit noise for the samples `start .. start + size` of a clip, one row per seed; the channels of the first band,
+    then those of the next.
 
     `draw` counts the noises of one band: 0 is where the diffusion starts, the others come between its steps.
     """
@@ -39,13 +40,12 @@ def gaussians(
             raise UserError(f"seed {seed} is out of range: choose one from 0 to 2^64 - 1")
     first = start // _PER_BLOCK
     count = -(-(start + size) // _PER_BLOCK) - first
-    shape = (len(seeds), channels, count)
-    low = torch.tensor([seed & _WORD for seed in seeds], device=device)[:, None, None].expand(shape)
-    high = torch.tensor([seed >> 32 for seed in seeds], device=device)[:, None, None].expand(shape)
-    block = torch.arange(first, first + count, device=device).expand(shape)
-    channel = torch.arange(channels, device=device)[:, None].expand(shape) + (band << 16)
-    stream = torch.full((), _FIRST_STREAM + draw, dtype=torch.int64, device=device).expand(shape)
-    words = philox((block & _WORD, channel, block >> 32, stream), (low, high))
+    low = torch.tensor([seed & _WORD for seed in seeds], device=device)[:, None, None]
+    high = torch.tensor([seed >> 32 for seed in seeds], device=device)[:, None, None]
+    block = torch.arange(first, first + count, device=device)
+    channel = torch.tensor([(band << 16) + channel for band in bands for channel in range(channels)], device=device)
+    stream = torch.full((), _FIRST_STREAM + draw, dtype=torch.int64, device=device)
+    words = philox((block & _WORD, channel[:, None], block >> 32, stream), (low, high))
     a, b, c, d = (((word >> 8).float() + 0.5) / 2**24 for word in words)
     pairs = [(radius.log().mul(-2).sqrt(), angle * (2 * math.pi)) for radius, angle in ((a, b), (c, d))]
     parts = [radius * turn for radius, angle in pairs for turn in (angle.cos(), angle.sin())]
@@ -54,10 +54,10 @@ def gaussians(
 
 
 def draws(
-    seeds: Sequence[int], start: int, size: int, channels: int, band: int, device: torch.device | str
+    seeds: Sequence[int], start: int, size: int, channels: int, bands: Sequence[int], device: torch.device | str
 ) -> Iterator[Float[Tensor, "B C N"]]:
-    """All the noise that one band needs for a window, in order, without end."""
+    """All the noise that bands need for a window, in order, without end."""
     draw = 0
     while True:
-        yield gaussians(seeds, start, size, channels, band, draw, device)
+        yield gaussians(seeds, start, size, channels, bands, draw, device)
         draw += 1

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from cadenza.checkpoint import Config
-from cadenza.diffusion.bottleneck import HEADS, LSTMBottleneck, TransformerBottleneck
+from cadenza.diffusion.bottleneck import HEADS, LSTMBottleneck, SideBySide, TransformerBottleneck
 from cadenza.diffusion.convolution import Convolution, Transposed
 from cadenza.diffusion.unet_blocks import DecoderLevel, EncoderLevel, LevelShape
 from cadenza.errors import UserError
@@ -81,12 +81,15 @@ class DiffusionUnetConfig(Config):
 class DiffusionUnet(nn.Module):
     """Predicts the unit noise in noisy audio of any length."""
 
-    def __init__(self, config: DiffusionUnetConfig) -> None:
+    def __init__(self, config: DiffusionUnetConfig, networks: int = 1) -> None:
+        """`networks`: as many of them at once, which share nothing but the step and the condition; channels in and out
+        and those of all levels are `networks` times those of the configuration, one after the other (see `together`).
+        """
         super().__init__()
         self.config = config
         widths = config.widths
         shape = LevelShape(
-            config.kernel_size, config.stride, config.num_residual_blocks, config.norm_groups, config.dropout
+            config.kernel_size, config.stride, config.num_residual_blocks, config.norm_groups, config.dropout, networks
         )
         outer = (config.channels, *widths[:-1])
         self.encoders = nn.ModuleList(EncoderLevel(a, b, shape) for a, b in zip(outer, widths, strict=True))
@@ -94,15 +97,11 @@ class DiffusionUnet(nn.Module):
             DecoderLevel(b, a, shape) for a, b in reversed(list(zip(outer, widths, strict=True)))
         )
         embedded = widths if config.embed_all_levels else widths[:1]
-        self.step_embeddings = nn.ModuleList(nn.Embedding(config.num_steps, width) for width in embedded)
+        self.step_embeddings = nn.ModuleList(nn.Embedding(config.num_steps, networks * width) for width in embedded)
         self.condition_projection = (
-            None if config.condition_dim is None else Convolution(config.condition_dim, widths[-1], 1)
+            None if config.condition_dim is None else Convolution(config.condition_dim, networks * widths[-1], 1)
         )
-        self.bottleneck: LSTMBottleneck | TransformerBottleneck | None = None
-        if config.bottleneck == "lstm":
-            self.bottleneck = LSTMBottleneck(widths[-1])
-        elif config.bottleneck == "transformer":
-            self.bottleneck = TransformerBottleneck(widths[-1], config.cross_attention)
+        self.bottleneck = _bottleneck(config, networks)
 
     def pack(self, precision: Precision = "fp32") -> None:
         """Prepare for inference. Training, moving, converting or loading undoes it.
@@ -168,3 +167,13 @@ class DiffusionUnet(nn.Module):
             )
         result: Tensor = self.condition_projection(condition).to(condition.dtype)
         return result
+
+
+def _bottleneck(config: DiffusionUnetConfig, networks: int) -> nn.Module | None:
+    parts: list[nn.Module] = []
+    for _ in range(networks):
+        if config.bottleneck == "lstm":
+            parts.append(LSTMBottleneck(config.widths[-1]))
+        elif config.bottleneck == "transformer":
+            parts.append(TransformerBottleneck(config.widths[-1], config.cross_attention))
+    return SideBySide(parts) if len(parts) > 1 else parts[0] if parts else None

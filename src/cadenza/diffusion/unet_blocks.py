@@ -13,25 +13,28 @@ from cadenza.diffusion.convolution import Convolution, NormRelu, Transposed
 
 
 class LevelShape(NamedTuple):
-    """What the levels of one network share."""
+    """What the levels of one network share. With `networks` above 1 each level is those of so many networks at once:
+    their channels lie side by side, and convolutions and norms do not mix them."""
 
     kernel_size: int
     stride: int
     num_blocks: int
     norm_groups: int
     dropout: float
+    networks: int = 1
 
 
 class ResidualBlock(nn.Module):
     """`x + drop(conv2(relu(norm2(drop(conv1(relu(norm1(x))))))))`, both of three taps `dilation` apart."""
 
-    def __init__(self, dim: int, norm_groups: int, dilation: int, dropout: float) -> None:
+    def __init__(self, dim: int, shape: LevelShape, dilation: int) -> None:
         super().__init__()
-        self.norm1 = NormRelu(norm_groups, dim)
-        self.conv1 = Convolution(dim, dim, 3, padding=dilation, dilation=dilation)
-        self.norm2 = NormRelu(norm_groups, dim)
-        self.conv2 = Convolution(dim, dim, 3, padding=dilation, dilation=dilation)
-        self.drop = nn.Dropout1d(dropout)
+        groups, dim = shape.networks, shape.networks * dim
+        self.norm1 = NormRelu(groups * shape.norm_groups, dim)
+        self.conv1 = Convolution(dim, dim, 3, padding=dilation, dilation=dilation, groups=groups)
+        self.norm2 = NormRelu(groups * shape.norm_groups, dim)
+        self.conv2 = Convolution(dim, dim, 3, padding=dilation, dilation=dilation, groups=groups)
+        self.drop = nn.Dropout1d(shape.dropout)
 
     def forward(self, x: Float[Tensor, "B D T"]) -> Float[Tensor, "B D T"]:
         hidden = self.drop(self.conv1(self.norm1(x)).float())
@@ -46,11 +49,10 @@ class EncoderLevel(nn.Module):
         super().__init__()
         self.stride = shape.stride
         padding = (shape.kernel_size - shape.stride) // 2
-        self.down = Convolution(into, out, shape.kernel_size, shape.stride, padding, bias=False)
-        self.norm = NormRelu(shape.norm_groups, out)
-        self.blocks = nn.ModuleList(
-            ResidualBlock(out, shape.norm_groups, 2**index, shape.dropout) for index in range(shape.num_blocks)
-        )
+        n = shape.networks
+        self.down = Convolution(n * into, n * out, shape.kernel_size, shape.stride, padding, groups=n, bias=False)
+        self.norm = NormRelu(n * shape.norm_groups, n * out)
+        self.blocks = nn.ModuleList(ResidualBlock(out, shape, 2**index) for index in range(shape.num_blocks))
 
     def forward(self, x: Float[Tensor, "B D T"]) -> Float[Tensor, "B D2 T2"]:
         x = self.norm(self.down(F.pad(x, (0, -x.shape[-1] % self.stride))).float())
@@ -65,11 +67,10 @@ class DecoderLevel(nn.Module):
     def __init__(self, into: int, out: int, shape: LevelShape) -> None:
         super().__init__()
         padding = (shape.kernel_size - shape.stride) // 2
-        self.blocks = nn.ModuleList(
-            ResidualBlock(into, shape.norm_groups, 2**index, shape.dropout) for index in range(shape.num_blocks)
-        )
-        self.norm = NormRelu(shape.norm_groups, into)
-        self.up = Transposed(into, out, shape.kernel_size, shape.stride, padding, bias=False)
+        n = shape.networks
+        self.blocks = nn.ModuleList(ResidualBlock(into, shape, 2**index) for index in range(shape.num_blocks))
+        self.norm = NormRelu(n * shape.norm_groups, n * into)
+        self.up = Transposed(n * into, n * out, shape.kernel_size, shape.stride, padding, groups=n, bias=False)
 
     def forward(self, x: Float[Tensor, "B D T"]) -> Float[Tensor, "B D2 T2"]:
         for block in self.blocks:

@@ -20,7 +20,8 @@ from cadenza.convert.parts import mono_codec
 from cadenza.data.batches import Batch, random_for
 from cadenza.diffusion.band import Band, BandConfig
 from cadenza.diffusion.bands import BandSplitter
-from cadenza.diffusion.decoder import DiffusionDecoder, DiffusionDecoderConfig
+from cadenza.diffusion.decoder import DiffusionDecoder
+from cadenza.diffusion.decoder_config import DiffusionDecoderConfig
 from cadenza.errors import UserError
 from cadenza.evaluate.fidelity import mel_distance
 from cadenza.evaluate.rvm import relative_volume
