@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from cadenza.checkpoint import on_meta, weight_shapes
-from cadenza.convert.openai_jukebox_prior import RELEASED, convert_prior, openai_prior, prior_config, read_prior
+from cadenza.convert.openai_jukebox_prior import (
+    RELEASED,
+    convert_prior,
+    openai_prior,
+    prior_config,
+    read_prior,
+    released_settings,
+)
 from cadenza.convert.unpickle import read_pickle
 from cadenza.errors import CheckpointError, UserError
 from cadenza.jukebox.prior import Prior
@@ -154,3 +161,17 @@ def test_settings_can_be_named(tmp_path: Path) -> None:
     torch.save({"state": {}}, tmp_path / "x.pth.tar")
     with pytest.raises(CheckpointError, match="is no Jukebox checkpoint: it has no model"):
         read_prior(tmp_path / "x.pth.tar")
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_a_published_prior_is_known_by_its_shape(name: str) -> None:
+    settings = RELEASED[name]
+    lyrics = settings["n_tokens"] if settings.get("single_enc_dec") else 0
+    rows = 2048 + (settings["n_vocab"] if lyrics else 0)
+    state = {f"prior.transformer._attn_mods.{i}.ln_0.bias": torch.empty(0) for i in range(settings["prior_depth"])}
+    state["prior.x_emb.weight"] = torch.empty(rows, settings["prior_width"], device="meta")
+    state["prior.pos_emb.pos_emb"] = torch.empty(settings["n_ctx"] + lyrics, settings["prior_width"], device="meta")
+    assert released_settings(state, settings["level"]) is settings
+    assert released_settings(state, settings["level"] + 1) in (None, RELEASED["upsampler_level_1"])
+    del state["prior.transformer._attn_mods.3.ln_0.bias"]
+    assert released_settings(state, settings["level"]) is None

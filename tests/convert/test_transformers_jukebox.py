@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from cadenza.convert import openai_jukebox_prior
 from cadenza.convert.openai_jukebox_prior import prior_of
 from cadenza.convert.openai_jukebox_vqvae import read_vqvae
-from cadenza.convert.transformers_jukebox import openai_state, read_transformers_prior
+from cadenza.convert.transformers_jukebox import openai_state, read_transformers_prior, read_transformers_vqvae
 from cadenza.errors import CheckpointError
 from jukebox_priors import PARITY
 
@@ -98,13 +99,29 @@ def test_the_vqvae_finds_all_its_tensors(tmp_path: Path) -> None:
     assert torch.equal(model.decoders[0].stages[0].ups[1].conv.weight, up)
 
 
+def test_a_published_model_is_known_by_the_shape_of_its_tensors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tiny ones stand for published ones; priors are numbered from the top there."""
+    monkeypatch.setattr(openai_jukebox_prior, "RELEASED", SETTINGS)
+    monkeypatch.setattr(openai_jukebox_prior, "CODEBOOK_SIZE", 64)
+    state = state_of("upsampler", "priors.1.") | state_of("lyrics_beside", "priors.0.") | state_of("vqvae", "vqvae.")
+    save_file(state, tmp_path / "model.safetensors")
+    upsampler = read_transformers_prior(tmp_path, 1)
+    assert upsampler.conditioner is not None
+    assert upsampler.config.hop_length == 32
+    assert read_transformers_prior(tmp_path, 2).lyric_encoder is not None
+    vqvae = read_transformers_vqvae(tmp_path)
+    assert torch.equal(vqvae.codebook(1).vectors, state["vqvae.bottleneck.level_blocks.1.codebook"])
+    with pytest.raises(CheckpointError, match="holds no prior of level 0: it is no Jukebox of transformers"):
+        read_transformers_prior(tmp_path, 0)
+
+
 def test_other_directories_are_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="the download is incomplete"):
-        read_transformers_prior(tmp_path, "5b")
-    save_file(state_of("vqvae", "vqvae."), tmp_path / "model.safetensors")
-    with pytest.raises(CheckpointError, match="it is no Jukebox of transformers"):
-        read_transformers_prior(tmp_path, "5b")
-    # The top prior is the first there, the level below it the second.
+        read_transformers_prior(tmp_path, 2)
     save_file(state_of("upsampler", "priors.1."), tmp_path / "model.safetensors")
-    with pytest.raises(CheckpointError, match=r"lacks conditioner_blocks\.0\.cond\.model\.1\.0\.blocks\.10\."):
-        read_transformers_prior(tmp_path, "upsampler_level_1")
+    with pytest.raises(CheckpointError, match="its prior of level 1 has the shape of no published model"):
+        read_transformers_prior(tmp_path, 1)
+    with pytest.raises(CheckpointError, match="holds no codebooks"):
+        read_transformers_vqvae(tmp_path)

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from cadenza.errors import UserError
+from cadenza.jukebox import sampling
 from cadenza.jukebox.prior import PriorConditions
 from cadenza.jukebox.sampling import Draws, sample_level, sample_window
 from cadenza.nn.sampling import Choice, probabilities
@@ -98,6 +99,27 @@ def test_an_item_does_not_depend_on_its_company_nor_on_stops() -> None:
     assert torch.equal(drawn(slice(1, 2), [2], begun[1:])[-1], both[1:])
     assert torch.equal(drawn(slice(2), [1, 2], first)[-1], both)
     assert not torch.equal(drawn(slice(2), [1, 3], begun)[-1][1], both[1])
+
+
+@torch.no_grad()
+def test_a_long_window_is_handed_over_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there by then is all that counts: a run that begins with it goes on the same."""
+    monkeypatch.setattr(sampling, "KEEP_EVERY", 16)
+    found = oracle(LEVEL_0)
+
+    def heard(start: int) -> PriorConditions:
+        assert start == 0
+        return found.conditions()
+
+    def drawn(given: Tensor) -> list[Tensor]:
+        return list(sample_level(found.prior, heard, given, 96, 48, Draws([1, 2], 0, 64, 0.9)))
+
+    parts = drawn(found.io["codes"][:, :60])
+    assert [part.shape[1] for part in parts] == [64, 80, 96]
+    assert torch.equal(drawn(parts[1])[0], parts[2])
+    monkeypatch.setattr(sampling, "KEEP_EVERY", 96)
+    (whole,) = drawn(found.io["codes"][:, :60])
+    assert torch.equal(whole, parts[2])
 
 
 def test_levels_draw_other_numbers() -> None:

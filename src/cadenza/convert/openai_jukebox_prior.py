@@ -28,6 +28,9 @@ from cadenza.jukebox.prior import Prior, PriorConfig
 DOUBLINGS = (3, 2, 2)
 """Of the published VQ-VAE: each level has a code for 2 to the power of so many of what is below it."""
 
+CODEBOOK_SIZE = 2048
+"""Of the same."""
+
 _ALL: dict[str, Any] = {"sr": 44100, "m_attn": 0.25, "m_mlp": 1.0, "labels": True}
 _TOP: dict[str, Any] = {**_ALL, "level": 2, "max_duration": 600.0}
 _UPSAMPLER: dict[str, Any] = {
@@ -115,7 +118,10 @@ RELEASED: dict[str, dict[str, Any]] = {
 
 
 def prior_config(
-    settings: Mapping[str, Any], source: str | Path, doublings: Sequence[int] = DOUBLINGS, codebook_size: int = 2048
+    settings: Mapping[str, Any],
+    source: str | Path,
+    doublings: Sequence[int] = DOUBLINGS,
+    codebook_size: int = CODEBOOK_SIZE,
 ) -> PriorConfig:
     """The configuration that a prior's settings describe. `source` names them in errors.
 
@@ -225,14 +231,46 @@ def read_prior(path: str | Path, name: str | None = None, doublings: Sequence[in
 
     Raises CheckpointError for a file that is broken, of another kind, or does not match its settings.
     """
+    state, own = _read(path)
+    settings = own if name is None else RELEASED[name]
+    if settings is None:
+        raise CheckpointError(f"{path} holds no settings: say which model it is of ({', '.join(RELEASED)})")
+    return prior_of(state, settings, path, doublings)
+
+
+def read_released(path: str | Path, level: int, doublings: Sequence[int] = DOUBLINGS) -> Prior:
+    """The same without a name: a published prior is known by its shape, another one by the settings in its file."""
+    state, own = _read(path)
+    settings = released_settings(state, level) or own
+    if settings is None:
+        raise CheckpointError(f"{path} holds no settings, and no published prior has its shape: it cannot be read")
+    if settings.get("level") != level:
+        raise CheckpointError(f"{path} is of level {settings.get('level')!r:.20}, expected {level}: rename it")
+    return prior_of(state, settings, path, doublings)
+
+
+def released_settings(state: Mapping[str, Tensor], level: int) -> dict[str, Any] | None:
+    """Settings of the published prior of this level that has the shape of these tensors, under OpenAI's names."""
+    shapes = [getattr(state.get(name), "shape", None) for name in ("prior.x_emb.weight", "prior.pos_emb.pos_emb")]
+    depth = len({name.split(".")[3] for name in state if name.startswith("prior.transformer._attn_mods.")})
+    for settings in RELEASED.values():
+        in_front = settings.get("single_enc_dec", False)
+        width, context = settings["prior_width"], settings["n_ctx"] + (settings["n_tokens"] if in_front else 0)
+        rows = CODEBOOK_SIZE + (settings["n_vocab"] if in_front else 0)
+        its_own = (settings["level"], settings["prior_depth"], [(rows, width), (context, width)])
+        if its_own == (level, depth, shapes):
+            return settings
+    return None
+
+
+def _read(path: str | Path) -> tuple[dict[str, Tensor], Mapping[str, Any] | None]:
+    """Tensors of a file, and its settings if it has them."""
     content = read_pickle(path)
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise CheckpointError(f"{path} is no Jukebox checkpoint: it has no model")
-    settings: Any = content.get("hps") if name is None else RELEASED[name]
-    if not isinstance(settings, Mapping):
-        raise CheckpointError(f"{path} holds no settings: say which model it is of ({', '.join(RELEASED)})")
+    settings = content.get("hps")
     state = {str(key).removeprefix("module."): tensor for key, tensor in content["model"].items()}
-    return prior_of(state, settings, path, doublings)
+    return state, settings if isinstance(settings, Mapping) else None
 
 
 def prior_of(

@@ -31,13 +31,18 @@ def read_vqvae(path: str | Path) -> JukeboxVQVAE:
     state = content.get("model") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise CheckpointError(f"{path} has no weights under 'model': expected OpenAI's vqvae.pth.tar")
-    state = {str(name).removeprefix(_WRAPPER): tensor for name, tensor in state.items()}
-    if "bottleneck.level_blocks.0.k" not in state:
-        raise CheckpointError(f"{path} holds no codebooks: it is not a VQ-VAE (a prior has a file of its own)")
     settings = content.get("hps")
-    with reading(path):
-        config = _config(state, settings if isinstance(settings, dict) else {}, path)
-    return assemble(JukeboxVQVAE, config, vqvae_names, state, path)
+    state = {str(name).removeprefix(_WRAPPER): tensor for name, tensor in state.items()}
+    return vqvae_of(state, settings if isinstance(settings, dict) else {}, path)
+
+
+def vqvae_of(state: Mapping[str, Tensor], settings: Mapping[str, Any], source: str | Path) -> JukeboxVQVAE:
+    """The VQ-VAE of tensors under OpenAI's names; `source` is where they come from."""
+    if "bottleneck.level_blocks.0.k" not in state:
+        raise CheckpointError(f"{source} holds no codebooks: it is not a VQ-VAE (a prior has a file of its own)")
+    with reading(source):
+        config = _config(state, settings, source)
+    return assemble(JukeboxVQVAE, config, vqvae_names, state, source)
 
 
 def convert_vqvae(path: str | Path, directory: str | Path) -> None:

@@ -1,20 +1,23 @@
 """Jukebox in the directories of `transformers` (4.25 to 4.57), as on the Hub: openai/jukebox-1b-lyrics and -5b-lyrics.
 
-In: a directory that holds all parts of one model. Out: its tensors under OpenAI's names, part by part, and its priors.
+In: a directory that holds all parts of one model. Out: its tensors under OpenAI's names, part by part, its VQ-VAE
+and its priors.
 There, priors are numbered from the top and the parts of the VQ-VAE have names of their own; the values are the same.
 The weights are licensed for non-commercial use.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
-from cadenza.convert.openai_jukebox_prior import RELEASED, prior_of
+from cadenza.convert.openai_jukebox_prior import DOUBLINGS, prior_of, released_settings
+from cadenza.convert.openai_jukebox_vqvae import vqvae_of
 from cadenza.convert.transformers_codec import read_state
 from cadenza.errors import CheckpointError
 from cadenza.jukebox.prior import Prior
+from cadenza.jukebox.vqvae import JukeboxVQVAE
 
 NUM_LEVELS = 3
 
@@ -76,14 +79,22 @@ def openai_state(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {theirs: part[ours] for ours, theirs in openai_names(list(part)).items()}
 
 
-def read_transformers_prior(directory: str | Path, name: str) -> Prior:
-    """One prior of a directory, by its name in `openai_jukebox_prior.RELEASED`.
+def read_transformers_prior(directory: str | Path, level: int, doublings: Sequence[int] = DOUBLINGS) -> Prior:
+    """The prior of one level, counted from the finest, of a directory that holds a published model.
 
     Raises CheckpointError for a directory that is incomplete, or of another model.
     """
     directory = Path(directory)
-    settings = RELEASED[name]
-    state = openai_state(read_state(directory), f"priors.{NUM_LEVELS - 1 - settings['level']}.")
+    state = openai_state(read_state(directory), f"priors.{NUM_LEVELS - 1 - level}.")
     if not state:
-        raise CheckpointError(f"{directory} holds no priors: it is no Jukebox of transformers")
-    return prior_of(state, settings, directory)
+        raise CheckpointError(f"{directory} holds no prior of level {level}: it is no Jukebox of transformers")
+    settings = released_settings(state, level)
+    if settings is None:
+        raise CheckpointError(f"{directory}: its prior of level {level} has the shape of no published model")
+    return prior_of(state, settings, directory, doublings)
+
+
+def read_transformers_vqvae(directory: str | Path) -> JukeboxVQVAE:
+    """The VQ-VAE of a directory. Raises CheckpointError for one that is incomplete."""
+    directory = Path(directory)
+    return vqvae_of(openai_state(read_state(directory), "vqvae."), {}, directory)

@@ -49,7 +49,8 @@ class Conditioner(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, codes: Int[Tensor, "B T"]) -> Float[Tensor, "B U D"]:
-        return self.norm(self.stage(self.embedding(codes).mT).mT)
+        with torch.autocast(codes.device.type, enabled=False):
+            return self.norm(self.stage(self.embedding(codes).mT).mT)
 
     @torch.no_grad()
     def initialize(self, scale: float, generator: torch.Generator | None = None) -> None:

@@ -42,7 +42,8 @@ class LyricEncoder(nn.Module):
 
     def logits(self, source: Float[Tensor, "B L D"]) -> Float[Tensor, "B L V"]:
         """Predictions of the character at each position, from what `forward` returned."""
-        return F.linear(source, self.head.weight.float())
+        with torch.autocast(source.device.type, enabled=False):  # in float32, as published
+            return F.linear(source, self.head.weight.float())
 
     @torch.no_grad()
     def initialize(self, scale: float, generator: torch.Generator | None = None) -> None:

@@ -299,11 +299,11 @@ class Prior(nn.Module, Pretrained):
         return F.pad(conditions.added, (0, 0, self.config.lyrics_in_sequence, 0))
 
     def _logits(self, hidden: Float[Tensor, "B s D"], added: Float[Tensor, "b s D"] | None) -> Float[Tensor, "B s V"]:
-        if self.head is not None:
-            return F.linear(hidden.float(), self.head.weight.float())
-        if added is not None:
+        if self.head is None and added is not None:
             hidden = hidden + added
-        return F.linear(hidden.float(), self.embedding.weight.float())
+        weight = self.embedding.weight if self.head is None else self.head.weight
+        with torch.autocast(hidden.device.type, enabled=False):  # in float32, as published
+            return F.linear(hidden.float(), weight.float())
 
     # ---- initialisation --------------------------------------------------------------------------------------------
 

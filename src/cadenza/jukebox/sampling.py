@@ -19,6 +19,10 @@ from cadenza.nn.sampling import Choice, sample, uniforms
 BLOCK = 256
 """Random numbers are drawn for so many places at a time."""
 
+KEEP_EVERY = 2048
+"""Codes after which a long window is handed over and read anew: what a stop can lose. Reading is cheap beside writing,
+and a run that goes on there computes what one does that was never stopped."""
+
 
 Choose = Callable[[Tensor, int], Tensor]
 """Tokens `[B]` from logits `[B, V]`, for a place in the piece, counted in codes."""
@@ -109,7 +113,7 @@ def sample_level(
     codes_only: bool = True,
     on_code: Callable[[int], None] | None = None,
 ) -> Iterator[Int[Tensor, "B n"]]:
-    """All codes that there are, after each window, until there are `total`.
+    """All codes that there are, after each window (and within long ones), until there are `total`.
 
     Args:
         conditions_at: what the window hears that begins at this code.
@@ -120,17 +124,12 @@ def sample_level(
     stride = prior.config.conditioner.stride if prior.config.conditioner is not None else 1
     codes = given.to(prior.device)
     for window in plan_windows(total, prior.config.context_length, hop, given.shape[1], stride):
-        begin = window.begin
-        told = None if on_code is None else lambda number, begin=begin: on_code(begin + number)
-        new = sample_window(
-            prior,
-            conditions_at(window.start),
-            codes[:, window.start : begin],
-            window.num_new,
-            choose,
-            window.start,
-            codes_only,
-            told,
-        )
-        codes = torch.cat([codes, new], dim=1)
-        yield codes
+        conditions = conditions_at(window.start)
+        while codes.shape[1] < window.end:
+            begin = codes.shape[1]
+            count = min(window.end, begin - begin % KEEP_EVERY + KEEP_EVERY) - begin
+            told = None if on_code is None else lambda number, begin=begin: on_code(begin + number)
+            seen = codes[:, window.start :]
+            new = sample_window(prior, conditions, seen, count, choose, window.start, codes_only, told)
+            codes = torch.cat([codes, new], dim=1)
+            yield codes
