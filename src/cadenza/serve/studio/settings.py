@@ -1,0 +1,53 @@
+"""What a studio is told when it starts: where its library lies, where it listens, and how much it takes."""
+
+import os
+import platform
+from pathlib import Path
+
+from pydantic import Field
+
+from cadenza.checkpoint import Options
+
+
+def library_directory() -> Path:
+    """Where music is kept that people made: $CADENZA_LIBRARY, else the platform's place for a user's data."""
+    if own := os.environ.get("CADENZA_LIBRARY"):
+        return Path(own).expanduser()
+    home = Path.home()
+    match platform.system():
+        case "Darwin":
+            return home / "Library" / "Application Support" / "cadenza"
+        case "Windows":
+            return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "cadenza" / "Library"
+        case _:
+            return Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share") / "cadenza"
+
+
+class StudioSettings(Options):
+    """One studio. Sizes in GB and MB are powers of ten."""
+
+    subject = "studio"
+
+    directory: Path = Field(default_factory=library_directory, description="the library: takes, uploads, database")
+    database: str | None = Field(
+        None, description="SQLAlchemy's address of the database; None: SQLite in the library's directory"
+    )
+    host: str = Field("127.0.0.1", description="address to listen at")
+    port: int = Field(8764, ge=0, le=65535, description="of the page and the API; 0: any that is free")
+    names: tuple[str, ...] = Field(
+        (), description="what else the studio is called by those who ask, beside its address"
+    )
+    key_file: Path | None = Field(None, description="file with one API key a line, beside those of the database")
+    model: str | None = Field(None, description="model that plays where none is asked for; None: the embedded one")
+    device: str | None = Field(None, description="as for `cadenza.load`; None: a GPU if there is one")
+    precision: str | None = Field(None, description="of the language model, as for `cadenza.load`; None: what suits")
+    max_requests: int = Field(8, ge=1, le=256, description="takes that a model makes at once")
+    max_waiting: int = Field(1000, ge=1, description="takes that may wait; more are refused until some are made")
+    max_duration_seconds: float = Field(600.0, gt=0, le=86400, description="longest take, seconds")
+    quota_gb: float = Field(20.0, gt=0, allow_inf_nan=False, description="size of the library at which it is full, GB")
+    keep_days: float | None = Field(
+        None, gt=0, description="age at which takes without a star are deleted, days; None: never"
+    )
+    max_upload_mb: float = Field(50.0, gt=0, le=2000, description="largest uploaded file, MB")
+    max_upload_seconds: float = Field(600.0, gt=0, le=86400, description="longest uploaded recording, seconds")
+    mark: bool = Field(False, description="say in every take's metadata that a machine made it")

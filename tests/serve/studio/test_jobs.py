@@ -1,0 +1,212 @@
+"""The queue: nothing accepted is lost, whoever asks for much goes behind the others, and states tell the truth."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cadenza.errors import UserError
+from cadenza.serve.studio.asked import Asked
+from cadenza.serve.studio.jobs import Crowded, Queue
+from cadenza.serve.studio.library import Kept, Missing
+from cadenza.serve.studio.pace import Pace
+from cadenza.serve.studio.tables import Database
+from cadenza.serve.studio.work import Piece
+
+WHOLE = Kept(4.0, 32000, 1, -14.0, True, 1000)
+PART = Kept(1.5, 32000, 1, -14.0, False, 400)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        self.now += 1
+        return self.now
+
+
+class Rendering:
+    """What the engine would hand back."""
+
+    cancelled, seconds_made = False, 1.0
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(tmp_path / "studio.sqlite")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def queue(database: Database) -> Queue:
+    return Queue(database, 20, Pace(), Clock())
+
+
+def ask(text: str = "a waltz", **given: Any) -> Asked:
+    return Asked(text=text, **{"duration": 4.0, "model": "tiny"} | given)
+
+
+def take_next(queue: Queue) -> Piece:
+    piece = queue.next(lambda model: True, timeout=0)
+    assert piece is not None
+    return piece
+
+
+def reopened(queue: Queue) -> Queue:
+    """After kill -9: all that is left is the database."""
+    return Queue(queue.database, 20, Pace(), Clock())
+
+
+def test_what_is_accepted_is_made_after_a_crash_in_its_order_from_its_seed(queue):
+    first = queue.submit(ask("one", count=2))
+    second = queue.submit(ask("two", seed=7))
+    begun = take_next(queue)
+    queue.begin(begun)
+    queue.end(begun, WHOLE, None)
+    running = take_next(queue)
+    queue.begin(running)
+    assert queue.generation(first.id).status == "running"
+
+    after = reopened(queue)
+    assert [after.generation(one.id).status for one in (first, second)] == ["queued", "queued"]
+    pieces = [take_next(after), take_next(after)]
+    assert [piece.take.id for piece in pieces] == [first.items[1], second.items[0]]
+    assert pieces[0].take.seed == first.asked["seed"] + 1
+    assert pieces[1].take.seed == 7
+    for piece in pieces:
+        after.end(piece, WHOLE, None)
+    for one in (first, second):
+        state = after.generation(one.id)
+        assert (state.status, state.seconds_made, state.position) == ("done", state.seconds_total, None)
+    assert after.next(lambda model: True, timeout=0) is None
+    assert after.counts() == {"done": 3}
+
+
+def test_keys_take_turns_and_positions_say_so(queue):
+    views = [queue.submit(ask(), "a") for _ in range(3)] + [queue.submit(ask(), "b") for _ in range(2)]
+    positions = [queue.generation(view.id).position for view in views]
+    assert positions == [1, 3, 5, 2, 4]
+    order = [take_next(queue).take.job for _ in views]
+    assert order == [view.id for view, _ in sorted(zip(views, positions, strict=True), key=lambda pair: pair[1])]
+
+
+def test_variations_of_one_do_not_hold_up_another_key(queue):
+    many = queue.submit(ask(count=8), "a")
+    assert take_next(queue).take.job == many.id
+    other = queue.submit(ask(), "b")
+    jobs = [take_next(queue).take.job for _ in range(3)]
+    assert other.id in jobs[:2]
+
+
+def test_a_model_that_is_not_ready_is_passed_over(queue):
+    waiting = queue.submit(ask(model="large"))
+    here = queue.submit(ask())
+    asked: list[str] = []
+    piece = queue.next(lambda model: asked.append(model) or model == "tiny", timeout=0)
+    assert piece is not None
+    assert piece.take.job == here.id
+    assert asked == ["large", "tiny"]
+    assert queue.generation(waiting.id).position == 1
+
+
+def test_cancelling_keeps_what_is_made(queue):
+    view = queue.submit(ask(count=3))
+    done, begun = take_next(queue), take_next(queue)
+    queue.end(done, WHOLE, None)
+    queue.begin(begun)
+    rendering = Rendering()
+    queue.plays(begun, rendering)
+    state = queue.cancel(view.id)
+    assert rendering.cancelled
+    assert [take.status for take in state.takes] == ["done", "running", "cancelled"]
+    queue.end(begun, PART, None)
+    state = queue.generation(view.id)
+    assert state.status == "cancelled"
+    assert [take.status for take in state.takes] == ["done", "cancelled", "cancelled"]
+    assert [(take.duration, take.complete) for take in state.takes] == [(4.0, True), (1.5, False), (0.0, False)]
+    assert queue.cancel(view.id) == state  # again: nothing happens
+    with pytest.raises(Missing, match="no generation"):
+        queue.cancel("nothing")
+
+
+def test_a_piece_that_is_cancelled_before_it_plays_is_told_when_it_does(queue):
+    view = queue.submit(ask())
+    piece = take_next(queue)
+    queue.cancel(view.id)
+    rendering = Rendering()
+    queue.plays(piece, rendering)
+    assert rendering.cancelled
+
+
+def test_a_failure_says_why_and_keeps_what_there_is(queue):
+    view = queue.submit(ask(count=2))
+    first, second = take_next(queue), take_next(queue)
+    queue.end(first, PART, "the engine failed")
+    queue.end(second, WHOLE, None)
+    state = queue.generation(view.id)
+    assert (state.status, state.error) == ("failed", "the engine failed")
+    assert [take.duration for take in state.takes] == [1.5, 4.0]
+
+
+def test_refusals(queue):
+    queue.submit(ask(count=8))
+    queue.submit(ask(count=8))
+    with pytest.raises(Crowded, match="16 takes are waiting already, and 20 may"):
+        queue.submit(ask(count=5))
+    with pytest.raises(UserError, match="cannot be counted up"):
+        queue.submit(ask(seed=2**53 - 1, count=2))
+
+
+def test_what_a_waiting_take_listens_to_is_known(queue):
+    view = queue.submit(ask(melody="abc", prompt="def"))
+    assert queue.needs("abc")
+    assert queue.needs("def")
+    assert not queue.needs("ghi")
+    queue.cancel(view.id)
+    assert not queue.needs("abc")
+    assert queue.share("") == (0, 0)
+
+
+def test_pages_of_generations(queue):
+    views = [queue.submit(ask(str(i))) for i in range(5)]
+    queue.cancel(views[3].id)
+    first, cursor = queue.page(limit=3)
+    rest, end = queue.page(limit=3, cursor=cursor)
+    assert [view.id for view in (*first, *rest)] == [view.id for view in reversed(views)]
+    assert end is None
+    assert [view.id for view in queue.page(status="cancelled")[0]] == [views[3].id]
+    with pytest.raises(UserError, match="no cursor"):
+        queue.page(cursor="Zm9v")
+
+
+def test_time_left_counts_what_is_before(queue):
+    clock = iter(float(i) for i in range(100))
+    queue.pace = Pace(lambda: next(clock))
+    running, waiting = queue.submit(ask()), queue.submit(ask())
+    assert queue.generation(waiting.id).seconds_left is None
+    piece = take_next(queue)
+    queue.begin(piece)
+    queue.pace.begin(piece.take.id)
+    queue.pace.heard(piece.take.id, "tiny", 2.0)  # two seconds of sound in one: a rate of 2
+    rendering = Rendering()
+    queue.plays(piece, rendering)
+    assert queue.generation(running.id).seconds_left == pytest.approx((4 - rendering.seconds_made) / 2)
+    assert queue.generation(waiting.id).seconds_left == pytest.approx((4 - rendering.seconds_made) / 2 + 4 / 2)
+    assert queue.share("") == (2, pytest.approx(7.0))
+
+
+def test_closing_queues_again_what_runs(queue):
+    view = queue.submit(ask())
+    piece = take_next(queue)
+    queue.begin(piece)
+    queue.close()
+    queue.rest()
+    assert piece.sound.over
+    assert queue.next(lambda model: True, timeout=0) is None
+    state = reopened(queue).generation(view.id)
+    assert (state.status, state.takes[0].status) == ("queued", "queued")
