@@ -9,9 +9,11 @@ Phases, each a run of its own that begins with what the one before left; one CPU
 The first heard ten hours of composed music, the others 36. Keys survive the codec in 0.83 instead of 0.72 (MIREX; the
 music itself: 0.88; 60 held-out clips of 10 s), mel distance 1.65 instead of 1.68 (docs/log.md).
 
-`recipes/embedded_codec.py:sharpen` is for a GPU: the decoder alone, against an adversary, every code as it is, so that
-a language model can be trained on them meanwhile. A CPU thread makes 0.7 of its steps a second; the shipped weights
-have none of it.
+    cadenza train recipes/embedded_codec.py:sharpen    the decoder alone, against an adversary  25 minutes
+
+leaves every code as it is, so that a language model can be trained on them meanwhile. 1,000 of its updates on nine
+hours of the second composer bring the distance to true music from 26.2 to 24.3 (Fréchet; the music itself: 23.4),
+instruments that are recognised from 0.82 to 0.86 (0.94) and the mel distance from 1.67 to 1.64 (50 held-out clips).
 """
 
 from pathlib import Path
@@ -71,7 +73,7 @@ def sharpen() -> TrainConfig:
         discriminator_share=0.5,
         discriminator_seconds=1.0,
     )
-    return _run(objective, steps=2600, batch_size=4, schedule=CosineSchedule(warmup_steps=50, min_ratio=0.1))
+    return _run(objective, steps=1000, batch_size=4, schedule=CosineSchedule(warmup_steps=50, min_ratio=0.1))
 
 
 def _plain(**changes: Any) -> CodecObjectiveConfig:

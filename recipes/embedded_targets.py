@@ -80,7 +80,7 @@ CPU = Target(
         Phase("codec-low-notes", _LOW_NOTES, {"steps": 700}, 5),
         Phase("codec-together", _TOGETHER, {"steps": 4300}, 37),
     ),
-    decoder=(Phase("codec-sharpen", _SHARPEN, {"steps": 2600}, 30),),
+    decoder=(Phase("codec-sharpen", _SHARPEN, {"steps": 1000}, 25),),
     lm=(
         Phase("lm-music", LM, {**_WHOLE, "steps": 1100, "batch_size": 6}, 30, fresh=True),
         Phase("lm-words", LM, {**_SHORT, "steps": 1200, "batch_size": 24, _RATE: 1.5e-3}, 38),

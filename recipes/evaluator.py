@@ -1,11 +1,11 @@
 """The evaluator's own ear, rebuilt with one command: corpora in, the package's `assets/evaluator` out.
 
-    python -m cadenza.corpus.build --out TRAIN --hours 16 --seed 13
-    python -m cadenza.corpus.build --out HELD_OUT --hours 3 --seed 17
+    python -m cadenza.corpus.build --out TRAIN --hours 16 --seed 43
+    python -m cadenza.corpus.build --out HELD_OUT --hours 2.5 --seed 37
     python recipes/evaluator.py TRAIN HELD_OUT          # an hour on one thread
 
-No generator was trained on either corpus (the embedded model's are seeds 7 and 11). The network learns from most pieces
-of TRAIN; thresholds are chosen on the others; the figures in the card come from HELD_OUT, which nothing else has heard.
+No generator may be trained on either corpus. The network learns from most pieces of TRAIN; thresholds are chosen on the
+others; the figures in the card come from HELD_OUT, which nothing else has heard.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import torch
 
 from cadenza.audio import Audio
 from cadenza.checkpoint import write_json
-from cadenza.corpus.build import piece_seconds
+from cadenza.corpus.build import PIECES_PER_SEED, piece_seconds
 from cadenza.corpus.compose import compose
 from cadenza.corpus.score import Score
 from cadenza.evaluate.embedders.listener import ASSETS, Listener
@@ -81,10 +81,11 @@ def main() -> None:
     minutes = (time.monotonic() - began) / 60
     listener = with_thresholds(listener.to(torch.float16).float(), options.corpus, choosing)
     report = {
+        "before": [] if options.go_on is None else lessons_before(options.go_on),
         "trained_on": {**extent(learning), "steps": settings.steps, "minutes": round(minutes, 1)},
         "thresholds_chosen_on": extent(choosing),
         "parameters": sum(parameter.numel() for parameter in listener.parameters()),
-        "held_out": measure(listener, options.held_out, held_out, say),
+        "held_out": measure(listener, options.held_out, held_out, say) | extent(held_out),
     }
     ship(listener, report, options.out)
 
@@ -138,10 +139,18 @@ def divide(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     return [row for row in rows if row["seed"] not in apart], [row for row in rows if row["seed"] in apart]
 
 
-def extent(rows: Sequence[Row]) -> dict[str, float]:
-    """How much music that is."""
+def extent(rows: Sequence[Row]) -> dict[str, Any]:
+    """How much music that is, and which."""
     hours = sum(row["duration"] for row in rows) / 3600
-    return {"clips": len(rows), "pieces": len({row["seed"] for row in rows}), "hours": round(hours, 2)}
+    music = {"clips": len(rows), "pieces": len({row["seed"] for row in rows}), "hours": round(hours, 2)}
+    corpora = sorted({row["seed"] // PIECES_PER_SEED for row in rows})
+    return music | {"corpora": corpora, "composers": sorted({row.get("composer", 1) for row in rows})}
+
+
+def lessons_before(ear: Path) -> list[dict[str, Any]]:
+    """What another ear learnt, the first lessons first."""
+    metrics = json.loads((ear / "metrics.json").read_text(encoding="utf-8"))
+    return [*metrics.get("before", []), metrics["trained_on"]]
 
 
 # ---- what is known of a clip -----------------------------------------------------------------------------------------

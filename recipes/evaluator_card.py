@@ -1,6 +1,6 @@
 """The card of the evaluator's own ear: its measured figures, in words. `metrics.json` in, README.md out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Figures = Mapping[str, Any]
@@ -12,7 +12,7 @@ A network that hears log-mel windows of 1.28 s, so that music can be evaluated o
 an embedding per window (128 numbers, for Fréchet and kernel distances), the probability of {instruments} instruments
 and {genres} genres, a vector in a space shared with sentences, the tempo and the key. MIT licence.
 
-It was trained on composed music alone: one composer, one soundfont (FluidR3 GM) and the repository's own synthesis.
+It was trained on composed music alone: this repository's composers, one soundfont (FluidR3 GM) and its own synthesis.
 What it says of that kind of music can be believed as far as the tables go; of recordings it has never heard one. No
 figure of a paper is measured with it, and none can be compared with it.
 
@@ -29,15 +29,16 @@ Silence is heard as silence (the floor everywhere); a clip shorter than a window
 
 ## What it was trained on
 
-{trained} of corpus seed 13, which no generator was trained on, in {minutes} minutes
-on one thread ({steps} steps); thresholds were chosen on {chosen} more.
+{lessons}
+
+No generator was trained on that music. Thresholds were chosen on another {chosen}.
 It heard every clip as it is and once damaged (noise, low-pass, clipping, smeared spectra; gaps in passing), and had to
 tell the severity from the embedding. No codec was among the damage. `python recipes/evaluator.py TRAIN HELD_OUT` trains
-one like it (this one was trained part by part, with the same functions and settings).
+one like it.
 
 ## What it can be believed
 
-On {held_out} of corpus seed 17, which nothing else has heard; 95 % intervals by
+On {held_out}, which nothing else has heard; 95 % intervals by
 resampling pieces, in the lists below by Wilson's formula.
 
 | question | |
@@ -88,9 +89,7 @@ def card(report: Figures) -> str:
         genres=genres["known"],
         parameters=f"{report['parameters'] / 1e6:.2f}",
         milliseconds=f"{held_out['milliseconds_per_clip']:.0f}",
-        trained=_extent(report["trained_on"]),
-        minutes=f"{report['trained_on']['minutes']:.0f}",
-        steps=report["trained_on"]["steps"],
+        lessons="\n".join(_lessons([*report["before"], report["trained_on"]])),
         chosen=_extent(report["thresholds_chosen_on"]),
         held_out=_extent(held_out),
         answers="\n".join(f"| {question} | {answer} |" for question, answer in answers.items()),
@@ -100,8 +99,18 @@ def card(report: Figures) -> str:
     )
 
 
+def _lessons(lessons: Sequence[Figures]) -> list[str]:
+    """One line for each training; the first one alone taught tempo and key."""
+    lines = [f"- {_extent(one)}: {one['steps']} steps in {one['minutes']:.0f} minutes on one thread" for one in lessons]
+    if len(lines) > 1:
+        lines[0] += "; tempo and key were learnt here"
+    return [f"{line};" for line in lines[:-1]] + [f"{lines[-1]}."]
+
+
 def _extent(figures: Figures) -> str:
-    return f"{figures['hours']} hours ({figures['clips']} clips of {figures['pieces']} pieces)"
+    music = f"{figures['hours']} hours ({figures['clips']} clips of {figures['pieces']} pieces)"
+    corpora, composers = (" and ".join(map(str, figures[name])) for name in ("corpora", "composers"))
+    return f"{music} of corpus seed {corpora}, composer {composers}"
 
 
 def _share(value: float) -> str:

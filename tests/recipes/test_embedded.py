@@ -94,10 +94,10 @@ def test_exported_weights_know_what_is_left(tmp_path: Path) -> None:
 
 
 def test_weights_of_a_decoder_have_the_language_model_behind_them(tmp_path: Path) -> None:
-    start = _weights(tmp_path, "codec", "lm", stage="codec-sharpen", step=1000)
+    start = _weights(tmp_path, "codec", "lm", stage="codec-sharpen", step=400)
     chain = Chain(CPU, start)
     assert chain.lm_phases == ()
-    assert [(phase.name, phase.steps) for phase in chain.decoder_phases] == [("codec-sharpen", 1600)]
+    assert [(phase.name, phase.steps) for phase in chain.decoder_phases] == [("codec-sharpen", 600)]
     ship = next(stage for stage in chain.stages() if stage.name == "candidate")
     assert ship.command[1] == str(tmp_path)
 
