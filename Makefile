@@ -1,7 +1,7 @@
 # Everything a person does here. `make` alone lists it. Needs Python 3.11 or newer, and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help play setup check format test test-all bench bench-gpu golden embedded gpu-bundle gpu-aside gpu-back map clean
+.PHONY: help play studio setup check format test test-all bench bench-gpu golden embedded gpu-bundle gpu-aside gpu-back map clean
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
@@ -20,6 +20,9 @@ play: $(VENV)/.core  ## hear music: install, and write first.wav from a sentence
 	@echo "Your music is in $(CURDIR)/first.wav. Another one:"
 	@echo "  $(BIN)/cadenza generate \"a slow sad piano piece in D minor\" -o second.wav --duration 12"
 	@echo "  $(BIN)/cadenza generate --help"
+
+studio: $(VENV)/.serve  ## open the studio: a page to compose and listen, and an HTTP API
+	@$(BIN)/cadenza serve
 
 setup: $(VENV)/.dev  ## install everything that developing needs into .venv
 
@@ -75,6 +78,10 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (torch is large; this takes minutes once) ..."
 	@$(PIP) torch
 	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.serve: $(VENV)/.core
+	@$(PIP) --editable ".[serve]"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core

@@ -347,6 +347,8 @@ def test_normalize_reaches_loudness_under_the_peak():
     loud = noise(2, 96000).normalize(-14, -1)
     assert loud.loudness_lufs() == pytest.approx(-14, abs=0.5)  # the limiter may take a little
     assert loud.true_peak_db() <= -1 + 0.001
+    known = noise(2, 96000)
+    np.testing.assert_array_equal(known.normalize(-14, -1, known.loudness_lufs()).samples, loud.samples)
 
 
 def test_normalize_does_not_squash_dynamics():

@@ -1,7 +1,8 @@
 """Everything published is executed: code blocks, examples, the README's commands and its map of files.
 
 A tiny model stands in for the one inside (`cadenza.load()`) and for any other by name, so that this takes seconds: it
-listens to words, melodies and styles. Blocks of one page share one process, as a reader would type them.
+listens to words, melodies and styles; a tiny Jukebox stands in for any other. Blocks of one page share one process, as
+a reader would type them.
 """
 
 import os
@@ -22,12 +23,18 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 STAND_IN = """
 import pathlib, sys
 import cadenza.loading
-from cadenza.testing import noise, tiny_musicgen
+from cadenza.testing import noise, tiny_jukebox, tiny_musicgen
 from cadenza.pipelines.musicgen import MusicGen
 MODEL = pathlib.Path("tiny-model")
 if not MODEL.exists():
     tiny_musicgen(melody=True, style=True, plan=True).save_pretrained(MODEL)
 cadenza.loading.find_model = lambda name=None: MODEL
+def find_jukebox(name):
+    folder = pathlib.Path("tiny-jukebox")
+    if not folder.exists():
+        tiny_jukebox().save_pretrained(folder)
+    return folder
+cadenza.loading.find_jukebox = find_jukebox
 """
 
 

@@ -1,7 +1,7 @@
 """The tables of features are true: every call runs, every named test is there, and nothing that exists lacks a line.
 
 Lines are read from README.md and docs/features.md; tests are found in their files without importing them. Tiny models
-stand in for every model by name: they listen to words, melodies and styles, or to CLAP.
+stand in for every model by name: they listen to words, melodies and styles, or to CLAP; or are a Jukebox.
 """
 
 import ast
@@ -26,11 +26,11 @@ from cadenza.conditioning.clap_encoder import ClapEncoder
 from cadenza.conditioning.fuser import FuserConfig
 from cadenza.conditioning.provider import ConditionerConfig, ConditioningConfig, ConditionProvider
 from cadenza.convert.formats import FORMATS
-from cadenza.convert.official import CODECS, MODELS
+from cadenza.convert.official import CODECS, JUKEBOXES, MODELS
 from cadenza.lm.generate import GenerationConfig
 from cadenza.lm.patterns import PatternConfig
 from cadenza.pipelines.musicgen import MusicGen
-from cadenza.testing import DIM, tiny_codec, tiny_lm, tiny_musicgen
+from cadenza.testing import DIM, tiny_codec, tiny_jukebox, tiny_lm, tiny_musicgen
 from filemap import ROOT
 from tiny_clap import DIM as CLAP_DIM
 from tiny_clap import write_tiny_clap
@@ -58,7 +58,9 @@ LENGTHS = {  # lines of each section: who takes one away takes a promise back, a
     "Words before training": 5,
     "Own tracks": 8,
     "Judging": 15,
-    "Decoding by diffusion": 8,
+    "Decoding by diffusion": 9,
+    "Jukebox": 24,
+    "The studio": 8,
 }
 
 WHOLE = (  # tests over a list of what there is: each of their cases has a line
@@ -205,6 +207,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("features")
     tiny_musicgen(melody=True, style=True, plan=True).save_pretrained(folder / "whole")
     tiny_musicgen().save_pretrained(folder / "words")
+    tiny_jukebox().save_pretrained(folder / "jukebox")
 
     def find(name: object = None, part: str = "") -> Path:
         return name if isinstance(name, Path) else folder / ("words" if "small" in str(name) else "whole")
@@ -214,6 +217,7 @@ def names(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cadenza.loading.find_model", find)
         patch.setattr("cadenza.loading.find_part", find)
+        patch.setattr("cadenza.loading.find_jukebox", lambda name: folder / "jukebox")
         patch.setenv("CADENZA_CACHE", str(folder / "cache"))
         patch.chdir(folder)
         defined: dict[str, Any] = {}
@@ -271,6 +275,8 @@ def test_every_published_model_has_a_line() -> None:
         assert all(test.endswith(f"[{own}]") for test in line.held), name
     for name in CODECS:
         assert any(line.call == f'load_codec("{name}")' for line in LINES), name
+    for name in JUKEBOXES:
+        assert any(line.call == f'cadenza.load("{name}")' for line in LINES), name
 
 
 @pytest.mark.parametrize("kind", get_args(get_args(ConditionerConfig)[0]), ids=lambda kind: kind.__name__)
@@ -296,6 +302,9 @@ def test_every_word_of_generate_and_every_way_to_play_has_a_line() -> None:
         assert mentioned(rf"\b{name}="), name
     for name in ("generate", "stream", "scheduler", "regenerate"):
         assert mentioned(rf"\bmusic\.{name}\("), name
+    parameters = inspect.signature(cadenza.Jukebox.generate).parameters
+    for name in parameters.keys() - {"self", "progress", "should_stop"}:
+        assert mentioned(rf"\bjukebox\..*\b{name}="), name
 
 
 def test_every_format_has_a_line() -> None:

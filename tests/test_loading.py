@@ -249,7 +249,7 @@ def test_other_places_are_named(tmp_path: Path) -> None:
     (tmp_path / "song.mp3").write_bytes(b"ID3")
     with pytest.raises(CheckpointError, match=r"song\.mp3 is no checkpoint"):
         load(tmp_path / "song.mp3")
-    with pytest.raises(CheckpointError, match="type 't5': expected a MusicGen or an EnCodec"):
+    with pytest.raises(CheckpointError, match="type 't5': expected a MusicGen, a Jukebox or an EnCodec"):
         load(PARITY / "t5_tiny")
     with pytest.raises(CheckpointError, match="holds a codec, which makes no music"):
         load(PARITY / "encodec_32khz_tiny")

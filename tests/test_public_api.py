@@ -12,6 +12,7 @@ PUBLIC = [
     "CadenzaError",
     "CheckpointError",
     "GenerationConfig",
+    "Jukebox",
     "Melody",
     "MusicGen",
     "Plan",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cadenza.lm.generate import GenerationConfig as GenerationConfig
     from cadenza.loading import load as load
     from cadenza.loading import load_diffusion as load_diffusion
+    from cadenza.pipelines.jukebox import Jukebox as Jukebox
     from cadenza.pipelines.musicgen import MusicGen as MusicGen
 
 __version__ = "0.1.0"
@@ -36,6 +37,7 @@ if sys.platform == "linux" and os.uname().machine == "x86_64":  # elsewhere a tu
 _HOME = {  # public name -> the module that defines it
     "Audio": "cadenza.audio",
     "GenerationConfig": "cadenza.lm.generate",
+    "Jukebox": "cadenza.pipelines.jukebox",
     "Melody": "cadenza.conditioning.chroma",
     "MusicGen": "cadenza.pipelines.musicgen",
     "Plan": "cadenza.conditioning.plan",
@@ -49,6 +51,7 @@ __all__ = [
     "CadenzaError",
     "CheckpointError",
     "GenerationConfig",
+    "Jukebox",
     "Melody",
     "MusicGen",
     "Plan",

@@ -141,13 +141,18 @@ class Audio:
         peak = float(loudness.true_peak(self.samples, self.sample_rate).max())
         return 20 * math.log10(peak) if peak > 0 else -math.inf
 
-    def normalize(self, loudness_lufs: float = DEFAULT_LOUDNESS_LUFS, peak_db: float = DEFAULT_PEAK_DB) -> "Audio":
+    def normalize(
+        self,
+        loudness_lufs: float = DEFAULT_LOUDNESS_LUFS,
+        peak_db: float = DEFAULT_PEAK_DB,
+        measured_lufs: float | None = None,
+    ) -> "Audio":
         """Bring the loudness to `loudness_lufs` with no true peak above `peak_db`.
 
         Peaks are limited by at most 6 dB; music with more dynamics than that stays softer rather than being squashed.
-        Silence stays silence.
+        Silence stays silence. `measured_lufs` is its loudness where that is known already.
         """
-        measured = self.loudness_lufs()
+        measured = self.loudness_lufs() if measured_lufs is None else measured_lufs
         peak = self.true_peak_db()
         if not (math.isfinite(loudness_lufs) and math.isfinite(peak_db)):
             raise UserError(f"loudness {loudness_lufs} LUFS, peak {peak_db} dB: give finite numbers such as -14 and -1")

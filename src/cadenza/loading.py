@@ -7,32 +7,43 @@ Out: the pipeline. Foreign weights are converted once, into the user's cache.
 import difflib
 import hashlib
 import logging
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import overload
 
 import torch
 
 from cadenza.checkpoint import CONFIG_FILE, cache_directory, read_config, read_json
 from cadenza.codec.base import Codec
 from cadenza.convert.audiocraft import CODEC_FILE
-from cadenza.convert.formats import identify, read_codec, read_model
+from cadenza.convert.formats import check_codec, check_musicgen, identify, read_codec, read_model
 from cadenza.convert.hub import find_file, find_musicgen, find_part, is_repository
+from cadenza.convert.hub import find_jukebox as find_on_hub
+from cadenza.convert.jukebox import convert_jukebox, parts_of
 from cadenza.convert.multiband_diffusion import read_decoder
 from cadenza.convert.official import (
     CODECS,
     DECODER_REPOSITORY,
     DECODERS,
+    JUKEBOXES,
     LICENCE,
     MODELS,
     UNKNOWN_LICENCE,
+    JukeboxName,
+    MusicGenName,
     OfficialDecoder,
     licence_of,
 )
+from cadenza.convert.openai_jukebox_vqvae import LICENCE as JUKEBOX_LICENCE
 from cadenza.convert.parts import with_codebooks
 from cadenza.diffusion.codes import CodeFacts, mono_of
-from cadenza.diffusion.decoder import DiffusionDecoder, DiffusionDecoderConfig
+from cadenza.diffusion.decoder import DiffusionDecoder
+from cadenza.diffusion.decoder_config import DiffusionDecoderConfig
 from cadenza.diffusion.unet import Precision
 from cadenza.errors import CheckpointError, UserError
+from cadenza.files import atomic_directory
+from cadenza.pipelines.jukebox import Jukebox
 from cadenza.pipelines.musicgen import MusicGen
 from cadenza.pipelines.placement import choose_device, choose_precision, companion_device
 
@@ -48,29 +59,68 @@ CONVERSION = 2
 log = logging.getLogger("cadenza")
 
 
+@overload
+def load(
+    name: MusicGenName | None = None, device: str | torch.device | None = None, precision: str | None = None
+) -> MusicGen: ...
+@overload
+def load(name: JukeboxName, device: str | torch.device | None = None, precision: str | None = None) -> Jukebox: ...
+@overload
+def load(
+    name: str | Path | None, device: str | torch.device | None = None, precision: str | None = None
+) -> MusicGen | Jukebox: ...
 def load(
     name: str | Path | None = None, device: str | torch.device | None = None, precision: str | None = None
-) -> MusicGen:
-    """Load a model, ready to generate.
+) -> MusicGen | Jukebox:
+    """Load a model, ready to generate: a `MusicGen`, or a `Jukebox` where the name is of one.
 
     Args:
         name: None or "embedded" is the model that comes with Cadenza; else a model directory, a directory or
-            `state_dict.bin` of audiocraft, a directory of transformers, or a name such as `facebook/musicgen-small`.
+            `state_dict.bin` of audiocraft, a directory of OpenAI's files or of transformers, or a name such as
+            `facebook/musicgen-small` or `openai/jukebox-1b-lyrics`.
         device: `cpu`, `cuda`, `cuda:1`; None: a GPU if there is one.
-        precision: `fp32`, `bf16`, `fp16`, `int8` or `int4`, of the language model; None: what suits the device. In
-            8 or 4 bits weights are quantised once, into the user's cache.
+        precision: `fp32`, `bf16`, `fp16`, `int8` or `int4`, of the language model (or the priors); None: what suits the
+            device. In 8 or 4 bits weights are quantised once, into the user's cache.
 
     Raises UserError for a name, device or precision that does not exist, CheckpointError for a broken model.
     """
+    return (load_jukebox if name is not None and is_jukebox(name) else load_musicgen)(name, device, precision)
+
+
+def load_musicgen(
+    name: str | Path | None = None, device: str | torch.device | None = None, precision: str | None = None
+) -> MusicGen:
+    """`load` where only a MusicGen will do. Raises CheckpointError for a Jukebox, before anything is fetched."""
+    place = _checked(device, precision)
+    return MusicGen.from_pretrained(find_model(name), place, precision)
+
+
+def load_jukebox(
+    name: str | Path | None, device: str | torch.device | None = None, precision: str | None = None
+) -> Jukebox:
+    """`load` where only a Jukebox will do. Raises UserError for anything else, before it is fetched."""
+    place = _checked(device, precision)
+    return Jukebox.from_pretrained(find_jukebox(name), place, precision)
+
+
+def _checked(device: str | torch.device | None, precision: str | None) -> torch.device:
+    """What cannot be is said before anything is fetched."""
     place = choose_device(device)
     if precision is not None:
-        choose_precision(precision, place)  # what cannot be is said before anything is fetched
-    return MusicGen.from_pretrained(find_model(name), place, precision)
+        choose_precision(precision, place)
+    return place
+
+
+def is_jukebox(name: str | Path) -> bool:
+    """Whether this names a Jukebox; nothing is fetched. CheckpointError for a path that holds no model."""
+    return identify(name)[1] == "jukebox" if _exists(name) else str(name) in JUKEBOXES
 
 
 def load_codec(name: str | Path | None = None, device: str | torch.device | None = None) -> Codec:
     """Load a codec in float32: that of a whole model (named as for `load`), or a codec's file, directory or name."""
     place = companion_device(choose_device(device))
+    if name is not None and str(name) in JUKEBOXES and not _exists(name):
+        check_codec(name, "jukebox")
     if name is None or (not _exists(name) and str(name) in (EMBEDDED, *MODELS)):
         path = find_model(name)
     elif _exists(name):
@@ -91,6 +141,7 @@ def load_diffusion(
     codec: Codec | None = None,
     precision: Precision = "fp32",
     one_band: bool = False,
+    together: bool | None = None,
 ) -> DiffusionDecoder:
     """Load a diffusion decoder, which turns codes into cleaner sound than their codec does, and slower.
 
@@ -102,13 +153,14 @@ def load_diffusion(
             `compression_state_dict.bin` beside them, else the one that a published file belongs to.
         precision: `fp32` or `bf16`, of the networks.
         one_band: keep the weights of one band at a time in memory.
+        together: run bands of equal shapes as one network; None: on a GPU, where it pays.
 
     Raises UserError for a name that does not exist and a codec that it does not belong to, CheckpointError for a broken
     file.
     """
     place = companion_device(choose_device(device))
     path = find_diffusion(name, codec)
-    decoder = DiffusionDecoder.from_pretrained(path, place, precision, one_band)
+    decoder = DiffusionDecoder.from_pretrained(path, place, precision, one_band, together)
     if codec is not None:
         decoder.check_fits(codec)
     return decoder
@@ -192,25 +244,74 @@ def _read_decoder(file: Path, codec: Codec | None, name: str, licence: str) -> D
     return read_decoder(file, codec, name, licence)
 
 
+def find_pipeline(name: str | Path | None = None) -> Path:
+    """The model directory for a name, whichever kind it is of."""
+    return find_jukebox(name) if name is not None and is_jukebox(name) else find_model(name)
+
+
+def find_jukebox(name: str | Path | None) -> Path:
+    """The directory of a Jukebox; foreign and remote ones are converted into the cache first."""
+    if name is not None and _exists(name):
+        path = Path(name)
+        form, kind = identify(path)
+        if kind != "jukebox":
+            raise CheckpointError(f"{path} holds a {'MusicGen' if kind == 'model' else kind}: give a Jukebox")
+        if form == "cadenza":
+            return path
+        return _converted_jukebox(path, path.resolve().name, Path("local"), JUKEBOX_LICENCE)
+    if name is None or str(name) not in JUKEBOXES:
+        remedy = f"a directory, or {' or '.join(JUKEBOXES)}"
+        raise UserError(_unknown(str(name or ""), JUKEBOXES, remedy))
+    place = Path(str(name).replace("/", "--"))
+    return _made(place) or _converted_jukebox(find_on_hub(str(name)), str(name), place, JUKEBOX_LICENCE)
+
+
+def write_jukebox(name: str | Path, target: str | Path) -> None:
+    """Write the model directory of a Jukebox of any format; a local one is not converted into the cache first.
+
+    `target` is new or empty. Raises UserError for any other.
+    """
+    target = Path(target)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError(f"{target} exists already: choose a new or empty directory")
+    path = Path(name)
+    if _exists(name) and identify(path) != ("cadenza", "jukebox"):
+        own = path.resolve().name
+        convert_jukebox(parts_of(path), target, own, JUKEBOX_LICENCE, _card(own, JUKEBOX_LICENCE, path))
+        return
+    with atomic_directory(target) as temporary:
+        shutil.copytree(find_jukebox(name), temporary, dirs_exist_ok=True)
+
+
+def _converted_jukebox(source: Path, name: str, place: Path, licence: str) -> Path:
+    parts = parts_of(source)
+    target = _target(place, source, _fingerprint(parts.files))
+    if not (target / CONFIG_FILE).is_file():
+        log.info("converting %s (once) into %s", source, target)
+        convert_jukebox(parts, target, name, licence, _card(name, licence, source))
+    return target
+
+
 def find_model(name: str | Path | None = None) -> Path:
-    """The model directory for a name; foreign and remote models are converted into the cache first."""
+    """The directory of a MusicGen for a name; foreign and remote models are converted into the cache first."""
     if name is None or (name == EMBEDDED and not _exists(name)):
         return _embedded()
     if _exists(name):
         path = Path(name)
         form, kind = identify(path)
-        if kind != "model":
-            raise CheckpointError(f"{path} holds a {kind}, which makes no music: give the directory of a whole model")
+        check_musicgen(path, kind)
         directory = path.parent if path.is_file() else path
         if form == "cadenza":
             return directory
         own = directory.resolve().name
         return _converted(directory, own, Path("local"), UNKNOWN_LICENCE)
+    if str(name) in JUKEBOXES:
+        check_musicgen(name, "jukebox")
     if name in CODECS:
         raise CheckpointError(f"{name} is a codec, which makes no music: give the name of a whole model")
-    if _may_be_remote(str(name), MODELS):
+    if _may_be_remote(str(name), (*MODELS, *JUKEBOXES)):
         return _from_hub(str(name))
-    raise UserError(_unknown(str(name), MODELS))
+    raise UserError(_unknown(str(name), (*MODELS, *JUKEBOXES)))
 
 
 def _embedded() -> Path:
@@ -226,16 +327,24 @@ def _embedded() -> Path:
 def _from_hub(name: str) -> Path:
     """A converted copy if there is one; else the files, from the Hub's cache or the network, converted."""
     place = Path(name.replace("/", "--"))
+    return _made(place) or _converted(find_musicgen(name), name, place, licence_of(name))
+
+
+def _made(place: Path) -> Path | None:
+    """The directory that was converted last, if any was."""
     made = sorted((_models() / place).glob(f"*-v{CONVERSION}/{CONFIG_FILE}"), key=lambda file: file.stat().st_mtime)
-    if made:
-        return made[-1].parent
-    return _converted(find_musicgen(name), name, place, licence_of(name))
+    return made[-1].parent if made else None
+
+
+def _target(place: Path, source: Path, fingerprint: str) -> Path:
+    """Where a foreign directory is converted to."""
+    stem = "" if place.name != "local" else f"{source.resolve().name}-"
+    return _models() / place / f"{stem}{fingerprint}-v{CONVERSION}"
 
 
 def _converted(source: Path, name: str, place: Path, licence: str) -> Path:
     """The model directory made of a foreign one; made now unless this very source was converted before."""
-    stem = "" if place.name != "local" else f"{source.resolve().name}-"
-    target = _models() / place / f"{stem}{_fingerprint(source)}-v{CONVERSION}"
+    target = _target(place, source, _fingerprint(source.iterdir()))
     if (target / CONFIG_FILE).is_file():
         return target
     log.info("converting %s (once) into %s", source, target)
@@ -248,10 +357,10 @@ def _models() -> Path:
     return cache_directory() / "models"
 
 
-def _fingerprint(directory: Path) -> str:
-    """Identity of a directory's files by place, size and time (the Hub's cache names its files by their hash)."""
+def _fingerprint(files: Iterable[Path]) -> str:
+    """Identity of files by place, size and time (the Hub's cache names its files by their hash)."""
     total = hashlib.sha256()
-    for file in sorted(directory.iterdir()):
+    for file in sorted(files):
         if file.is_file():
             status = file.stat()
             total.update(f"{file.name}\0{file.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())

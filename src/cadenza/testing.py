@@ -21,16 +21,28 @@ from cadenza.conditioning.style import StyleConfig
 from cadenza.conditioning.t5 import T5Config, T5Encoder, TextTokenizer
 from cadenza.conditioning.text import TextConfig, TextEncoder
 from cadenza.diffusion.band import Band, BandConfig
-from cadenza.diffusion.decoder import DiffusionDecoder, DiffusionDecoderConfig
+from cadenza.diffusion.decoder import DiffusionDecoder
+from cadenza.diffusion.decoder_config import DiffusionDecoderConfig
 from cadenza.diffusion.processor import BandProcessorConfig
 from cadenza.diffusion.settings import DiffusionSettings
 from cadenza.diffusion.unet import DiffusionUnetConfig
 from cadenza.evaluate.embedders.listener import Listener
 from cadenza.evaluate.embedders.listener_network import ListenerConfig
+from cadenza.jukebox import conditioner as jukebox_conditioner
+from cadenza.jukebox.attention import layer_kinds
+from cadenza.jukebox.labels import LabelConfig, LabelSet
+from cadenza.jukebox.lyrics import SequenceLyrics
+from cadenza.jukebox.prior import Prior, PriorConfig
+from cadenza.jukebox.timing import TimingConfig
+from cadenza.jukebox.transformer import TransformerConfig
+from cadenza.jukebox.vqvae import JukeboxVQVAE, JukeboxVQVAEConfig
 from cadenza.lm.adapter import Adapter, AdapterConfig, AdapterRecord, LowRank, sites
 from cadenza.lm.generate import GenerationConfig
 from cadenza.lm.model import LM, LMConfig
 from cadenza.lm.patterns import DelayConfig
+from cadenza.pipelines.jukebox import Jukebox, JukeboxConfig
+from cadenza.pipelines.jukebox_labels import LabelBook
+from cadenza.pipelines.jukebox_parts import PriorShelf
 from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
 
 NUM_CODEBOOKS = 4
@@ -38,6 +50,7 @@ CODEBOOK_SIZE = 32
 DIM = 32
 TEXT_DIM = 16
 MAX_TOKENS = 64
+JUKEBOX_RATE = 4000
 PLAN_NAMES = {"genres": ("jazz", "techno"), "instruments": ("piano", "flute", "drums"), "moods": ("sad", "bright")}
 
 
@@ -191,6 +204,58 @@ def tiny_musicgen(
     )
     conditioning = tiny_conditioning(seed, mask_padding, melody, style, plan)
     return MusicGen(codec, tiny_lm(seed, codec.num_codebooks), conditioning, config)
+
+
+def tiny_jukebox_prior(level: int = 2, seed: int = 0, context_length: int = 64, lyrics: bool = True) -> Prior:
+    """Three layers; the top level (2) hears timing and (in a fourth) lyrics, those below it the level above."""
+    is_top = level == 2
+    config = PriorConfig(
+        level=level,
+        sample_rate=JUKEBOX_RATE,
+        hop_length=(8, 32, 128)[level],
+        codebook_size=CODEBOOK_SIZE,
+        context_length=context_length,
+        transformer=TransformerConfig(
+            dim=16,
+            num_heads=1,
+            attention_dim=8,
+            feed_forward_dim=16,
+            layers=(*layer_kinds(2, 3), *(("prime",) if is_top and lyrics else ())),
+            num_rows=8,
+        ),
+        labels=LabelConfig(version="v3", num_genres=4, num_artists=4, max_genres=2),
+        timing=TimingConfig(num_bins=8, min_seconds=0.5, max_seconds=60.0) if is_top else None,
+        lyrics=SequenceLyrics(num_tokens=16, alignment=(3, 0)) if is_top and lyrics else None,
+        conditioner=None if is_top else jukebox_conditioner.ConditionerConfig(width=8, depth=2, num_ups=2),
+    )
+    prior = Prior(config)
+    _randomize(prior, seed + level)
+    return prior.eval()
+
+
+def tiny_jukebox(seed: int = 0, context_length: int = 64, lyrics: bool = True) -> Jukebox:
+    """A whole Jukebox that makes noise: 4 kHz, hops of 8, 32 and 128, windows of 64 codes, three artists and genres.
+
+    A window of the top level lasts 2 s, one of the lowest 0.13 s. Pieces last 0.5 s to 60 s.
+    """
+    vqvae = JukeboxVQVAE(
+        JukeboxVQVAEConfig(
+            sample_rate=JUKEBOX_RATE,
+            widths=(4, 4, 4),
+            depths=(1, 1, 1),
+            latent_dim=4,
+            codebook_size=CODEBOOK_SIZE,
+        )
+    )
+    _randomize(vqvae, seed)
+    artists = {"unknown": 0, "ada": 1, "bela": 2, "clara": 3}
+    genres = {"unknown": 0, "jazz": 1, "techno": 2, "folk": 3}
+    return Jukebox(
+        vqvae,
+        PriorShelf(priors={level: tiny_jukebox_prior(level, seed, context_length, lyrics) for level in range(3)}),
+        JukeboxConfig(name="tiny-jukebox", licence="CC0-1.0"),
+        LabelBook({"v3": LabelSet("v3", artists, genres)}),
+    )
 
 
 def tiny_diffusion_decoder(seed: int = 0, codec: EnCodec | None = None) -> DiffusionDecoder:

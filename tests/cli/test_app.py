@@ -35,8 +35,8 @@ def test_commands():
 
     names = [command.callback.__name__ for command in app.registered_commands if command.callback]
     groups = [group.name for group in app.registered_groups]
-    assert names == ["generate", "info", "convert", "train", "finetune"]
-    assert groups == ["codec", "corpus", "data", "evaluate", "listen"]
+    assert names == ["generate", "play", "info", "convert", "train", "finetune"]
+    assert groups == ["codec", "corpus", "data", "evaluate", "jukebox", "listen", "serve"]
 
 
 def test_version():

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from cadenza import Audio
+from cadenza.checkpoint import weights_hash
+from cadenza.pipelines.jukebox import Jukebox
+from cadenza.testing import tiny_jukebox
 
 
 @pytest.mark.parametrize("form", ["cadenza", "transformers"])
@@ -54,6 +57,17 @@ def test_stereo_start(cadenza, model):
         result = cadenza("convert", *arguments, "--stereo-start")
         assert (result.code, result.err.count("\n")) == (2, 1), result.err
         assert words in result.err
+
+
+def test_a_jukebox_is_written_in_our_form_alone(cadenza, tmp_path):
+    tiny_jukebox().save_pretrained(tmp_path / "jukebox")
+    result = cadenza("convert", tmp_path / "jukebox", "other", "--to", "cadenza")
+    assert (result.code, result.out) == (0, "other: cadenza\n")
+    assert Jukebox.from_pretrained("other", "cpu").weights == weights_hash(tmp_path / "jukebox")
+    for options in (["--to", "transformers"], ["--precision", "int8"], ["--stereo-start"]):
+        result = cadenza("convert", tmp_path / "jukebox", "x", *options)
+        assert (result.code, result.err.count("\n")) == (2, 1), result.err
+        assert "is a Jukebox: it is written --to cadenza, without other options" in result.err
 
 
 def test_bad_input(cadenza, model, tmp_path):

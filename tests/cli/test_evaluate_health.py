@@ -62,7 +62,7 @@ class Model:
 
 
 def test_what_a_model_makes_and_going_on(cadenza, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cadenza.loading.load", lambda *_: Model())
+    monkeypatch.setattr("cadenza.loading.load_musicgen", lambda *_: Model())
     monkeypatch.setattr("cadenza.loading.find_model", lambda name: tmp_path)
     monkeypatch.setattr("cadenza.checkpoint.weights_hash", lambda place: "w")
     Path("mine.jsonl").write_text('{"id": "a", "text": "rain", "duration": 9}\n{"id": "b", "text": "snow"}\n')

@@ -44,7 +44,7 @@ def _small_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ear, codec = tiny_listener(), tiny_codec()
     FakeModel.made = []
     monkeypatch.setattr(listener.Listener, "embedded", classmethod(lambda cls: ear))
-    monkeypatch.setattr("cadenza.loading.load", lambda *_: FakeModel())
+    monkeypatch.setattr("cadenza.loading.load_musicgen", lambda *_: FakeModel())
     monkeypatch.setattr("cadenza.loading.find_model", lambda name: tmp_path)
     monkeypatch.setattr("cadenza.checkpoint.weights_hash", lambda place: "w" * 64)
     monkeypatch.setattr("cadenza.loading.load_codec", lambda *_: codec)

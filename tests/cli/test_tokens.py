@@ -9,8 +9,10 @@ from cadenza.conditioning.chroma import ChromaConfig
 from cadenza.data import writing
 from cadenza.data.melodies import read_melodies
 from cadenza.data.tokens import TokenCache
+from cadenza.data.workers import PartMaker
 from cadenza.testing import tiny_musicgen
 from train.tiny import write_audio, write_codec
+from train.tiny_prior import write_vqvae
 
 
 @pytest.fixture
@@ -87,3 +89,22 @@ def test_ctrl_c_says_how_to_go_on(folder: Path, capsys: pytest.CaptureFixture[st
     monkeypatch.setattr(writing, "write_tokens", interrupted)
     assert call(folder) == 130
     assert "give the same command to go on" in capsys.readouterr().err
+
+
+def test_a_level_of_a_vqvae_is_a_codec(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The codes of all its levels cover the same time, whoever makes them."""
+    vqvae = write_vqvae(folder / "vqvae")
+    assert call(folder, "--codec", str(vqvae), "--level", "1") == 0
+    assert "4 recordings, 0.00 h, 1 codebooks\n" in capsys.readouterr().out
+    upper = TokenCache(folder / "tokens").items[0].codes
+    (folder / "tokens").rename(folder / "upper")
+    # What a worker does, without its process.
+    monkeypatch.setattr(writing, "make_in_pool", lambda plan, parts, *_: map(PartMaker.load(plan).make, parts))
+    assert call(folder, "--codec", str(vqvae), "--level", "0", "--workers", "2", "--shard-items", "2") == 0
+    item = TokenCache(folder / "tokens").items[0]
+    assert (tuple(upper.shape), tuple(item.codes.shape)) == ((1, 250), (1, 500))
+    assert call(folder, "--codec", str(vqvae), "--level", "2") == 2
+    assert "no level 2: use 0 (the finest) to 1" in capsys.readouterr().err
+    assert run(["data", "tokens", str(folder / "audio"), str(folder / "tokens"), "--level", "0"]) == 2

@@ -47,6 +47,18 @@ def test_every_request_is_what_it_is_alone(music):
     assert not [thread for thread in threading.enumerate() if thread.name == "cadenza-scheduler"]
 
 
+def test_a_take_is_made_again_from_its_record(music):
+    with music.scheduler(max_requests=2) as scheduler:
+        take = scheduler.submit("x", duration=0.8, seed=5, prompt=noise(0.3), guidance=2.0).result()
+        again = scheduler.submit_again(take).result()
+        with pytest.raises(UserError, match="no record"):
+            scheduler.submit_again(noise(0.1))
+        assert scheduler.is_open
+    assert same(take, again)
+    assert again.metadata == take.metadata
+    assert not scheduler.is_open
+
+
 def test_chunks_come_while_the_rest_is_made(music):
     with music.scheduler(max_requests=1) as scheduler:
         rendering = scheduler.submit("abc", duration=20, seed=1)

@@ -3,7 +3,21 @@
 import typer
 
 from cadenza import __version__
-from cadenza.cli import codec, convert, corpus, data, evaluate, finetune, generate, info, listen, train
+from cadenza.cli import (
+    codec,
+    convert,
+    corpus,
+    data,
+    evaluate,
+    finetune,
+    generate,
+    info,
+    jukebox,
+    listen,
+    play,
+    serve,
+    train,
+)
 
 # Plain text: the boxes of rich would cost a third of a second and more than one line.
 app = typer.Typer(
@@ -31,6 +45,7 @@ def options(
 
 
 app.command()(generate.generate)
+app.command()(play.play)
 app.command()(info.info)
 app.command()(convert.convert)
 app.command()(train.train)
@@ -39,4 +54,6 @@ app.add_typer(codec.app, name="codec")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(jukebox.app, name="jukebox")
 app.add_typer(listen.app, name="listen")
+app.add_typer(serve.app, name="serve")

@@ -38,7 +38,15 @@ def convert(
     from cadenza.convert.formats import FORMATS, identify, read_codec, read_model, write_codec, write_model
     from cadenza.convert.merge import merged
     from cadenza.convert.stereo import stereo_start as start_of
-    from cadenza.loading import find_model, is_published_diffusion, load, load_codec, read_diffusion
+    from cadenza.loading import (
+        find_model,
+        is_jukebox,
+        is_published_diffusion,
+        load_codec,
+        load_musicgen,
+        read_diffusion,
+        write_jukebox,
+    )
 
     if form is None:
         if not (stereo_start or precision or adapters):
@@ -51,7 +59,7 @@ def convert(
     worn = [adapter(text) for text in adapters or ()]
     path = Path(source)
     published = "diffusion decoder" if is_published_diffusion(source) else "model"
-    kind = identify(path)[1] if path.exists() else published
+    kind = identify(path)[1] if path.exists() else "jukebox" if is_jukebox(source) else published
     if codec is not None and kind != "diffusion decoder":
         raise UserError(f"{source} is a {kind}, --codec is about diffusion decoders: leave it away")
     if kind == "diffusion decoder":
@@ -59,6 +67,10 @@ def convert(
             raise UserError(f"{path} is a diffusion decoder: it is written --to cadenza, without other options")
         its_codec = None if codec is None else load_codec(codec, "cpu")
         read_diffusion(source, its_codec).save_pretrained(target)
+    elif kind == "jukebox":
+        if form != "cadenza" or precision or worn or stereo_start:
+            raise UserError(f"{source} is a Jukebox: it is written --to cadenza, without other options")
+        write_jukebox(source, target)
     elif kind == "codec":
         if precision is not None:
             raise UserError(f"{path} is a codec, which has no weights of {precision}: leave --precision away")
@@ -69,9 +81,9 @@ def convert(
         write_codec(read_codec(path), target, form)
     else:
         if worn:  # sums want all digits, and adapters know models by the hash of their own directories
-            model = merged(load(find_model(source), "cpu", "fp32"), worn)
+            model = merged(load_musicgen(find_model(source), "cpu", "fp32"), worn)
         else:
-            model = read_model(path) if path.exists() else load(find_model(source), "cpu", "fp32")
+            model = read_model(path) if path.exists() else load_musicgen(find_model(source), "cpu", "fp32")
         write_model(start_of(model) if stereo_start else model, target, form, precision)
     notes = [form, *([precision] if precision else []), *(["stereo start"] if stereo_start else [])]
     notes += [f"with {gain:g} {file}" for file, gain in worn]

@@ -88,7 +88,7 @@ def _takes(
     from cadenza.cli.evaluate_takes import TakeMaker
     from cadenza.evaluate.prompts import load as load_prompts
     from cadenza.evaluate.report.config import SamplingConfig
-    from cadenza.loading import find_model, load
+    from cadenza.loading import find_model, load_musicgen
 
     asked = {name: replace(one, duration_seconds=None) for name, one in load_prompts(prompts).items()}
     rounds = -(-count // len(asked))
@@ -100,7 +100,7 @@ def _takes(
         device=device, precision=precision,
     )  # fmt: skip
     maker = TakeMaker(
-        lambda: load(directory, device, precision), weights_hash(directory), sampling, out / "takes", together
+        lambda: load_musicgen(directory, device, precision), weights_hash(directory), sampling, out / "takes", together
     )
     return maker.make(model, asked, counter("clips made"), count)
 

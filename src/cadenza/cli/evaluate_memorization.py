@@ -74,7 +74,7 @@ def memorization(
     from cadenza.data.tokens import TokenCache, encoder_hash
     from cadenza.evaluate import continuations as experiment
     from cadenza.evaluate.memorization import StretchIndex
-    from cadenza.loading import load
+    from cadenza.loading import load_musicgen
 
     cache = TokenCache(tokens)
     other = cache if held_out_tokens is None else TokenCache(held_out_tokens)
@@ -84,7 +84,7 @@ def memorization(
     }
     if not sources[experiment.TRAIN]:
         raise UserError(f"{tokens} holds no tracks of split train: give the cache that the model was trained on")
-    music = load(None if model == EMBEDDED else model, device, precision)
+    music = load_musicgen(None if model == EMBEDDED else model, device, precision)
     codec = music.codec
     shape = (codec.num_codebooks, codec.codebook_size, codec.frame_rate)
     if any((one.num_codebooks, one.codebook_size, one.frame_rate) != shape for one in (cache, other)):

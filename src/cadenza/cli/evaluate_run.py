@@ -177,12 +177,12 @@ class Run:
         from cadenza.checkpoint import weights_hash
         from cadenza.cli.evaluate_takes import TakeMaker
         from cadenza.cli.values import set_threads
-        from cadenza.loading import find_model, load
+        from cadenza.loading import find_model, load_musicgen
 
         directory, sampling = find_model(self._model(system)), system.sampling or self.config.sampling
         set_threads(sampling.threads)
         maker = TakeMaker(
-            lambda: load(directory, sampling.device, sampling.precision),
+            lambda: load_musicgen(directory, sampling.device, sampling.precision),
             weights_hash(directory),
             sampling,
             self.folder / TAKES / self._slug(system.name),

@@ -159,7 +159,7 @@ def generate(
     if stream and prompts:
         _check_stream(prompts, output, loudness_lufs)
     if output is not None and not (stream and output == STANDARD_OUTPUT):
-        _check_output(output)
+        check_output(output)
     if decoder is None and (calls is not None or solver is not None or one_band):
         raise UserError("--calls, --solver and --one-band are about a diffusion decoder: add --decoder mbd")
     worn = [adapter(text) for text in adapters or ()]
@@ -167,7 +167,7 @@ def generate(
     level = {} if loudness_lufs is None else {"loudness_lufs": None if math.isnan(loudness_lufs) else loudness_lufs}
     if take is not None:
         code, audios = _render_again(take, model, device, precision, worn, decoder, one_band)
-        paths = [_path(output, f"{take.stem}-again{take.suffix}")]
+        paths = [path_for(output, f"{take.stem}-again{take.suffix}")]
     else:
         assert prompts is not None
         # Small files before large ones: a mistyped name should not cost a minute of loading.
@@ -175,9 +175,9 @@ def generate(
         choices["melody"] = _melody(melody, stems)
         choices["plan"] = _plan(tempo, key, meter)
         choices["adapters"] = _readable(worn)
-        from cadenza.loading import load
+        from cadenza.loading import load_musicgen
 
-        music = load(model, device, precision)
+        music = load_musicgen(model, device, precision)
         if decoder is not None:
             music.decoder = load_decoder(decoder, music.codec, device, calls, solver, one_band)
         if stream:
@@ -187,12 +187,12 @@ def generate(
     for audio, path in zip(audios, paths, strict=True):
         if not audio.num_samples:
             continue
-        _keep(audio, path, level)
+        keep(audio, path, level)
         print(describe(path, audio.duration_seconds, audio.metadata))
     return code
 
 
-def _keep(audio: "Audio", path: Path, level: dict[str, float | None]) -> None:
+def keep(audio: "Audio", path: Path, level: dict[str, float | None]) -> None:
     """Write the file; if that cannot be (a record too long for Opus, a full disk), do not lose the music with it."""
     try:
         audio.write(path, **level)
@@ -280,7 +280,7 @@ def _stream(
             _timeline(text, sections), progress=progress.update, should_stop=progress.should_stop, **choices
         )
 
-    return listen(stream, lambda seed: _path(output, f"{_slug(text)}-{seed}.wav"), output is None, level)
+    return listen(stream, lambda seed: path_for(output, f"{slug(text)}-{seed}.wav"), output is None, level)
 
 
 def _render_again(
@@ -294,13 +294,15 @@ def _render_again(
 ) -> tuple[int, "list[Audio]"]:
     from cadenza.audio import Audio
     from cadenza.checkpoint import read_json
-    from cadenza.loading import find_model, load
+    from cadenza.loading import find_model, load_musicgen
     from cadenza.pipelines.take import Take
 
     for file, gain in _readable(adapters):
         if gain != 1:
             raise UserError(f"--from plays {file} as strong as it was: leave out :{gain:g}")
     audio = Audio.read(path)
+    if audio.metadata.get("type") == "jukebox":
+        raise UserError(f"{path} is a song of Jukebox: cadenza jukebox generate --from {path}")
     try:
         record = Take.from_metadata(audio.metadata)
     except UserError as error:
@@ -313,7 +315,7 @@ def _render_again(
             embedded = None
         name = None if embedded == record.model else record.model
     try:
-        music = load(name, device, precision or record.precision)
+        music = load_musicgen(name, device, precision or record.precision)
     except UserError as error:
         if model is not None:
             raise
@@ -323,7 +325,14 @@ def _render_again(
     if record.decoder is None and decoder is not None:
         raise UserError(f"{path} was decoded by the model's codec: leave out --decoder")
     if record.decoder is not None:
-        music.decoder = load_decoder(decoder or "mbd", music.codec, device, one_band=one_band)
+        try:
+            music.decoder = load_decoder(decoder or "mbd", music.codec, device, one_band=one_band)
+        except UserError as error:
+            if decoder is not None:
+                raise
+            raise UserError(
+                f"{path} was decoded by {record.decoder.name}: give it with --decoder mbd=DIR ({error})"
+            ) from error
     with GenerationProgress() as progress:
         _watch(music, progress)
         again = music.regenerate(audio, progress.update, progress.should_stop, [file for file, _ in adapters])
@@ -350,7 +359,7 @@ def _check_stream(prompts: list[str], output: Path | None, loudness_lufs: float 
         raise UserError(f"{output}: a file that grows is a WAV; choose a name in .wav, or leave out --stream")
 
 
-def _check_output(path: Path) -> None:
+def check_output(path: Path) -> None:
     """Find out before the work, not after it, that it cannot be kept."""
     from cadenza.audio import FORMATS
 
@@ -370,7 +379,7 @@ def _check_output(path: Path) -> None:
         raise CadenzaError(f"{path}: cannot write into {folder}; choose another place")
 
 
-def _path(output: Path | None, name: str) -> Path:
+def path_for(output: Path | None, name: str) -> Path:
     if output is None:
         return Path(name)
     return output / name if output.is_dir() else output
@@ -378,13 +387,13 @@ def _path(output: Path | None, name: str) -> Path:
 
 def _paths(output: Path | None, prompts: list[str], audios: "list[Audio]") -> list[Path]:
     """One file per prompt: the one asked for, numbered if there are several, or a name made of prompt and seed."""
-    names = [f"{_slug(text)}-{audio.metadata['seed']}.wav" for text, audio in zip(prompts, audios, strict=True)]
+    names = [f"{slug(text)}-{audio.metadata['seed']}.wav" for text, audio in zip(prompts, audios, strict=True)]
     if output is None or output.is_dir() or len(prompts) == 1:
-        return [_path(output, name) for name in names]
+        return [path_for(output, name) for name in names]
     return [output.with_stem(f"{output.stem}-{i}") for i in range(1, len(prompts) + 1)]
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
     words = re.findall(r"\w+", text.lower())
     slug = ""
     for word in words:

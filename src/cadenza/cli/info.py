@@ -3,11 +3,14 @@
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cadenza.cli.values import show_notices
+
+if TYPE_CHECKING:
+    from cadenza.jukebox.prior import PriorConfig
 
 
 def info(
@@ -20,7 +23,7 @@ def info(
     show_notices()
     from cadenza.convert.formats import identify
     from cadenza.lm.adapter_file import is_adapter
-    from cadenza.loading import find_model
+    from cadenza.loading import find_pipeline
 
     if model is not None and is_adapter(model):
         _show_adapter(Path(model), as_json)
@@ -28,11 +31,12 @@ def info(
     if model is not None and (Path(model) / "config.json").is_file() and identify(model)[1] == "diffusion decoder":
         _show_diffusion(Path(model), as_json)
         return
-    facts = describe(find_model(model))
+    facts = describe(find_pipeline(model))
     if as_json:
         print(json.dumps(facts, indent=2))
         return
-    print(f"{facts['name']}: {facts['channels']}, {facts['sample_rate']} Hz, {facts['frame_rate']:g} frames a second")
+    rate = f"{facts['frame_rate']:g} frames" if "frame_rate" in facts else f"{_range(facts['code_rates'])} codes"
+    print(f"{facts['name']}: {facts['channels']}, {facts['sample_rate']} Hz, {rate} a second")
     print(f"licence of the weights: {facts['licence']}")
     print(f"directory: {facts['directory']}")
     print(f"weights: {facts['weights']}\n")
@@ -94,6 +98,72 @@ def _show_diffusion(path: Path, as_json: bool) -> None:
 
 def describe(directory: Path) -> dict[str, Any]:
     """The facts of a model directory. Weights are read for their hash alone; a damaged model is a CheckpointError."""
+    from cadenza.checkpoint import read_json
+
+    if read_json(directory / "config.json").get("type") == "jukebox":
+        return _describe_jukebox(directory)
+    return _describe_musicgen(directory)
+
+
+def _describe_jukebox(directory: Path) -> dict[str, Any]:
+    from cadenza.checkpoint import read_config, weights_hash
+    from cadenza.jukebox.prior import Prior
+    from cadenza.jukebox.vqvae import JukeboxVQVAE
+    from cadenza.pipelines.jukebox import JukeboxConfig
+
+    config = read_config(JukeboxConfig, directory / "config.json")
+    vqvae = JukeboxVQVAE.skeleton(directory / "vqvae")
+    shape = vqvae.config
+    hops = ", ".join(map(str, shape.hop_lengths))
+    parts = {"vqvae": _part(directory / "vqvae", vqvae, f"{shape.codebook_size} codes a level, hops {hops}")}
+    for folder in sorted(directory.glob("prior_[0-9]"), reverse=True):
+        prior = Prior.skeleton(folder)
+        parts[folder.name] = _part(folder, prior, _prior_shape(prior.config))
+    return {
+        "name": config.name,
+        "type": config.type,
+        "licence": config.licence,
+        "directory": str(directory),
+        "weights": weights_hash(directory),
+        "sample_rate": shape.sample_rate,
+        "channels": "mono",
+        "code_rates": [shape.sample_rate / hop for hop in shape.hop_lengths],
+        "parameters": sum(part["parameters"] for part in parts.values()),
+        "parts": parts,
+    }
+
+
+def _prior_shape(config: "PriorConfig") -> str:
+    """What a prior is, and what it listens to."""
+    stack, heard = config.transformer, []
+    if config.labels is not None:
+        heard.append(f"labels {config.labels.version}")
+    if config.timing is not None:
+        heard.append(f"pieces of {config.timing.min_seconds:g} to {config.timing.max_seconds:g} s")
+    if config.lyrics is not None:
+        heard.append(f"{config.lyrics.num_tokens} characters of lyrics")
+    window = config.window_samples / config.sample_rate
+    return ", ".join([f"{len(stack.layers)} layers of {stack.dim}, windows of {window:.3g} s", *heard])
+
+
+def _part(folder: Path, module: Any, shape: str) -> dict[str, Any]:
+    from cadenza.nn.linear import num_weights
+
+    weights = folder / "model.safetensors"
+    return {
+        "parameters": num_weights(module),
+        "precision": _stored_as(weights),
+        "bytes": weights.stat().st_size,
+        "shape": shape,
+        "config": module.config.model_dump(mode="json"),
+    }
+
+
+def _range(values: list[float]) -> str:
+    return f"{min(values):.5g} to {max(values):.5g}"
+
+
+def _describe_musicgen(directory: Path) -> dict[str, Any]:
     from torch import nn
 
     from cadenza.checkpoint import read_config, weights_hash
@@ -103,7 +173,6 @@ def describe(directory: Path) -> dict[str, Any]:
     from cadenza.conditioning.t5 import T5Encoder
     from cadenza.conditioning.text import TextConfig
     from cadenza.lm.model import LM
-    from cadenza.nn.linear import num_weights
     from cadenza.pipelines.musicgen import MusicGenConfig
 
     config = read_config(MusicGenConfig, directory / "config.json")
@@ -133,16 +202,7 @@ def describe(directory: Path) -> dict[str, Any]:
             shapes[name] = "reads plans: " + ", ".join(f"{len(names)} {what}" for names, what in knows)
         else:
             others[name] = _frozen(folder)
-    parts = {
-        name: {
-            "parameters": num_weights(module),
-            "precision": _stored_as(directory / name / "model.safetensors"),
-            "bytes": (directory / name / "model.safetensors").stat().st_size,
-            "shape": shapes[name],
-            "config": module.config.model_dump(mode="json"),  # type: ignore[union-attr, operator]
-        }
-        for name, module in modules.items()
-    } | others
+    parts = {name: _part(directory / name, module, shapes[name]) for name, module in modules.items()} | others
     return {
         "name": config.name,
         "type": config.type,

@@ -12,6 +12,7 @@ from cadenza.errors import CheckpointError, UserError
 if TYPE_CHECKING:
     from cadenza.conditioning.text import TextEncoder
     from cadenza.data.texts import Texts
+    from cadenza.jukebox.level import VQVAELevel
 
 
 def tokens(
@@ -60,6 +61,12 @@ def tokens(
         float, typer.Option(metavar="S", parser=number, help="Sound coded together; more suits a GPU.")
     ] = 30.0,
     shard_items: Annotated[int, typer.Option(metavar="N", parser=whole_number, help="Recordings per file.")] = 64,
+    level: Annotated[
+        int | None,
+        typer.Option(
+            metavar="L", parser=whole_number, help="M is Jukebox' VQ-VAE: its codes of this level, 0 the finest."
+        ),
+    ] = None,
     device: Device = None,
     verify: Annotated[bool, typer.Option("--verify", help="Compute nothing: check every file of OUT.")] = False,
 ) -> None:
@@ -98,7 +105,7 @@ def tokens(
     if manifest_path(data).parent.absolute() == out.absolute():
         raise UserError(f"{out} holds the manifest: give the token cache a folder of its own")
     entries = read_manifest(data)
-    coder = load_codec(codec, device)
+    coder = load_codec(codec, device) if level is None else _level(codec, level, device)
     if stereo and coder.channels == 1:
         coder = StereoCodec(coder)
     elif stereo and not isinstance(coder, StereoCodec):
@@ -126,6 +133,19 @@ def tokens(
     hours = sum(item.codes.shape[1] for item in cache.items) / cache.frame_rate / 3600
     print(f"{out}: {written.recordings} recordings, {hours:.2f} h, {cache.num_codebooks} codebooks", end="")
     print(f"; {len(written.skipped)} left out, see {out / SKIPPED}" if written.skipped else "")
+
+
+def _level(codec: str | None, level: int, device: str | None) -> "VQVAELevel":
+    """One level of a VQ-VAE: a model directory of its own, or OpenAI's file."""
+    from cadenza.convert.openai_jukebox_vqvae import read_vqvae
+    from cadenza.jukebox.level import VQVAELevel
+    from cadenza.jukebox.vqvae import JukeboxVQVAE
+    from cadenza.pipelines.placement import choose_device, companion_device
+
+    if codec is None:
+        raise UserError("--level is of a VQ-VAE: name its directory or file with --codec")
+    vqvae = read_vqvae(codec) if Path(codec).is_file() else JukeboxVQVAE.from_pretrained(codec)
+    return VQVAELevel(vqvae.eval().to(companion_device(choose_device(device))), level)
 
 
 def _verify(out: Path) -> None:

@@ -14,6 +14,7 @@ from cadenza.codec.encodec import EnCodec
 from cadenza.codec.stereo import StereoCodec
 from cadenza.convert import audiocraft, audiocraft_codec, multiband_diffusion, transformers, transformers_codec
 from cadenza.convert.hub import find_part
+from cadenza.convert.jukebox import is_openai
 from cadenza.convert.official import UNKNOWN_LICENCE
 from cadenza.convert.parts import mono_codec
 from cadenza.errors import CheckpointError, UserError
@@ -22,10 +23,12 @@ from cadenza.nn.linear import kind_of, quantize_linears
 from cadenza.nn.quantize import KINDS
 from cadenza.pipelines.musicgen import MusicGen, MusicGenConfig
 
-Format = Literal["cadenza", "audiocraft", "transformers"]
+Format = Literal["cadenza", "audiocraft", "transformers", "openai"]
 FORMATS: tuple[Format, ...] = ("cadenza", "audiocraft", "transformers")
+"""Those that are written, too."""
 
-Kind = Literal["model", "codec", "diffusion decoder"]
+Kind = Literal["model", "codec", "diffusion decoder", "jukebox"]
+"""A "model" is a MusicGen."""
 
 
 def identify(path: str | Path) -> tuple[Format, Kind]:
@@ -36,6 +39,8 @@ def identify(path: str | Path) -> tuple[Format, Kind]:
             return "audiocraft", "model"
         if path.suffix in (".bin", ".th", ".pt", ".pth"):
             return "audiocraft", "diffusion decoder" if multiband_diffusion.is_checkpoint(path) else "codec"
+        if path.name.endswith(".pth.tar"):
+            raise CheckpointError(f"{path} is a part of a Jukebox: give the directory that holds all its files")
         raise CheckpointError(f"{path} is no checkpoint: expected a directory, or a .bin or .th file")
     if not path.is_dir():
         raise CheckpointError(f"no file or directory {path}: check the path")
@@ -43,10 +48,16 @@ def identify(path: str | Path) -> tuple[Format, Kind]:
         return "audiocraft", "model"
     if (path / audiocraft.CODEC_FILE).is_file():
         return "audiocraft", "codec"
+    if is_openai(path):
+        return "openai", "jukebox"
     if (path / CONFIG_FILE).is_file():
         settings = read_json(path / CONFIG_FILE)
         if settings.get("type") == "musicgen":
             return "cadenza", "model"
+        if settings.get("type") == "jukebox":
+            return "cadenza", "jukebox"
+        if settings.get("model_type") == "jukebox":
+            return "transformers", "jukebox"
         if settings.get("type") == "diffusion_decoder":
             return "cadenza", "diffusion decoder"
         if settings.get("kind") == "encodec":
@@ -56,10 +67,31 @@ def identify(path: str | Path) -> tuple[Format, Kind]:
         if settings.get("model_type") == "encodec":
             return "transformers", "codec"
         kind = settings.get("model_type") or settings.get("type") or "unknown"
-        raise CheckpointError(f"{path} holds a model of type {kind!r}: expected a MusicGen or an EnCodec")
+        raise CheckpointError(f"{path} holds a model of type {kind!r}: expected a MusicGen, a Jukebox or an EnCodec")
     raise CheckpointError(
         f"{path} holds no model: expected {CONFIG_FILE} (Cadenza, transformers) or {audiocraft.LM_FILE} (audiocraft)"
     )
+
+
+def check_musicgen(path: str | Path, kind: Kind) -> None:
+    """Raise CheckpointError for what is no MusicGen."""
+    if kind == "jukebox":
+        raise CheckpointError(
+            f"{path} is a Jukebox, not a MusicGen: use `cadenza jukebox`, or cadenza.load and its generate(lyrics=...)"
+        )
+    if kind != "model":
+        raise CheckpointError(f"{path} holds a {kind}, which makes no music: give the directory of a whole model")
+
+
+def check_codec(path: str | Path, kind: Kind) -> None:
+    """Raise CheckpointError for what has no codec."""
+    if kind == "diffusion decoder":
+        raise CheckpointError(f"{path} holds a diffusion decoder: give the codec that it belongs to")
+    if kind == "jukebox":
+        raise CheckpointError(
+            f"{path} is a Jukebox, whose VQ-VAE has a codec per level: use `cadenza jukebox reconstruct`, or the vqvae "
+            "of cadenza.load"
+        )
 
 
 def read_model(
@@ -74,8 +106,7 @@ def read_model(
     """
     path = Path(path)
     form, kind = identify(path)
-    if kind != "model":
-        raise CheckpointError(f"{path} holds a {kind}, which makes no music: give the directory of a whole model")
+    check_musicgen(path, kind)
     directory = path.parent if path.is_file() else path
     name = name or directory.resolve().name
     if form == "cadenza":
@@ -95,8 +126,7 @@ def read_codec(path: str | Path) -> Codec:
     """Read a codec of any format, alone or out of a whole model."""
     path = Path(path)
     form, kind = identify(path)
-    if kind == "diffusion decoder":
-        raise CheckpointError(f"{path} holds a diffusion decoder: give the codec that it belongs to")
+    check_codec(path, kind)
     if form == "cadenza":
         if kind == "codec":
             return EnCodec.from_pretrained(path)

@@ -12,8 +12,9 @@ from cadenza.convert.audiocraft import CODEC_FILE, LM_FILE, Part
 from cadenza.convert.audiocraft_style import PICKLED_WEIGHTS
 from cadenza.convert.official import ENCODERS
 from cadenza.errors import CadenzaError, CheckpointError
+from cadenza.pipelines.jukebox_labels import TOKENIZER_FILES
 
-_INDEX = f"{WEIGHTS_FILE}.index.json"
+_SHARDED = {name: f"{name}.index.json" for name in (WEIGHTS_FILE, PICKLED_WEIGHTS)}
 _NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 
 
@@ -25,6 +26,11 @@ def is_repository(name: str) -> bool:
 def find_musicgen(repository: str) -> Path:
     """The directory of a MusicGen: in a format that is cached, else audiocraft's (half the size), else the other."""
     return _find(repository, ("audiocraft", "transformers"))
+
+
+def find_jukebox(repository: str) -> Path:
+    """The directory of a Jukebox in the format of transformers, with its lists of labels."""
+    return _find(repository, ("jukebox", "jukebox, pickled"))
 
 
 def find_part(name: str, part: Part) -> Path:
@@ -55,6 +61,8 @@ _FORMATS: dict[str, tuple[str, ...]] = {
     "codec": (CONFIG_FILE, WEIGHTS_FILE),
     "style encoder": (CONFIG_FILE, WEIGHTS_FILE),
     "style encoder, pickled": (CONFIG_FILE, PICKLED_WEIGHTS),
+    "jukebox": (CONFIG_FILE, WEIGHTS_FILE, *TOKENIZER_FILES),
+    "jukebox, pickled": (CONFIG_FILE, PICKLED_WEIGHTS, *TOKENIZER_FILES),
 }
 _OPTIONAL = ("generation_config.json", "preprocessor_config.json")
 
@@ -78,8 +86,8 @@ def _cached(repository: str, files: Iterable[str]) -> Path | None:
     directory = None
     for file in files:
         found = try_to_load_from_cache(repository, file)
-        if file == WEIGHTS_FILE and not isinstance(found, str):
-            found = try_to_load_from_cache(repository, _INDEX)
+        if file in _SHARDED and not isinstance(found, str):
+            found = try_to_load_from_cache(repository, _SHARDED[file])
             shards = _shards(Path(found)) if isinstance(found, str) else []
             if not all(isinstance(try_to_load_from_cache(repository, shard), str) for shard in shards):
                 return None
@@ -124,7 +132,7 @@ def _download(repository: str, files: Iterable[str]) -> Path | None:
     directory = None
     for file in files:
         found = get(file)
-        if found is None and file == WEIGHTS_FILE and (found := get(_INDEX)) is not None:
+        if found is None and file in _SHARDED and (found := get(_SHARDED[file])) is not None:
             for shard in _shards(found):
                 if get(shard) is None:
                     return None

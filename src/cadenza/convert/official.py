@@ -1,9 +1,9 @@
-"""The published models of the MusicGen family and of AudioGen, as data (reference: Meta's model cards).
+"""The published models of the MusicGen family, of AudioGen and of Jukebox, as data (reference: their model cards).
 
 In: a name as on the Hugging Face Hub. Out: what kind of model it is and what its weights may be used for.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 LICENCE = "CC-BY-NC 4.0 (weights by Meta: not for commercial use)"
 UNKNOWN_LICENCE = "unknown: ask where the weights came from (Meta's are CC-BY-NC 4.0, not for commercial use)"
@@ -32,6 +32,27 @@ MODELS = {
     "facebook/musicgen-style": Official("text, style", "1.5B"),
     "facebook/audiogen-medium": Official("text", "1.5B"),
 }
+
+
+MusicGenName = Literal[
+    "facebook/musicgen-small",
+    "facebook/musicgen-medium",
+    "facebook/musicgen-large",
+    "facebook/musicgen-melody",
+    "facebook/musicgen-melody-large",
+    "facebook/musicgen-stereo-small",
+    "facebook/musicgen-stereo-medium",
+    "facebook/musicgen-stereo-large",
+    "facebook/musicgen-stereo-melody",
+    "facebook/musicgen-stereo-melody-large",
+    "facebook/musicgen-style",
+    "facebook/audiogen-medium",
+]
+"""The same names, for a type checker to know what `load` makes of them."""
+
+JukeboxName = Literal["openai/jukebox-1b-lyrics", "openai/jukebox-5b-lyrics"]
+JUKEBOXES: tuple[JukeboxName, ...] = get_args(JukeboxName)
+"""As transformers has them on the Hub. OpenAI's own files are read from a directory."""
 
 
 class OfficialDecoder(NamedTuple):

@@ -32,7 +32,7 @@ PIECE_SECONDS = (22.0, 30.0, 44.0)
 LONG_SECONDS = (90.0, 180.0)
 _LONG_SHARE = 0.06
 _QUIETEST_LUFS = -62.0
-_PIECES_PER_SEED, _SEEDS = 1_000_000, 1_000_000
+PIECES_PER_SEED, _SEEDS = 1_000_000, 1_000_000
 
 
 def piece_seconds(seed: int) -> float:
@@ -181,7 +181,7 @@ def build(
 
 def _pieces(root: Path, seed: int, workers: int, soundfont: str | None) -> Iterator[tuple[int, float, bool]]:
     """Pieces in the order of their seeds: index, seconds, and whether it was made now."""
-    jobs = ((index, root, seed * _PIECES_PER_SEED + index, soundfont) for index in range(_PIECES_PER_SEED))
+    jobs = ((index, root, seed * PIECES_PER_SEED + index, soundfont) for index in range(PIECES_PER_SEED))
     if workers <= 1:
         yield from map(_work, jobs)
         return
@@ -200,7 +200,7 @@ def _work(job: tuple[int, Path, int, str | None]) -> tuple[int, float, bool]:
 def _write_manifest(root: Path, seed: int, count: int) -> Path:
     rows: list[dict[str, Any]] = []
     for index in range(count):
-        rows += _read_rows(root / "pieces" / f"{seed * _PIECES_PER_SEED + index:09d}.jsonl")
+        rows += _read_rows(root / "pieces" / f"{seed * PIECES_PER_SEED + index:09d}.jsonl")
     _write_rows(root / "manifest.jsonl", rows)
     return root / "manifest.jsonl"
 

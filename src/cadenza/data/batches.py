@@ -11,8 +11,9 @@ from torch import Tensor
 
 from cadenza.conditioning.plan import Plan
 from cadenza.data.captions import Info
+from cadenza.jukebox.labels import Piece
 
-Batch = dict[str, Tensor | list[str] | list[Info] | list[Plan | None]]
+Batch = dict[str, Tensor | list[str] | list[Info] | list[Plan | None] | list[Piece]]
 
 
 @runtime_checkable

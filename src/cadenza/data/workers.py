@@ -31,6 +31,8 @@ from cadenza.data.shards import Part, current, made_of, shard_path, write_shard
 from cadenza.data.texts import LAYER as TEXT
 from cadenza.data.texts import TextForm, Texts, encode_texts
 from cadenza.errors import CadenzaError
+from cadenza.jukebox.level import VQVAELevel
+from cadenza.jukebox.vqvae import JukeboxVQVAE
 
 OnDone = Callable[[int], None]
 """Told how many recordings more are done."""
@@ -44,6 +46,8 @@ class Plan(Config):
     settings: dict[str, dict[str, Any]]
     """Per layer, what decides its tensors."""
     codec: str
+    level: int | None
+    """Of Jukebox' VQ-VAE, if the codec is one."""
     stereo: bool
     device: str
     text_encoder: str | None
@@ -69,7 +73,11 @@ class PartMaker:
     @classmethod
     def load(cls, plan: Plan) -> "PartMaker":
         """In another process: the same models from their folders."""
-        codec = EnCodec.from_pretrained(plan.codec, plan.device, torch.float32)
+        codec: Codec
+        if plan.level is None:
+            codec = EnCodec.from_pretrained(plan.codec, plan.device, torch.float32)
+        else:
+            codec = VQVAELevel(JukeboxVQVAE.from_pretrained(plan.codec, plan.device, torch.float32), plan.level)
         texts = None
         if plan.text is not None and plan.text_encoder is not None:
             texts = Texts(TextEncoder.from_pretrained(plan.text_encoder, plan.device), plan.text)

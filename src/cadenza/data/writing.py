@@ -31,6 +31,7 @@ from cadenza.data.tokens import FORMAT, INDEX, encoder_hash
 from cadenza.data.workers import Made, OnDone, PartMaker, Plan, found, make_here, make_in_pool
 from cadenza.errors import UserError
 from cadenza.files import atomic_file
+from cadenza.jukebox.level import VQVAELevel
 
 _logger = logging.getLogger(__name__)
 SKIPPED = "skipped.jsonl"
@@ -210,6 +211,7 @@ def _plan(
         config=config,
         settings=settings,
         codec=str(folder / _MODELS / "codec"),
+        level=codec.level if isinstance(codec, VQVAELevel) else None,
         stereo=isinstance(codec, StereoCodec),
         device=str(next(codec.parameters()).device),
         text_encoder=None if texts is None else str(folder / _MODELS / "text_encoder"),
@@ -229,9 +231,12 @@ def _compute(
 ) -> Iterator[Made]:
     if cluster is None and (workers == 1 or len(parts) == 1):
         return make_here(PartMaker(plan, codec, texts), parts, on_done)
-    mono = codec.mono if isinstance(codec, StereoCodec) else codec
-    assert isinstance(mono, EnCodec), "only EnCodec can be written for workers"
-    mono.save_pretrained(plan.codec)
+    if isinstance(codec, VQVAELevel):
+        codec.vqvae.save_pretrained(plan.codec)
+    else:
+        mono = codec.mono if isinstance(codec, StereoCodec) else codec
+        assert isinstance(mono, EnCodec), "only EnCodec and Jukebox' VQ-VAE can be written for workers"
+        mono.save_pretrained(plan.codec)
     if texts is not None and plan.text_encoder is not None:
         texts.encoder.save_pretrained(plan.text_encoder)
     if cluster is None:

@@ -11,8 +11,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from cadenza.checkpoint import Config
-from cadenza.diffusion.decoder import DecodeState, DiffusionDecoder
+from cadenza.diffusion.decoder import DiffusionDecoder
 from cadenza.diffusion.settings import DiffusionSettings
+from cadenza.diffusion.windowed import DecodeState
 from cadenza.errors import UserError
 
 

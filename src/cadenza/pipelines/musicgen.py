@@ -216,6 +216,13 @@ class MusicGen:
         `adapters` are the files of those that took part. Raises UserError for audio without such a record, made with
         other weights than these, or with adapters that are not given.
         """
+        record, request = self.asked_again(take, adapters)
+        # On CUDA sums depend on the number of rows; the codec's on any device depend on the number of threads.
+        with _threads(record.threads):
+            return self._make([request], record.generation, progress, should_stop, places=record.batch[1])[0]
+
+    def asked_again(self, take: Audio, adapters: Sequence[Source] = ()) -> tuple[Take, Request]:
+        """The record of a take, and what makes it again. Raises UserError as `regenerate` does."""
         record = Take.from_metadata(take.metadata)
         if record.weights != self.weights:
             raise UserError(
@@ -223,7 +230,7 @@ class MusicGen:
                 f"with weights {self.weights[:12]}: load that model to render it again"
             )
         sections = ((0.0, record.text),) if isinstance(record.text, str) else record.text
-        request = Request(
+        return record, Request(
             tuple(Section(*section) for section in sections),
             record.seed,
             None if record.prompt is None else record.prompt.unpack(),
@@ -231,9 +238,6 @@ class MusicGen:
             self._wardrobe.again(adapters, [(one.name, one.hash, one.gain) for one in record.adapters]),
             again(self.decoder, record.decoder),
         )
-        # On CUDA sums depend on the number of rows; the codec's on any device depend on the number of threads.
-        with _threads(record.threads):
-            return self._make([request], record.generation, progress, should_stop, places=record.batch[1])[0]
 
     # ---- the model directory --------------------------------------------------------------------------------------
 

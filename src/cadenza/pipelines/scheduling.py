@@ -29,6 +29,7 @@ from cadenza.pipelines.prompts import Text
 from cadenza.pipelines.render import Renderer, Rendition
 from cadenza.pipelines.requests import Request
 from cadenza.pipelines.streaming import SoundStream
+from cadenza.pipelines.take import Take
 
 UNHEARD_SECONDS = 60.0
 """A piece whose listener lags so far behind waits in its place."""
@@ -147,6 +148,9 @@ class Model(Protocol):
     def describe(self, request: Request, settings: GenerationConfig, complete: bool, places: int) -> dict[str, Any]:
         """The metadata of its audio."""
 
+    def asked_again(self, take: Audio) -> tuple[Take, Request]:
+        """The record of a take, and what makes it again."""
+
 
 class MusicScheduler:
     """Makes up to `max_requests` pieces at once; more of them wait for their turn.
@@ -200,7 +204,17 @@ class MusicScheduler:
         given |= {"guidance": guidance, "greedy": greedy}
         heard = Heard(melody, style, conditions or {}, plan)
         asked = Asked(text, seed, prompt, heard, adapters, config, given)
-        request, settings = self._model.desk.one_request(asked)
+        return self._enter(*self._model.desk.one_request(asked))
+
+    def submit_again(self, take: Audio) -> Rendering:
+        """Ask for the music of a take once more, from its own record; raises UserError as `regenerate` does.
+
+        On a CPU it is equal where as many threads compute as did then; `regenerate` sees to that, and to CUDA's batch.
+        """
+        record, request = self._model.asked_again(take)
+        return self._enter(request, record.generation)
+
+    def _enter(self, request: Request, settings: GenerationConfig) -> Rendering:
         rendition = self._renderer.prepare(request, settings)
         if self.num_requests >= MOST_WAITING + self._places:
             raise UserError(f"{MOST_WAITING} requests are waiting already: try again later")
@@ -214,6 +228,11 @@ class MusicScheduler:
                 raise CadenzaError("the scheduler is closed: make a new one")
             self._inbox.put(rendering)
         return rendering
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes requests: not once it is closed, nor after a failure that ended its thread."""
+        return not self._closed
 
     @property
     def num_requests(self) -> int:

@@ -5,7 +5,7 @@ import binascii
 import platform
 import zlib
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pydantic
@@ -18,6 +18,8 @@ from cadenza.checkpoint import Config
 from cadenza.errors import UserError
 from cadenza.lm.generate import GenerationConfig
 from cadenza.pipelines.decoding import DecoderRecord
+
+RecordT = TypeVar("RecordT", bound=Config)
 
 
 class PackedCodes(Config):
@@ -96,6 +98,7 @@ class Take(Config):
     plan: tuple[str, ...] = Field((), description="what each section was planned to be, in words")
     adapters: tuple[WornAdapter, ...] = Field((), description="adapters beside the model")
     decoder: DecoderRecord | None = Field(None, description="diffusion decoder in place of the codec's own")
+    provenance: str | None = Field(None, description="a mark that says who made it, where one is wanted")
     complete: bool = Field(True, description="false if it was stopped before its end")
 
     @pydantic.model_validator(mode="after")
@@ -117,15 +120,18 @@ class Take(Config):
         """Read what an `Audio` carries; UserError for audio that Cadenza did not make."""
         if "cadenza" not in metadata:
             raise UserError("this audio carries no record of how it was made: only files written by Cadenza do")
-        try:
-            return cls.model_validate(dict(metadata))
-        except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            made_by = metadata["cadenza"]
-            raise UserError(
-                f"the record of Cadenza {made_by!r:.20} cannot be read ({field}: {first['msg']})"
-            ) from error
+        return read_record(cls, metadata)
+
+
+def read_record(kind: type[RecordT], metadata: Mapping[str, Any]) -> RecordT:
+    """The record that an `Audio` carries; UserError for one that cannot be read."""
+    try:
+        return kind.model_validate(dict(metadata))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        made_by = metadata["cadenza"]
+        raise UserError(f"the record of Cadenza {made_by!r:.20} cannot be read ({field}: {first['msg']})") from error
 
 
 def describe_device(device: torch.device) -> str:

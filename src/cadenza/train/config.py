@@ -10,12 +10,18 @@ from cadenza.errors import UserError
 from cadenza.train.objectives.codec import CodecObjectiveConfig
 from cadenza.train.objectives.diffusion_config import DiffusionObjectiveConfig
 from cadenza.train.objectives.lm_config import LMObjectiveConfig
+from cadenza.train.objectives.prior_config import PriorObjectiveConfig
 from cadenza.train.objectives.reading import ReadingObjectiveConfig
 from cadenza.train.objectives.vqvae import VQVAEObjectiveConfig
 from cadenza.train.schedule import ConstantSchedule, Schedule
 
 ObjectiveConfig = Annotated[
-    CodecObjectiveConfig | DiffusionObjectiveConfig | LMObjectiveConfig | ReadingObjectiveConfig | VQVAEObjectiveConfig,
+    CodecObjectiveConfig
+    | DiffusionObjectiveConfig
+    | LMObjectiveConfig
+    | PriorObjectiveConfig
+    | ReadingObjectiveConfig
+    | VQVAEObjectiveConfig,
     Field(discriminator="kind"),
 ]
 

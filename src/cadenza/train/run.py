@@ -27,10 +27,13 @@ from cadenza.train.objectives.lm import LMObjective, Parts
 from cadenza.train.objectives.lm_config import LMObjectiveConfig
 from cadenza.train.objectives.lm_parts import build_parts
 from cadenza.train.objectives.lm_sources import lm_sources
+from cadenza.train.objectives.prior import PriorObjective, pieces_in
+from cadenza.train.objectives.prior_config import PriorObjectiveConfig
+from cadenza.train.objectives.prior_parts import PriorParts, build_prior
 from cadenza.train.objectives.reading import ReadingObjective, ReadingObjectiveConfig, build_reader
 from cadenza.train.objectives.reading_pairs import PairBatches, PairsInOrder, divide, pairs_of, read_rows
 from cadenza.train.objectives.vqvae import VQVAEObjective, VQVAEObjectiveConfig
-from cadenza.train.samples import CodecSampler, DiffusionSampler, LMSampler, VQVAESampler
+from cadenza.train.samples import CodecSampler, DiffusionSampler, LMSampler, PriorSampler, VQVAESampler
 from cadenza.train.sharding import shard
 from cadenza.train.trainer import Trainer
 
@@ -118,6 +121,8 @@ def build(config: TrainConfig, folder: Path) -> Trainer:
                 trainer = _diffusion_trainer(config, diffusion, folder)
             case LMObjectiveConfig() as lm:
                 trainer = _lm_trainer(config, lm, folder)
+            case PriorObjectiveConfig() as prior:
+                trainer = _prior_trainer(config, prior, folder)
             case ReadingObjectiveConfig() as reading:
                 trainer = _reading_trainer(config, reading, folder)
             case VQVAEObjectiveConfig() as vqvae:
@@ -192,6 +197,32 @@ def _vqvae_trainer(config: TrainConfig, family: VQVAEObjectiveConfig, folder: Pa
     played = _played(config, valid)
     sampler = None if played is None else VQVAESampler(played, device_here(config.device))
     return Trainer(config, objective, train, folder, valid, sampler)
+
+
+def _prior_trainer(config: TrainConfig, family: PriorObjectiveConfig, folder: Path) -> Trainer:
+    if _sharded(config):
+        raise UserError("parallel=fsdp is for language models: a Jukebox prior has to fit, use parallel=ddp")
+    with together():
+        rows = rows_here(config.batch_size)
+        valid_items = config.valid_items if config.validate_every else 0
+        parts = build_prior(family, config.data, config.batch_size, config.seed, valid_items, rows)
+    objective = PriorObjective(family, parts.prior, parts.vqvae, parts.names, device_here(config.device))
+    return Trainer(config, objective, parts.train, folder, parts.valid, _prior_sampler(config, objective, parts))
+
+
+def _prior_sampler(config: TrainConfig, objective: PriorObjective, parts: PriorParts) -> PriorSampler | None:
+    """The beginnings of the first windows that are validated."""
+    count = config.sample_prompts
+    if parts.valid is None or not isinstance(count, int) or count == 0:
+        return None
+    batch = parts.valid.batch(0)
+    codes, upper = objective.codes_of(batch)
+    shape = objective.prior.config
+    length = min(shape.context_length, round(SAMPLE_SECONDS * shape.sample_rate / shape.hop_length))
+    above = None if upper is None else upper[:count]
+    return PriorSampler(
+        parts.vqvae, codes[:count, :length], above, pieces_in(batch)[:count], device_here(config.device)
+    )
 
 
 def _segments(

@@ -2,9 +2,9 @@
 
 In: the playable model of a snapshot. Out: `samples/step_XXXXXXXX/`. For a language model: music for sentences with
 fixed seeds, and beside it what the codec makes of the recordings that they describe, the best that the model could
-reach. For a codec or a diffusion decoder: recordings beside their reconstructions. Heard is what was saved, the
-averaged weights, in a copy of its own: nothing of the training is touched, and the random numbers of its process are
-put back.
+reach. For a Jukebox prior: a window for what is told of a recording, beside that recording's own codes. For a codec or
+a diffusion decoder: recordings beside their reconstructions. Heard is what was saved, the averaged weights, in a copy
+of its own: nothing of the training is touched, and the random numbers of its process are put back.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +21,9 @@ from cadenza.codec.base import Codec
 from cadenza.codec.encodec import EnCodec
 from cadenza.diffusion.decoder import DiffusionDecoder
 from cadenza.files import atomic_directory
+from cadenza.jukebox.labels import Piece
+from cadenza.jukebox.prior import Prior
+from cadenza.jukebox.sampling import Draws, sample_window
 from cadenza.jukebox.vqvae import JukeboxVQVAE
 from cadenza.train.objectives.lm import ADAPTER_FILE
 
@@ -106,6 +109,31 @@ class VQVAESampler:
         codes = vqvae.encode(self.audio.to(self.device))
         heard = {f"level{level}": vqvae.decode(part, level).cpu() for level, part in enumerate(codes)}
         _write(folder, vqvae.sample_rate, {"recording": self.audio} | heard)
+
+
+class PriorSampler:
+    """Codes of recordings, and what a prior writes for the same labels (over the same codes of the level above)."""
+
+    def __init__(
+        self,
+        vqvae: JukeboxVQVAE,
+        codes: Int[Tensor, "B T"],
+        upper: Int[Tensor, "B U"] | None,
+        pieces: Sequence[Piece],
+        device: torch.device,
+    ) -> None:
+        self.vqvae, self.codes, self.upper, self.pieces, self.device = vqvae, codes, upper, pieces, device
+
+    @torch.no_grad()
+    def __call__(self, model: Path, folder: Path) -> None:
+        prior = Prior.from_pretrained(model, self.device).eval()
+        level, seeds = prior.config.level, range(len(self.pieces))
+        choose = Draws(seeds, level, prior.vocabulary_size, device=self.device)
+        conditions = prior.conditions(self.pieces, upper_codes=self.upper)
+        made = sample_window(prior, conditions, self.codes[:, :0], self.codes.shape[1], choose)
+        sounds = {"codes": self.codes, "model": made}
+        heard = {name: self.vqvae.decode(part, level).cpu() for name, part in sounds.items()}
+        _write(folder, self.vqvae.sample_rate, heard)
 
 
 def _write(folder: Path, sample_rate: int, sounds: Mapping[str, Float[Tensor, "B C N"]]) -> None:
