@@ -54,7 +54,7 @@ def test_a_broken_line_is_named(line: str, tmp_path: Path):
         read_manifest(tmp_path)
 
 
-# Without mtime=0 the header holds the time of day, and two workers that collect in different seconds disagree on the tests' names.
+# mtime=0, named ids: else a test's name holds the time of day, and two workers disagree.
 @pytest.mark.parametrize(
     "content",
     [b"no gzip", gzip.compress(b"{}" * 99, mtime=0)[:-9], gzip.compress(b"\xff\xfe", mtime=0)],
