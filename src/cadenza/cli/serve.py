@@ -62,6 +62,10 @@ def serve(
         float | None,
         typer.Option(metavar="D", parser=number, help="Delete takes without a star after so long. [default: never]"),
     ] = None,
+    keep_uploads_days: Annotated[
+        float,
+        typer.Option(metavar="D", parser=number, help="Delete uploads after so long, but none that is still needed."),
+    ] = 30.0,
     max_duration: Annotated[float, typer.Option(metavar="S", parser=number, help="Longest take, seconds.")] = 600.0,
     name: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="What else this machine is called by those who ask.")
@@ -103,6 +107,7 @@ def serve(
         "max_duration_seconds": max_duration,
         "quota_gb": quota_gb,
         "keep_days": keep_days,
+        "keep_uploads_days": keep_uploads_days,
         "mark": mark,
     }
     settings = StudioSettings(**{field: value for field, value in chosen.items() if value is not None})

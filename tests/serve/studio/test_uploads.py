@@ -3,6 +3,7 @@
 import io
 import os
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,11 @@ from cadenza.audio import Audio
 from cadenza.serve import foreign
 from cadenza.serve.studio import routes_uploads
 from cadenza.serve.studio.app import create_app
+from cadenza.serve.studio.asked import Asked
+from cadenza.serve.studio.house import Studio
+from cadenza.serve.studio.library import Library, Missing
 from cadenza.serve.studio.settings import StudioSettings
-from cadenza.serve.studio.uploads import shown_name
+from cadenza.serve.studio.uploads import expire_uploads, find_upload, keep_upload, shown_name
 from cadenza.testing import noise, tiny_musicgen
 
 ADDRESS = "http://127.0.0.1:8764"
@@ -69,6 +73,100 @@ def test_a_recording_is_kept_followed_and_deleted(page):
     assert page.delete(f"/v1/uploads/{made['id']}").status_code == 204
     assert page.delete(f"/v1/uploads/{made['id']}").status_code == 404
     assert not list(folder(page).iterdir())
+
+
+def test_a_recording_is_found_and_heard(page):
+    made = send(page, recording(0.5, 16000, "OGG"), "hum.ogg").json()
+    address = f"/v1/uploads/{made['id']}"
+    assert page.get(address).json() == made
+    whole = page.get(f"{address}/audio")
+    assert (whole.status_code, whole.headers["content-type"]) == (200, "audio/flac")
+    assert soundfile.info(io.BytesIO(whole.content)).frames == 8000
+    part = page.get(f"{address}/audio", headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, whole.content[10:20])
+    page.delete(address)
+    for gone in (address, f"{address}/audio", "/v1/uploads/abc/audio"):
+        reply = page.get(gone)
+        assert reply.status_code == 404 and reply.json()["detail"].startswith("there is no upload")
+
+
+def test_a_recording_is_heard_with_a_key_only(tmp_path):
+    key = "k" * 40
+    (tmp_path / "keys").write_text(f"{key}\n")
+    (tmp_path / "keys").chmod(0o600)
+    settings = StudioSettings(directory=tmp_path / "library", key_file=tmp_path / "keys")
+    with TestClient(create_app(settings, lambda name: tiny_musicgen()), base_url=ADDRESS) as client:
+        known = {"Authorization": f"Bearer {key}"}
+        sent = client.post("/v1/uploads", files={"file": ("hum.wav", recording(), "audio/wav")}, headers=known).json()
+        for address in (f"/v1/uploads/{sent['id']}", f"/v1/uploads/{sent['id']}/audio"):
+            assert client.get(address).status_code == 401
+            assert client.get(address, headers=known).status_code == 200
+
+
+def aged(library: Library, days: float) -> str:
+    """A recording that was brought so many days ago."""
+    source = library.directory / "recording.wav"
+    source.write_bytes(recording())
+    with source.open("rb") as file:
+        row = keep_upload(library, file, None, "", 5)
+    with library.database.writing() as session:
+        row.created = time.time() - 86400 * days
+        session.add(session.merge(row))
+    return row.id
+
+
+def test_old_recordings_go_unless_a_take_waits_for_them(tmp_path):
+    settings = StudioSettings(directory=tmp_path)
+    studio = Studio(settings, lambda name: tiny_musicgen(melody=True))  # never started: what is asked for waits
+    try:
+        followed, begun, old, young = (aged(studio.library, days) for days in (8, 8, 8, 6))
+        jobs = [
+            studio.submit(Asked(text="harp", duration=1, melody=followed)),
+            studio.submit(Asked(text="harp", duration=3, prompt=begun)),
+        ]
+        assert expire_uploads(studio.library, 7) == 1
+        assert {path.stem for path in studio.library.uploads.iterdir()} == {followed, begun, young}
+        with pytest.raises(Missing, match=f"no upload {old}: it may have been deleted, or be too old"):
+            find_upload(studio.library, old)
+        with pytest.raises(Missing, match="may have been deleted, or be too old"):
+            studio.submit(Asked(text="harp", duration=1, melody=old))
+        for job in jobs:
+            studio.queue.cancel(job.id)
+        assert expire_uploads(studio.library, 7) == 2
+        assert [path.stem for path in studio.library.uploads.iterdir()] == [young]
+        assert expire_uploads(studio.library, 7) == 0
+    finally:
+        studio.close()
+
+
+def test_a_finished_take_outlives_what_it_listened_to(tmp_path):
+    """The studio's housekeeping deletes the recording; the take is made again from its own file."""
+
+    def opened(days: float | None) -> TestClient:
+        settings = StudioSettings(directory=tmp_path, keep_uploads_days=days)
+        return TestClient(create_app(settings, lambda name: tiny_musicgen(melody=True)), base_url=ADDRESS)
+
+    with opened(None) as client:
+        hum = aged(client.app.state.studio.library, 1000)
+        asked = {"text": "harp", "duration": 0.2, "seed": 3, "melody": hum}
+        first = finished_take(client, client.post("/v1/generations", json=asked).json())
+        sound = client.get(f"/v1/takes/{first}/audio?format=wav").content
+        assert client.get(f"/v1/uploads/{hum}/audio").status_code == 200, "kept for ever"
+    with opened(30) as client:
+        until = time.monotonic() + 60
+        while client.get(f"/v1/uploads/{hum}").status_code != 404:
+            assert time.monotonic() < until, "the recording stays"
+            time.sleep(0.02)
+        again = finished_take(client, client.post(f"/v1/takes/{first}/render").json())
+        assert client.get(f"/v1/takes/{again}/audio?format=wav").content == sound
+        reply = client.post("/v1/generations", json=asked)
+        assert reply.status_code == 404 and "be too old" in reply.json()["detail"]
+
+
+def finished_take(client: TestClient, job: dict) -> str:
+    with client.stream("GET", f"/v1/generations/{job['id']}/events") as events:
+        assert '"status":"done"' in events.read().decode().split("data: ")[-1]
+    return job["items"][0]
 
 
 def test_a_take_gives_its_settings_back(page):

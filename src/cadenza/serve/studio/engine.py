@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from cadenza.audio import Audio
@@ -24,6 +25,7 @@ from cadenza.serve.studio.jobs import Queue
 from cadenza.serve.studio.library import Busy, Library
 from cadenza.serve.studio.models import Shelf
 from cadenza.serve.studio.settings import StudioSettings
+from cadenza.serve.studio.uploads import expire_uploads
 from cadenza.serve.studio.work import Piece
 
 log = logging.getLogger("cadenza")
@@ -158,16 +160,21 @@ class EngineRoom:
             self._spawn(room, piece)
 
     def _expire(self) -> None:
-        """Now and then: let go of takes that are older than they are to be kept."""
+        """Now and then: let go of takes and uploads that are older than they are to be kept."""
         now = time.monotonic()
-        if self.settings.keep_days is not None and now >= self._expires:
-            self._expires = now + _EXPIRE_SECONDS
+        if now < self._expires:
+            return
+        self._expires = now + _EXPIRE_SECONDS
+        for what, days, expire in (
+            ("takes", self.settings.keep_days, self.library.expire),
+            ("uploads", self.settings.keep_uploads_days, partial(expire_uploads, self.library)),
+        ):
+            if days is None:
+                continue
             try:
-                count = self.library.expire(self.settings.keep_days)
+                log.info("%d %s were older than %g days", expire(days), what, days)
             except CadenzaError as error:
                 log.error("%s", error)
-            else:
-                log.info("%d takes were older than %g days", count, self.settings.keep_days)
 
     def _ready(self, model: str) -> bool:
         """Whether a piece of this model can be begun; if it only has to be loaded, that is begun."""

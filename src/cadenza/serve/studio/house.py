@@ -82,7 +82,7 @@ class Studio:
         self.shelf.check(offer, asked)
         for name in (asked.melody, asked.prompt):
             if name is not None and not self.library.has_sound(name):
-                raise Missing(f"there is no take and no upload {name}: it may have been deleted")
+                raise Missing(f"there is no take and no upload {name}: it may have been deleted, or be too old")
         if asked.prompt is not None and "duration" not in asked.model_fields_set:
             length = self.library.sound(asked.prompt).duration_seconds
             asked = asked.model_copy(

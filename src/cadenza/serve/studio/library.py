@@ -119,7 +119,7 @@ class Library:
         for path in (self.take_path(name), self.upload_path(name)):
             if path.is_file():
                 return Audio.read(path)
-        raise Missing(f"there is no take and no upload {name}: it may have been deleted")
+        raise Missing(f"there is no take and no upload {name}: it may have been deleted, or be too old")
 
     def has_sound(self, name: str) -> bool:
         return self.take_path(name).is_file() or self.upload_path(name).is_file()

@@ -7,13 +7,15 @@ from typing import Any, BinaryIO, TypeVar
 import pydantic
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, HTTPException, UploadFile
-from fastapi.responses import Response
+from fastapi.responses import FileResponse, Response
 
 from cadenza.serve.foreign import FORMATS, NotAudio, TooLong
 from cadenza.serve.studio.asked import Asked, Id
 from cadenza.serve.studio.house import CallerOf, Studio, StudioOf
 from cadenza.serve.studio.library import Busy
-from cadenza.serve.studio.uploads import delete_upload, keep_upload, read_take
+from cadenza.serve.studio.stream import MEDIA_TYPES
+from cadenza.serve.studio.tables import Upload
+from cadenza.serve.studio.uploads import delete_upload, find_upload, keep_upload, read_take, upload_file
 
 router = APIRouter(tags=["uploads"])
 logging.getLogger("python_multipart").setLevel(logging.ERROR)  # a damaged form is answered; it fills no log
@@ -39,6 +41,10 @@ class UploadView(pydantic.BaseModel):
     channels: int
     name: str
 
+    @classmethod
+    def of(cls, row: Upload) -> "UploadView":
+        return cls.model_validate(row.model_dump(include=set(cls.model_fields)))
+
 
 class Imported(pydantic.BaseModel):
     """What a file says it was asked for."""
@@ -50,14 +56,29 @@ class Imported(pydantic.BaseModel):
 
 @router.post("/v1/uploads", status_code=201, responses=_REFUSALS)
 async def upload(file: UploadFile, studio: StudioOf, caller: CallerOf) -> UploadView:
-    """Bring a recording. It is decoded, and kept as FLAC until it is deleted."""
+    """Bring a recording. It is decoded, and kept as FLAC for as long as this studio keeps uploads."""
     most_seconds = studio.settings.max_upload_seconds
 
     def keep(content: BinaryIO) -> UploadView:
-        row = keep_upload(studio.library, content, file.filename, caller.key or "", most_seconds)
-        return UploadView.model_validate(row.model_dump(include=set(UploadView.model_fields)))
+        return UploadView.of(keep_upload(studio.library, content, file.filename, caller.key or "", most_seconds))
 
     return await _decoded(studio, file, keep)
+
+
+@router.get("/v1/uploads/{upload}")
+def get_upload(upload: Id, studio: StudioOf) -> UploadView:
+    """What is known of a recording."""
+    return UploadView.of(find_upload(studio.library, upload))
+
+
+@router.get(
+    "/v1/uploads/{upload}/audio",
+    response_class=Response,
+    responses={200: {"content": {"audio/flac": {}}, "description": "the recording, or the part asked for"}},
+)
+def upload_audio(upload: Id, studio: StudioOf) -> FileResponse:
+    """The recording, as models hear it; answers requests for a range."""
+    return FileResponse(upload_file(studio.library, upload), media_type=MEDIA_TYPES["flac"])
 
 
 @router.delete("/v1/uploads/{upload}", status_code=204, response_class=Response)

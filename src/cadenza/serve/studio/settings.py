@@ -48,6 +48,9 @@ class StudioSettings(Options):
     keep_days: float | None = Field(
         None, gt=0, description="age at which takes without a star are deleted, days; None: never"
     )
+    keep_uploads_days: float | None = Field(
+        30.0, gt=0, description="age at which uploads are deleted that no waiting take listens to, days; None: never"
+    )
     max_upload_mb: float = Field(50.0, gt=0, le=2000, description="largest uploaded file, MB")
     max_upload_seconds: float = Field(600.0, gt=0, le=86400, description="longest uploaded recording, seconds")
     mark: bool = Field(False, description="say in every take's metadata that a machine made it")

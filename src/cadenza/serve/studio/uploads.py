@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pydantic
+from sqlmodel import col, select
 
 from cadenza.errors import UserError
 from cadenza.files import atomic_file, refusal
 from cadenza.pipelines.take import Take
 from cadenza.serve.foreign import Decoded, decode
-from cadenza.serve.studio.asked import Asked
+from cadenza.serve.studio.asked import OVER, Asked
 from cadenza.serve.studio.library import Library, Missing, new_id
-from cadenza.serve.studio.tables import Upload
+from cadenza.serve.studio.tables import Job, Upload
 
 MOST_NAME = 120
 
@@ -57,6 +58,40 @@ def keep_upload(library: Library, file: BinaryIO, name: str | None, key: str, mo
         path.unlink(missing_ok=True)
         raise
     return row
+
+
+def find_upload(library: Library, upload: str) -> Upload:
+    """What is known of a recording. Raises Missing."""
+    with library.database.reading() as session:
+        row = session.get(Upload, upload)
+    if row is None:
+        raise Missing(f"there is no upload {upload:.40}: it may have been deleted, or be too old")
+    return row
+
+
+def upload_file(library: Library, upload: str) -> Path:
+    """Its FLAC. Raises Missing."""
+    path = library.upload_path(find_upload(library, upload).id)
+    if not path.is_file():
+        raise Missing(f"upload {upload:.40} has no sound any more: bring the recording again")
+    return path
+
+
+def expire_uploads(library: Library, keep_days: float) -> int:
+    """Delete recordings that are older; returns how many.
+
+    What a take listens to that is still to be made stays until it is. A finished take has in its own file what it
+    heard, and can be made again without.
+    """
+    with library.database.writing() as session:
+        old = session.exec(select(Upload).where(col(Upload.created) < time.time() - keep_days * 86400)).all()
+        waiting = session.exec(select(Job.asked).where(col(Job.status).not_in(OVER))).all() if old else []
+        needed = {asked.get(name) for asked in waiting for name in ("melody", "prompt")}
+        gone = [row for row in old if row.id not in needed]
+        for row in gone:  # the file first: a row without one is found again the next time, a file without one is not
+            library.upload_path(row.id).unlink(missing_ok=True)
+            session.delete(row)
+    return len(gone)
 
 
 def delete_upload(library: Library, upload: str) -> None:
