@@ -28,7 +28,9 @@ class FakeModel:
         self.refuses = refuses
         self.together: list[int] = []
 
-    def generate(self, text: Any, duration: float, seed: Any, **choices: Any) -> Any:
+    def generate(self, text: Any, duration: float, seed: Any, progress: Any = None, **choices: Any) -> Any:
+        if progress is not None:
+            progress(duration / 4, duration)
         if isinstance(text, list):
             self.together.append(len(text))
             if any(self.refuses in one for one in text if self.refuses):
@@ -48,14 +50,15 @@ def maker(model: FakeModel, folder: Path, **sampling: Any) -> TakeMaker:
 
 def test_one_take_per_prompt_and_seed(tmp_path: Path) -> None:
     model = FakeModel()
-    shown: list[tuple[int, int]] = []
+    shown: list[tuple[float, int]] = []
     making = maker(model, tmp_path, seeds=(1, 2))
     clips = making.make("ours", PROMPTS, lambda done, total: shown.append((done, total)))
     assert [clip.id for clip in clips.clips] == ["p1", "p1__2", "p2", "p2__2"]
     assert [clip.piece for clip in clips.clips] == ["p1", "p1", "p2", "p2"]
     assert model.calls == [("low", 1.0, SEED_STEP + 1), ("low", 1.0, 2 * SEED_STEP + 1),
                            ("high", 1.5, SEED_STEP + 2), ("high", 1.5, 2 * SEED_STEP + 2)]  # fmt: skip
-    assert shown == [(0, 4), (1, 4), (2, 4), (3, 4)] and set(making.seconds) == {clip.id for clip in clips.clips}
+    assert shown == [(at + part, 4) for at in range(4) for part in (0, 0.25)]
+    assert set(making.seconds) == {clip.id for clip in clips.clips}
     assert clips.clips[0].asked.duration_seconds == 1.0 and clips.clips[0].record["seed"] == SEED_STEP + 1
 
 
@@ -67,8 +70,10 @@ def test_several_at_once_are_the_same_takes(tmp_path: Path) -> None:
     model = FakeModel()
     config = SamplingConfig(duration_seconds=1.0, seeds=(1, 2))
     making = TakeMaker(lambda: model, "w", config, tmp_path / "together", together=4)  # type: ignore[arg-type,return-value]
-    together = making.make("ours", prompts, lambda *_: None)
+    shown: list[tuple[float, int]] = []
+    together = making.make("ours", prompts, lambda done, total: shown.append((done, total)))
     assert model.together == [4, 4, 2, 2]
+    assert shown == [(done, 12) for done in (0, 1, 4, 5, 8, 8.5, 10, 10.5)]
     assert [clip.record for clip in together.clips] == [clip.record for clip in alone.clips]
     # Where one of them cannot be made, the others are.
     model = FakeModel(refuses="3")

@@ -37,11 +37,11 @@ def test_no_bar_without_a_terminal(capsys):
 
 
 def test_the_time_left_is_told_every_two_seconds(monkeypatch, capsys):
-    times = iter([0.0, 1.0, 2.5, 3.0, 6.0])
+    times = iter([0.0, 1.0, 2.5, 3.0, 8.0])
     monkeypatch.setattr(module.time, "monotonic", lambda: next(times))
     report = counter(CALLS)
-    for done in range(1, 5):
+    for done in (1, 2, 3.25, 4.5):
         report(done, 20)
     assert capsys.readouterr().err == (
-        "2 of 20 calls of the diffusion, 27 s left\n4 of 20 calls of the diffusion, 27 s left\n"
+        "2 of 20 calls of the diffusion, 27 s left\n4 of 20 calls of the diffusion, 31 s left\n"
     )

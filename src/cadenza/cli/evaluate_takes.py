@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 SEED_STEP = 100_000
 """Between the seeds of two takes of one prompt."""
-Progress = Callable[[int, int], None]
+Progress = Callable[[float, int], None]
+"""Told how many of how many are done; a part of one counts as such."""
 
 
 class Wanted(NamedTuple):
@@ -71,7 +72,7 @@ class TakeMaker:
         }
         for group in _groups([one for one in wanted if one.path not in found], self.together):
             progress(len(found), len(wanted))
-            found |= self._takes(group)
+            found |= self._takes(group, _share_of(progress, len(found), len(group), len(wanted)))
         clips: list[Clip] = []
         refused: list[Refused] = []
         for one in wanted:
@@ -110,8 +111,10 @@ class TakeMaker:
             return None
         return _settings(record) if self._is(record, one.asked, one.seed) else None
 
-    def _takes(self, group: list[Wanted]) -> dict[Path, dict[str, Any] | str]:
-        """Made and written: the record of each file, or why it cannot be."""
+    def _takes(
+        self, group: list[Wanted], progress: Callable[[float, float], None] | None = None
+    ) -> dict[Path, dict[str, Any] | str]:
+        """Made and written: the record of each file, or why it cannot be. `progress` is told seconds made, and all."""
         from cadenza.audio import Audio
 
         if self._model is None:
@@ -125,6 +128,7 @@ class TakeMaker:
                 texts[0] if len(group) == 1 else texts, duration=first.duration_seconds,
                 seed=seeds[0] if len(group) == 1 else seeds, melody=melody, top_k=sampling.top_k, top_p=sampling.top_p,
                 temperature=sampling.temperature, guidance=sampling.guidance,
+                progress=progress,
             )  # fmt: skip
         except UserError as error:
             if len(group) == 1:
@@ -152,6 +156,11 @@ class TakeMaker:
             and self.sampling.precision in (None, record.get("precision"))
             and all(made.get(name) == value for name, value in wanted.items())
         )
+
+
+def _share_of(progress: Progress, before: int, count: int, in_all: int) -> Callable[[float, float], None]:
+    """What tells `progress` how far the next `count` takes are, which are made together."""
+    return lambda made, whole: progress(before + count * min(1.0, made / whole), in_all)
 
 
 def _fits(text: object, asked: str) -> bool:

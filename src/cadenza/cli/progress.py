@@ -78,15 +78,16 @@ class GenerationProgress:
         print("cadenza: stopping, what is made will be kept (Ctrl-C again to give it up)", file=sys.stderr)
 
 
-def counter(unit: str, every_seconds: float = 2.0) -> Callable[[int, int], None]:
+def counter(unit: str, every_seconds: float = 2.0) -> Callable[[float, int], None]:
     """A function `(done, total)` that says now and then on stderr how far a long job is: `12 of 90 files, 3 min left`.
 
-    The time left is judged by what was done since the first call, so that work found done does not count.
+    The time left is judged by what was done since the first call, so that work found done does not count; a part of
+    one counts as such.
     """
-    start: tuple[float, int] | None = None
+    start: tuple[float, float] | None = None
     shown = time.monotonic()
 
-    def report(done: int, total: int) -> None:
+    def report(done: float, total: int) -> None:
         nonlocal start, shown
         now = time.monotonic()
         if start is None:
@@ -97,7 +98,7 @@ def counter(unit: str, every_seconds: float = 2.0) -> Callable[[int, int], None]
         began, before = start
         left = (total - done) * (now - began) / (done - before) if done > before else None
         words = "" if left is None else f", {left:.0f} s left" if left < 90 else f", {left / 60:.0f} min left"
-        print(f"{done} of {total} {unit}{words}", file=sys.stderr, flush=True)
+        print(f"{int(done)} of {total} {unit}{words}", file=sys.stderr, flush=True)
 
     return report
 
