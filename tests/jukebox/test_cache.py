@@ -50,15 +50,18 @@ def tokens(prior: Prior, length: int = 20) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("by_views", [True, False])
 @pytest.mark.parametrize(
     ("kind", "lyrics"), [*((kind, lyrics) for kind in KINDS for lyrics in (False, True)), ("cross", False)]
 )
-def test_steps_equal_the_whole(kind: LayerKind, lyrics: bool) -> None:
+def test_steps_equal_the_whole(kind: LayerKind, lyrics: bool, by_views: bool) -> None:
     prior = prior_of(kind, "dense", kind, lyrics=lyrics)
     heard = conditions(prior)
     codes, fed = tokens(prior)
     whole = prior(codes, heard)[:, -20:]
     cache = prior.new_cache(2)
+    assert cache.by_views, "the form for a CPU"
+    cache.by_views = by_views
     for pieces in ([1] * 20, [20], [3, 1, 9, 7], [8, 4, 8], [13, 1, 1, 5]):
         cache.reset()
         prior.prefill(cache, heard)
@@ -67,12 +70,14 @@ def test_steps_equal_the_whole(kind: LayerKind, lyrics: bool) -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("by_views", [True, False])
 @pytest.mark.parametrize("name", PRIORS)
-def test_the_references_priors_step_by_step(name: str) -> None:
+def test_the_references_priors_step_by_step(name: str, by_views: bool) -> None:
     found = oracle(name)
     prior, heard, given = found.prior, found.conditions(), found.io["codes"]
     fed = torch.cat([torch.full((2, 1), prior.special_token), given + prior.num_symbols], dim=1)[:, None]
     cache = prior.new_cache(2)
+    cache.by_views = by_views
     prior.prefill(cache, heard)
     prior.feed(fed[:, :, :70], cache)
     parts = [prior.step(part, cache)[:, 0] for part in fed[:, :, 70:96].split([1, 1, 20, 1, 3], dim=2)]
@@ -126,13 +131,15 @@ def test_a_cache_forgets() -> None:
 
 
 @torch.no_grad()
-def test_what_is_not_yet_there_is_never_seen() -> None:
+@pytest.mark.parametrize("by_views", [True, False])
+def test_what_is_not_yet_there_is_never_seen(by_views: bool) -> None:
     """Poison in all that is held but not filled must not reach a step."""
     prior = prior_of(*KINDS)
     heard, (_, fed) = conditions(prior), tokens(prior)
     logits = []
     for poison in (0.0, 1e4):
         cache = prior.new_cache(2)
+        cache.by_views = by_views
         prior.prefill(cache, heard)
         prior.feed(fed[:, :, :9], cache)  # two rows and a position of the third
         for layer in cache.layers:
@@ -142,3 +149,34 @@ def test_what_is_not_yet_there_is_never_seen() -> None:
                 part[:, :, free] = poison
         logits.append(torch.cat([prior.step(fed[:, :, i : i + 1], cache) for i in range(9, 16)], dim=2))
     assert torch.equal(*logits)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("num_heads", [1, 2])
+def test_a_step_has_the_same_bits_on_any_number_of_threads(num_heads: int) -> None:
+    """Of wide heads and a long context, which threads share; what `cadenza.engine.threads` changes between steps."""
+    layers: tuple[LayerKind, ...] = ("row", "column", "previous_row", "dense")
+    stack = TransformerConfig(
+        dim=256, num_heads=num_heads, attention_dim=480, feed_forward_dim=256, layers=layers, num_rows=64
+    )
+    prior = Prior(PriorConfig(codebook_size=2048, context_length=4096, transformer=stack)).eval()
+    prior.initialize(torch.Generator().manual_seed(3))
+    prior.pack()
+    heard, found = prior.conditions([Piece()]), torch.get_num_threads()
+    logits = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            cache = prior.new_cache(1)
+            prior.prefill(cache, heard)
+            generator = torch.Generator().manual_seed(4)
+            for layer in cache.layers:
+                assert layer.held is not None
+                for part in layer.held:
+                    part.normal_(generator=generator)
+            cache.advance(4000)
+            logits.append(prior.step(torch.tensor([[[7]]]), cache))
+    finally:
+        torch.set_num_threads(found)
+    assert torch.equal(logits[0], logits[1])
+    assert torch.equal(logits[0], logits[2])

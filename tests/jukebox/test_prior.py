@@ -101,6 +101,19 @@ def test_an_untrained_prior_knows_nothing() -> None:
 
 
 @torch.no_grad()
+def test_packed_it_computes_the_same_until_it_is_trained() -> None:
+    prior = built()
+    heard = prior.conditions([Piece(), Piece()])
+    plain, names = prior(codes(), heard), set(prior.state_dict())
+    prior.pack()
+    torch.testing.assert_close(prior(codes(), heard), plain)
+    assert set(prior.state_dict()) == names
+    prior.train()
+    prior.embedding.weight.mul_(2)
+    assert not torch.allclose(prior(codes(), heard), plain)
+
+
+@torch.no_grad()
 def test_the_future_does_not_change_the_past() -> None:
     prior, conditions = built(), None
     conditions = prior.conditions([Piece(), Piece()])

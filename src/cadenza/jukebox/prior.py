@@ -26,6 +26,8 @@ from cadenza.jukebox.lyrics import EncodedLyrics, LyricsConfig, SequenceLyrics, 
 from cadenza.jukebox.timing import Timing, TimingConfig
 from cadenza.jukebox.transformer import Transformer, TransformerConfig
 from cadenza.nn.linear import pack_linears
+from cadenza.nn.packing import Packable
+from cadenza.nn.reorder import Reordered, packable
 
 
 class PriorConfig(Config):
@@ -94,7 +96,7 @@ class Head(nn.Linear):
     float32_weights = True
 
 
-class Prior(nn.Module, Pretrained):
+class Prior(Packable, Pretrained):
     """`logits = head(transformer(shifted tokens + positions + conditions) [+ conditions])`.
 
     Tokens are the characters of lyrics in the sequence, if there are any, and behind them the codes. Speaks
@@ -281,8 +283,15 @@ class Prior(nn.Module, Pretrained):
         return self._logits(self.transformer.advance(self._embed(sequence, cache), cache), added)[:, None]
 
     def pack(self) -> None:
-        """Bring the weights into the order in which a CPU decodes fastest (elsewhere: nothing); `train()` undoes it."""
+        """Bring the weights into the order in which a CPU decodes fastest (elsewhere: nothing); `train()` undoes it.
+
+        The head's are then held twice, if they are the embedding's too. Logits have the same bits on any number of
+        threads, and whatever is sampled beside them.
+        """
         pack_linears(self)
+        weight = self._head_weight.detach().float()
+        if packable(weight):
+            self._packed = [Reordered.pack(weight).packed]
 
     # ---- parts -----------------------------------------------------------------------------------------------------
 
@@ -301,9 +310,14 @@ class Prior(nn.Module, Pretrained):
     def _logits(self, hidden: Float[Tensor, "B s D"], added: Float[Tensor, "b s D"] | None) -> Float[Tensor, "B s V"]:
         if self.head is None and added is not None:
             hidden = hidden + added
-        weight = self.embedding.weight if self.head is None else self.head.weight
         with torch.autocast(hidden.device.type, enabled=False):  # in float32, as published
-            return F.linear(hidden.float(), weight.float())
+            if self.is_packed:
+                return Reordered(self._packed[0])(hidden.float())
+            return F.linear(hidden.float(), self._head_weight.float())
+
+    @property
+    def _head_weight(self) -> Float[Tensor, "V D"]:
+        return self.embedding.weight if self.head is None else self.head.weight
 
     # ---- initialisation --------------------------------------------------------------------------------------------
 

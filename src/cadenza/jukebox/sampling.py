@@ -6,6 +6,8 @@ window goes on with the same codes, whatever else is sampled beside it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -26,6 +28,8 @@ and a run that goes on there computes what one does that was never stopped."""
 
 Choose = Callable[[Tensor, int], Tensor]
 """Tokens `[B]` from logits `[B, V]`, for a place in the piece, counted in codes."""
+Measure = Callable[[int], AbstractContextManager[Any]]
+"""Put around each step, given how many items it moves (see `cadenza.engine.threads`)."""
 
 
 class Draws:
@@ -66,6 +70,7 @@ def sample_window(
     place: int = 0,
     codes_only: bool = True,
     on_code: Callable[[int], None] | None = None,
+    measure: Measure = nullcontext,
 ) -> Int[Tensor, "B n"]:
     """`num_new` codes that follow `given` in one window.
 
@@ -76,6 +81,7 @@ def sample_window(
         codes_only: never choose a character of lyrics. The original lets a model that has them in its sequence do so,
             goes on from there and then replaces it by code 0.
         on_code: told after each code how many there are; what it raises stops the sampling.
+        measure: put around each step.
     """
     batch, num_given = given.shape
     total = num_given + num_new
@@ -94,10 +100,11 @@ def sample_window(
     if num_given:
         prior.feed(tokens[:, None, :num_given], cache)
     for number in range(num_given, total):
-        logits = prior.step(tokens[:, None, number : number + 1], cache)[:, 0, 0]
-        if symbols and codes_only:
-            logits = logits.index_fill(1, torch.arange(symbols, device=logits.device), float("-inf"))
-        tokens[:, number + 1] = choose(logits, place + number)
+        with measure(batch):
+            logits = prior.step(tokens[:, None, number : number + 1], cache)[:, 0, 0]
+            if symbols and codes_only:
+                logits[:, :symbols] = float("-inf")
+            tokens[:, number + 1] = choose(logits, place + number)
         if on_code is not None:
             on_code(number + 1 - num_given)
     return (tokens[:, num_given + 1 :] - symbols).clamp(min=0)
@@ -112,6 +119,7 @@ def sample_level(
     choose: Choose,
     codes_only: bool = True,
     on_code: Callable[[int], None] | None = None,
+    measure: Measure = nullcontext,
 ) -> Iterator[Int[Tensor, "B n"]]:
     """All codes that there are, after each window (and within long ones), until there are `total`.
 
@@ -120,6 +128,7 @@ def sample_level(
         given: codes that are there before, perhaps none; what an earlier call yielded goes on exactly there.
         hop: codes between the beginnings of windows (see `plan_windows`).
         on_code: told after each code how many of `total` there are.
+        measure: put around each step.
     """
     stride = prior.config.conditioner.stride if prior.config.conditioner is not None else 1
     codes = given.to(prior.device)
@@ -130,6 +139,6 @@ def sample_level(
             count = min(window.end, begin - begin % KEEP_EVERY + KEEP_EVERY) - begin
             told = None if on_code is None else lambda number, begin=begin: on_code(begin + number)
             seen = codes[:, window.start :]
-            new = sample_window(prior, conditions, seen, count, choose, window.start, codes_only, told)
+            new = sample_window(prior, conditions, seen, count, choose, window.start, codes_only, told, measure)
             codes = torch.cat([codes, new], dim=1)
             yield codes

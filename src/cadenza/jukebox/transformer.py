@@ -56,6 +56,12 @@ class TransformerConfig(Config):
         return Grid(self.num_rows, length // self.num_rows, min(prime, length))
 
 
+class Norm(LayerNorm):
+    """Kept in float32, as the residual stream is (reference, section 3.1)."""
+
+    float32_weights = True
+
+
 class FeedForward(nn.Module):
     """`linear2(g(linear1(x)))` with the quick GELU, `g(x) = x sigmoid(1.702 x)`."""
 
@@ -74,9 +80,9 @@ class TransformerLayer(nn.Module):
 
     def __init__(self, config: TransformerConfig, kind: LayerKind, grid: Grid) -> None:
         super().__init__()
-        self.norm_attention = LayerNorm(config.dim)
+        self.norm_attention = Norm(config.dim)
         self.attention = FactorizedAttention(kind, grid, config.dim, config.attention_dim, config.num_heads)
-        self.norm_feed_forward = LayerNorm(config.dim)
+        self.norm_feed_forward = Norm(config.dim)
         self.feed_forward = FeedForward(config.dim, config.feed_forward_dim)
 
     def forward(

@@ -26,7 +26,7 @@ class Reordered(NamedTuple):
     def __call__(self, x: Float[Tensor, "*shape I"], bias: Tensor | None = None) -> Float[Tensor, "*shape O"]:
         shape, alone = x.shape, x.numel() == x.shape[-1]
         if alone:  # one row is summed in another order than the same row among others; two cost the same
-            x = x.reshape(1, -1).repeat(2, 1)
+            x = torch.cat([x.reshape(1, -1)] * 2)
         result: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, self.packed, bias, "none", [], "")
         return result[:1].view(*shape[:-1], -1) if alone else result
 
