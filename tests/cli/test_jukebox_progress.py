@@ -8,7 +8,7 @@ import pytest
 
 from cadenza.cli import jukebox_progress as module
 from cadenza.cli.jukebox_progress import SongProgress
-from cadenza.pipelines.jukebox import JukeboxProgress
+from cadenza.pipelines.jukebox_making import JukeboxProgress
 from cadenza.testing import tiny_jukebox
 
 

@@ -12,8 +12,9 @@ from cadenza.audio import Audio
 from cadenza.convert.openai_jukebox_vqvae import read_vqvae
 from cadenza.errors import CheckpointError, UserError
 from cadenza.jukebox.song import Song
-from cadenza.pipelines.jukebox import Jukebox, JukeboxConfig, JukeboxProgress
+from cadenza.pipelines.jukebox import Jukebox, JukeboxConfig
 from cadenza.pipelines.jukebox_labels import LabelBook
+from cadenza.pipelines.jukebox_making import JukeboxProgress
 from cadenza.pipelines.jukebox_parts import PriorShelf
 from cadenza.pipelines.jukebox_request import JukeboxAsked, understand
 from cadenza.testing import noise, tiny_jukebox

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from cadenza.cli.progress import GenerationProgress
 
 if TYPE_CHECKING:
-    from cadenza.pipelines.jukebox import Jukebox, JukeboxProgress
+    from cadenza.pipelines.jukebox import Jukebox
+    from cadenza.pipelines.jukebox_making import JukeboxProgress
 
 LINE_EVERY_SECONDS = 60.0
 

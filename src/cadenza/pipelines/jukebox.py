@@ -20,21 +20,18 @@ from torch import Tensor
 
 from cadenza.audio import Audio
 from cadenza.checkpoint import WEIGHTS_FILE, Config, file_hash, read_config, weights_hash, write_json
-from cadenza.engine.memory import orderly_shortage, require
 from cadenza.errors import CheckpointError, UserError
 from cadenza.files import atomic_directory
 from cadenza.jukebox.alignment import align
-from cadenza.jukebox.prior import PriorConditions
-from cadenza.jukebox.sampling import Draws, sample_level
-from cadenza.jukebox.song import Song, SongRequest, select
+from cadenza.jukebox.song import Song, SongRequest
 from cadenza.jukebox.vqvae import JukeboxVQVAE
 from cadenza.pipelines.jukebox_labels import LABELS_FILE, LabelBook
+from cadenza.pipelines.jukebox_making import Making, Preview, Progress
 from cadenza.pipelines.jukebox_parts import PriorShelf, tensors_hash
 from cadenza.pipelines.jukebox_request import JukeboxAsked, JukeboxFacts, PerLevel, encode_levels, understand
 from cadenza.pipelines.jukebox_take import JukeboxTake
 from cadenza.pipelines.jukebox_upsample import UpsampleAsked, understand_upsampling
 from cadenza.pipelines.placement import choose_device, choose_precision, companion_device
-from cadenza.pipelines.take import describe_device
 
 log = logging.getLogger("cadenza")
 
@@ -56,22 +53,6 @@ class JukeboxConfig(Config):
     temperatures: tuple[float, ...] = Field((0.99, 0.99, 0.98), description="of each level, where none is given")
 
 
-class JukeboxProgress(NamedTuple):
-    """How far a song is, in codes: of all levels that are asked for, and of the level that is being made."""
-
-    done: int
-    total: int
-    level: int
-    level_done: int
-    level_total: int
-
-
-Progress = Callable[[JukeboxProgress], None]
-"""Called after every code."""
-Preview = Callable[[int, list[Audio]], None]
-"""Called with a level and the audio of its codes, one per item, when the level is complete."""
-
-
 class SungLyrics(NamedTuple):
     """How much each code of the top level attends to each character while it is sung."""
 
@@ -79,10 +60,6 @@ class SungLyrics(NamedTuple):
     """The lyrics as the model reads them."""
     weights: Float[np.ndarray, "T characters"]
     codes_per_second: float
-
-
-class _Stopped(Exception):
-    """Someone asked to stop."""
 
 
 class Jukebox:
@@ -160,7 +137,7 @@ class Jukebox:
             down_to: The finest level to make: 0 is all, 2 the top level alone, which is heard first and can be
                 upsampled later.
             state: A new directory in which the song is kept after every window, for `resume` and `upsample`.
-            progress: Told after every code (`JukeboxProgress`).
+            progress: Told after every code (a `JukeboxProgress`).
             should_stop: Asked after every code; when it is true, what was made so far is returned.
             preview: Given the audio of every level as soon as it is complete.
 
@@ -183,7 +160,7 @@ class Jukebox:
             down_to,
         )
         request, codes = understand(asked, self.facts)
-        return self._make(Song.begin(request, codes, state), progress, should_stop, preview)
+        return self._making(progress, should_stop, preview).make(Song.begin(request, codes, state))
 
     def resume(
         self,
@@ -205,7 +182,7 @@ class Jukebox:
             log.warning("the song was begun in %s and goes on in %s", song.request.precision, self.precision)
         if down_to is not None and down_to != song.request.down_to:
             song.ask(down_to)
-        return self._make(song, progress, should_stop, preview)
+        return self._making(progress, should_stop, preview).make(song)
 
     def upsample(
         self,
@@ -236,7 +213,7 @@ class Jukebox:
         """
         settings = UpsampleAsked(items, artist, genre, seed, temperature, top_k, top_p, down_to)
         request, codes = understand_upsampling(source, settings, self.facts)
-        return self._make(Song.begin(request, codes, state), progress, should_stop, preview)
+        return self._making(progress, should_stop, preview).make(Song.begin(request, codes, state))
 
     def regenerate(
         self,
@@ -253,7 +230,8 @@ class Jukebox:
         """
         request, codes = JukeboxTake.from_metadata(take.metadata).request()
         self._check(request)
-        return self._make(Song.begin(request, codes), progress, should_stop, preview)
+        made: Audio = self._making(progress, should_stop, preview).make(Song.begin(request, codes))
+        return made
 
     def align(self, source: str | Path | Song) -> list[SungLyrics]:
         """Which character of the lyrics is sung when, for each item of a song whose top level is complete.
@@ -362,78 +340,10 @@ class Jukebox:
     def device(self) -> torch.device:
         return self.priors.device
 
-    # ---- from a request to audio -------------------------------------------------------------------------------------
-
-    def _make(
-        self,
-        song: Song,
-        progress: Progress | None,
-        should_stop: Callable[[], bool] | None,
-        preview: Preview | None,
-    ) -> Any:
-        request = song.request
-        wanted = range(request.top, request.down_to - 1, -1)
-        try:
-            for level in wanted:
-                if not song.is_complete(level):
-                    self._sample(song, level, progress, should_stop)
-                    if preview is not None:
-                        preview(level, self.audio(song, level))
-        except _Stopped:
-            pass
-        made = self.audio(song, max(song.best_level, request.down_to))
-        return made if request.is_batch else made[0]
-
-    def _sample(
-        self, song: Song, level: int, progress: Progress | None, should_stop: Callable[[], bool] | None
-    ) -> None:
-        request, prior = song.request, self.priors[level]
-        config, count = prior.config, len(request.items)
-        who = f"{count} songs at once" if count > 1 else "a song"
-        require(prior.cache_bytes(count), prior.device, who, "keys and values", items=count)
-        pieces, chosen = request.pieces(config), request.sampling[level]
-        upper = song.codes(level + 1).to(prior.device) if level < request.top else None
-        stride = 1 if config.conditioner is None else config.conditioner.stride
-        draws = Draws(
-            [item.seed for item in request.items],
-            level,
-            prior.vocabulary_size,
-            chosen.temperature,
-            chosen.top_k,
-            chosen.top_p,
-            prior.device,
-        )
-        total = request.num_codes(level)
-        levels = range(request.down_to, request.num_levels)
-        in_all = sum(request.num_codes(one) - request.given[one] for one in levels)
-        before = sum(song.codes(one).shape[1] - request.given[one] for one in levels if one != level)
-        given = request.given[level]
-
-        def heard(start: int) -> PriorConditions:
-            return prior.conditions(pieces, start, None if upper is None else upper[:, start // stride :])
-
-        def told(number: int) -> None:
-            if progress is not None:
-                done = number - given
-                progress(JukeboxProgress(before + done, in_all, level, done, total - given))
-            if should_stop is not None and should_stop():
-                raise _Stopped
-
-        with torch.no_grad(), orderly_shortage(prior.device, who):
-            for codes in sample_level(prior, heard, song.codes(level), total, chosen.hop, draws, on_code=told):
-                song.put(level, codes)
-
-    def audio(self, song: Song, level: int) -> list[Audio]:
-        """What a level's codes sound like, one `Audio` per item."""
-        codes = song.codes(level).to(next(self.vqvae.parameters()).device)
-        samples = self.vqvae.decode(codes, level)[..., : song.reach(level)].float().cpu().numpy()
-        return [Audio(row, self.sample_rate, self.describe(song, level, item)) for item, row in enumerate(samples)]
-
-    def describe(self, song: Song, level: int, item: int) -> dict[str, Any]:
-        """What the audio of an item carries: a `JukeboxTake`, as metadata."""
-        request, codes = select(song, [item])
-        complete = level == request.down_to and song.is_complete(level)
-        return JukeboxTake.of(request, codes, level, complete, describe_device(self.device)).metadata()
+    def _making(
+        self, progress: Progress | None, should_stop: Callable[[], bool] | None, preview: Preview | None
+    ) -> Making:
+        return Making(self.vqvae, self.priors, progress, should_stop, preview)
 
     def _check(self, request: SongRequest, parts: Sequence[str] | None = None) -> None:
         """Raise UserError for a song of another model; `parts`: those that must be the same."""
