@@ -29,12 +29,12 @@ MODEL = pathlib.Path("tiny-model")
 if not MODEL.exists():
     tiny_musicgen(melody=True, style=True, plan=True).save_pretrained(MODEL)
 cadenza.loading.find_model = lambda name=None: MODEL
-def find_jukebox(name):
+def find_jukebox(name=None):
     folder = pathlib.Path("tiny-jukebox")
     if not folder.exists():
         tiny_jukebox().save_pretrained(folder)
     return folder
-cadenza.loading.find_jukebox = find_jukebox
+cadenza.loading.find_jukebox = cadenza.loading.embedded_jukebox = find_jukebox
 """
 
 

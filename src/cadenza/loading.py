@@ -4,21 +4,20 @@ In: nothing (the embedded model), a model directory, a foreign file or directory
 Out: the pipeline. Foreign weights are converted once, into the user's cache.
 """
 
-import difflib
 import hashlib
 import logging
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import overload
+from typing import Literal, overload
 
 import torch
 
 from cadenza.checkpoint import CONFIG_FILE, cache_directory, read_config, read_json
 from cadenza.codec.base import Codec
 from cadenza.convert.audiocraft import CODEC_FILE
-from cadenza.convert.formats import check_codec, check_musicgen, identify, read_codec, read_model
-from cadenza.convert.hub import find_file, find_musicgen, find_part, is_repository
+from cadenza.convert.formats import Kind, check_codec, check_musicgen, identify, read_codec, read_model
+from cadenza.convert.hub import find_file, find_musicgen, find_part
 from cadenza.convert.hub import find_jukebox as find_on_hub
 from cadenza.convert.jukebox import convert_jukebox, parts_of
 from cadenza.convert.multiband_diffusion import read_decoder
@@ -37,6 +36,7 @@ from cadenza.convert.official import (
 )
 from cadenza.convert.openai_jukebox_vqvae import LICENCE as JUKEBOX_LICENCE
 from cadenza.convert.parts import with_codebooks
+from cadenza.convert.spelling import exists, may_be_remote, unknown
 from cadenza.diffusion.codes import CodeFacts, mono_of
 from cadenza.diffusion.decoder import DiffusionDecoder
 from cadenza.diffusion.decoder_config import DiffusionDecoderConfig
@@ -50,6 +50,8 @@ from cadenza.pipelines.placement import choose_device, choose_precision, compani
 ASSETS = Path(__file__).parent / "assets"
 EMBEDDED = "embedded"
 """What the model that comes along may be called, where no file or directory has that name."""
+EMBEDDED_JUKEBOX = "embedded-jukebox"
+"""Likewise the small Jukebox that comes along."""
 CONVERSION = 2
 """Raised whenever converted directories change, so that older ones in a cache are made again.
 
@@ -64,7 +66,11 @@ def load(
     name: MusicGenName | None = None, device: str | torch.device | None = None, precision: str | None = None
 ) -> MusicGen: ...
 @overload
-def load(name: JukeboxName, device: str | torch.device | None = None, precision: str | None = None) -> Jukebox: ...
+def load(
+    name: JukeboxName | Literal["embedded-jukebox"],
+    device: str | torch.device | None = None,
+    precision: str | None = None,
+) -> Jukebox: ...
 @overload
 def load(
     name: str | Path | None, device: str | torch.device | None = None, precision: str | None = None
@@ -75,9 +81,9 @@ def load(
     """Load a model, ready to generate: a `MusicGen`, or a `Jukebox` where the name is of one.
 
     Args:
-        name: None or "embedded" is the model that comes with Cadenza; else a model directory, a directory or
-            `state_dict.bin` of audiocraft, a directory of OpenAI's files or of transformers, or a name such as
-            `facebook/musicgen-small` or `openai/jukebox-1b-lyrics`.
+        name: None or "embedded" is the model that comes with Cadenza, "embedded-jukebox" the small Jukebox that does;
+            else a model directory, a directory or `state_dict.bin` of audiocraft, a directory of OpenAI's files or of
+            transformers, or a name such as `facebook/musicgen-small` or `openai/jukebox-1b-lyrics`.
         device: `cpu`, `cuda`, `cuda:1`; None: a GPU if there is one.
         precision: `fp32`, `bf16`, `fp16`, `int8` or `int4`, of the language model (or the priors); None: what suits the
             device. In 8 or 4 bits weights are quantised once, into the user's cache.
@@ -96,9 +102,10 @@ def load_musicgen(
 
 
 def load_jukebox(
-    name: str | Path | None, device: str | torch.device | None = None, precision: str | None = None
+    name: str | Path | None = None, device: str | torch.device | None = None, precision: str | None = None
 ) -> Jukebox:
-    """`load` where only a Jukebox will do. Raises UserError for anything else, before it is fetched."""
+    """`load` where only a Jukebox will do; None is the one that comes along. Raises UserError for anything else, before
+    it is fetched."""
     place = _checked(device, precision)
     return Jukebox.from_pretrained(find_jukebox(name), place, precision)
 
@@ -113,22 +120,22 @@ def _checked(device: str | torch.device | None, precision: str | None) -> torch.
 
 def is_jukebox(name: str | Path) -> bool:
     """Whether this names a Jukebox; nothing is fetched. CheckpointError for a path that holds no model."""
-    return identify(name)[1] == "jukebox" if _exists(name) else str(name) in JUKEBOXES
+    return identify(name)[1] == "jukebox" if exists(name) else str(name) in (EMBEDDED_JUKEBOX, *JUKEBOXES)
 
 
 def load_codec(name: str | Path | None = None, device: str | torch.device | None = None) -> Codec:
     """Load a codec in float32: that of a whole model (named as for `load`), or a codec's file, directory or name."""
     place = companion_device(choose_device(device))
-    if name is not None and str(name) in JUKEBOXES and not _exists(name):
+    if name is not None and not exists(name) and is_jukebox(name):
         check_codec(name, "jukebox")
-    if name is None or (not _exists(name) and str(name) in (EMBEDDED, *MODELS)):
+    if name is None or (not exists(name) and str(name) in (EMBEDDED, *MODELS)):
         path = find_model(name)
-    elif _exists(name):
+    elif exists(name):
         path = Path(name)
-    elif _may_be_remote(str(name), (*CODECS, *MODELS)):
+    elif may_be_remote(str(name), (*CODECS, *MODELS)):
         path = find_part(str(name), "codec")
     else:
-        raise UserError(_unknown(str(name), (*CODECS, *MODELS)))
+        raise UserError(unknown(str(name), (*CODECS, *MODELS)))
     codec = read_codec(path).float().to(place).eval()
     codec.pack()
     return codec
@@ -170,7 +177,7 @@ def find_diffusion(name: str | Path | None = None, codec: Codec | None = None) -
     """The directory of a diffusion decoder; foreign files are converted into the cache first."""
     if name is None:
         name = _diffusion_for(codec)
-    if _exists(name):
+    if exists(name):
         path = Path(name)
         form, kind = identify(path)
         if kind != "diffusion decoder":
@@ -178,13 +185,13 @@ def find_diffusion(name: str | Path | None = None, codec: Codec | None = None) -
         return path if form == "cadenza" else _converted_decoder(path, codec, path.stem, UNKNOWN_LICENCE)
     short = _short(str(name))
     if short not in DECODERS:
-        raise UserError(_unknown(str(name), DECODERS, "a directory, or a name such as mbd_musicgen_32khz"))
+        raise UserError(unknown(str(name), DECODERS, "a directory, or a name such as mbd_musicgen_32khz"))
     return _converted_decoder(find_file(DECODER_REPOSITORY, DECODERS[short].file), codec, short, LICENCE)
 
 
 def read_diffusion(name: str | Path, codec: Codec | None = None) -> DiffusionDecoder:
     """A decoder of any format, for conversion: a local file is not converted into the cache first."""
-    path = Path(name) if _exists(name) else find_diffusion(name, codec)
+    path = Path(name) if exists(name) else find_diffusion(name, codec)
     if identify(path)[0] == "cadenza":
         return DiffusionDecoder.from_pretrained(path)
     return _read_decoder(path, codec, path.stem, UNKNOWN_LICENCE)
@@ -249,9 +256,21 @@ def find_pipeline(name: str | Path | None = None) -> Path:
     return find_jukebox(name) if name is not None and is_jukebox(name) else find_model(name)
 
 
-def find_jukebox(name: str | Path | None) -> Path:
+def embedded_jukebox() -> Path | None:
+    """The directory of the Jukebox that comes along, if this installation holds one."""
+    return _inside("jukebox")
+
+
+def find_jukebox(name: str | Path | None = None) -> Path:
     """The directory of a Jukebox; foreign and remote ones are converted into the cache first."""
-    if name is not None and _exists(name):
+    if name is None or (name == EMBEDDED_JUKEBOX and not exists(name)):
+        if (inside := embedded_jukebox()) is not None:
+            return inside
+        raise CheckpointError(
+            "this installation holds no Jukebox: install the released package, or name one, such as "
+            f"{JUKEBOXES[0]} or the directory of your own"
+        )
+    if exists(name):
         path = Path(name)
         form, kind = identify(path)
         if kind != "jukebox":
@@ -259,9 +278,9 @@ def find_jukebox(name: str | Path | None) -> Path:
         if form == "cadenza":
             return path
         return _converted_jukebox(path, path.resolve().name, Path("local"), JUKEBOX_LICENCE)
-    if name is None or str(name) not in JUKEBOXES:
+    if str(name) not in JUKEBOXES:
         remedy = f"a directory, or {' or '.join(JUKEBOXES)}"
-        raise UserError(_unknown(str(name or ""), JUKEBOXES, remedy))
+        raise UserError(unknown(str(name), (*JUKEBOXES, EMBEDDED_JUKEBOX), remedy))
     place = Path(str(name).replace("/", "--"))
     return _made(place) or _converted_jukebox(find_on_hub(str(name)), str(name), place, JUKEBOX_LICENCE)
 
@@ -275,7 +294,7 @@ def write_jukebox(name: str | Path, target: str | Path) -> None:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} exists already: choose a new or empty directory")
     path = Path(name)
-    if _exists(name) and identify(path) != ("cadenza", "jukebox"):
+    if exists(name) and identify(path) != ("cadenza", "jukebox"):
         own = path.resolve().name
         convert_jukebox(parts_of(path), target, own, JUKEBOX_LICENCE, _card(own, JUKEBOX_LICENCE, path))
         return
@@ -294,9 +313,9 @@ def _converted_jukebox(source: Path, name: str, place: Path, licence: str) -> Pa
 
 def find_model(name: str | Path | None = None) -> Path:
     """The directory of a MusicGen for a name; foreign and remote models are converted into the cache first."""
-    if name is None or (name == EMBEDDED and not _exists(name)):
+    if name is None or (name == EMBEDDED and not exists(name)):
         return _embedded()
-    if _exists(name):
+    if exists(name):
         path = Path(name)
         form, kind = identify(path)
         check_musicgen(path, kind)
@@ -305,23 +324,30 @@ def find_model(name: str | Path | None = None) -> Path:
             return directory
         own = directory.resolve().name
         return _converted(directory, own, Path("local"), UNKNOWN_LICENCE)
-    if str(name) in JUKEBOXES:
+    if is_jukebox(name):
         check_musicgen(name, "jukebox")
     if name in CODECS:
         raise CheckpointError(f"{name} is a codec, which makes no music: give the name of a whole model")
-    if _may_be_remote(str(name), (*MODELS, *JUKEBOXES)):
+    if may_be_remote(str(name), (*MODELS, *JUKEBOXES)):
         return _from_hub(str(name))
-    raise UserError(_unknown(str(name), (*MODELS, *JUKEBOXES)))
+    raise UserError(unknown(str(name), (*MODELS, *JUKEBOXES)))
 
 
 def _embedded() -> Path:
-    for config in (ASSETS / CONFIG_FILE, *sorted(ASSETS.glob(f"*/{CONFIG_FILE}"))):
-        if config.is_file() and identify(config.parent) == ("cadenza", "model"):
-            return config.parent
+    if (inside := _inside("model")) is not None:
+        return inside
     raise CheckpointError(
         "this installation holds no embedded model: install the released package, or name a model, such as "
         "facebook/musicgen-small or the directory of your own"
     )
+
+
+def _inside(kind: Kind) -> Path | None:
+    """The directory of the first model of this kind that comes along."""
+    for config in (ASSETS / CONFIG_FILE, *sorted(ASSETS.glob(f"*/{CONFIG_FILE}"))):
+        if config.is_file() and identify(config.parent) == ("cadenza", kind):
+            return config.parent
+    return None
 
 
 def _from_hub(name: str) -> Path:
@@ -372,28 +398,3 @@ def _card(name: str, licence: str, source: Path) -> str:
         f"# {name}\n\nConverted by Cadenza from `{source.resolve()}`.\n\nLicence of the weights: {licence}.\n\n"
         "Delete this directory to convert again.\n"
     )
-
-
-# ---- names -----------------------------------------------------------------------------------------------------------
-
-
-def _exists(name: str | Path) -> bool:
-    try:
-        return str(name) != "" and Path(name).exists()
-    except OSError:  # longer than any path can be
-        return False
-
-
-def _may_be_remote(name: str, known: Iterable[str]) -> bool:
-    """Whether to ask the Hub: for a known name, or one that is not nearly a known one."""
-    known = tuple(known)
-    return name in known or (is_repository(name) and not difflib.get_close_matches(name, known, 1, 0.9))
-
-
-def _unknown(
-    name: str, known: Iterable[str], remedy: str = "a directory, or a name such as facebook/musicgen-small"
-) -> str:
-    short = {one.rpartition("/")[2]: one for one in known}
-    near = [short[one] for one in difflib.get_close_matches(name.rpartition("/")[2], list(short), 3, 0.6)]
-    hint = f"did you mean {' or '.join(near)}?" if near else f"give {remedy}"
-    return f"no model {name[:80]!r}: {hint}"

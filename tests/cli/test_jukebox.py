@@ -19,6 +19,12 @@ from cadenza.testing import noise, tiny_jukebox, tone
 SHORT = ("--duration", 0.064, "--seed", 7)  # 2 codes at the top, 8 below it, 32 in three windows below that
 
 
+@pytest.fixture(autouse=True)
+def nothing_inside(tmp_path_factory, monkeypatch) -> None:
+    """No Jukebox comes along (see tests/cli/test_embedded_jukebox.py)."""
+    monkeypatch.setattr("cadenza.loading.ASSETS", tmp_path_factory.mktemp("assets"))
+
+
 @pytest.fixture(scope="session")
 def jukebox(tmp_path_factory) -> str:
     """The directory of a tiny Jukebox."""

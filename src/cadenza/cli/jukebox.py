@@ -73,13 +73,14 @@ def labels(
 ) -> None:
     """List artists and genres with their ids.
 
-    With --model also which levels read which list.
+    Without --labels also which levels read which list.
     """
     show_notices()
+    from cadenza.loading import embedded_jukebox
     from cadenza.pipelines.jukebox_labels import LabelBook
 
     readers: dict[str, list[int]] = {}
-    if model is not None:
+    if model is not None or (labels is None and embedded_jukebox() is not None):
         jukebox = load(model, "cpu", None, labels)
         book = jukebox.labels
         for level, config in jukebox.priors.configs.items():
@@ -90,7 +91,9 @@ def labels(
     else:
         raise UserError("say whose names: --model DIR, or --labels with a copy of openai/jukebox")
     if not book.sets:
-        raise UserError(f"{model} brings no names: add --labels with a copy of openai/jukebox, or ask by id")
+        raise UserError(
+            f"{model or 'the model inside'} brings no names: add --labels with a copy of openai/jukebox, or ask by id"
+        )
     found: dict[str, Any] = {
         version: {
             "levels": readers.get(version, []),

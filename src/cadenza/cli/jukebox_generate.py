@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 Model = Annotated[
     str | None,
-    typer.Option(metavar="M", help="Directory of a Jukebox or of OpenAI's files, or openai/jukebox-1b-lyrics."),
+    typer.Option(
+        metavar="M",
+        help="Directory of a Jukebox or of OpenAI's files, or openai/jukebox-1b-lyrics. [default: the one inside]",
+    ),
 ]
 Labels = Annotated[
     Path | None,

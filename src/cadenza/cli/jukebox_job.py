@@ -113,14 +113,14 @@ def _line(path: Path, take: "Audio") -> str:
 
 
 def load(model: str | None, device: str | None, precision: str | None, labels: Path | None = None) -> "Jukebox":
-    """The Jukebox, with the names of `labels`."""
-    if model is None:
+    """The Jukebox, with the names of `labels`; without a name the one that comes along."""
+    from cadenza.loading import embedded_jukebox, load_jukebox
+    from cadenza.pipelines.jukebox_labels import LabelBook
+
+    if model is None and embedded_jukebox() is None:
         raise UserError(
             "say which Jukebox with --model: a directory, or openai/jukebox-1b-lyrics (not for commercial use)"
         )
-    from cadenza.loading import load_jukebox
-    from cadenza.pipelines.jukebox_labels import LabelBook
-
     book = None if labels is None else LabelBook.read(labels)  # small files before large ones
     jukebox = load_jukebox(model, device, precision)
     if book is not None:
@@ -133,11 +133,21 @@ def load_maker(
 ) -> "Jukebox":
     """The Jukebox that made `source`: `model`, or the one of that name."""
     try:
-        return load(model or maker, device, precision, labels)
+        return load(model or _place_of(maker), device, precision, labels)
     except UserError as error:
         if model is not None:
             raise
         raise UserError(f"{source} was made by {maker!r}: say where that model is with --model ({error})") from error
+
+
+def _place_of(maker: str) -> str:
+    """Where the Jukebox of this name is to be had: songs know the one that comes along by its own name."""
+    from cadenza.checkpoint import CONFIG_FILE, read_json
+    from cadenza.loading import EMBEDDED_JUKEBOX, embedded_jukebox
+
+    inside = embedded_jukebox()
+    is_inside = inside is not None and read_json(inside / CONFIG_FILE).get("name") == maker
+    return EMBEDDED_JUKEBOX if is_inside else maker
 
 
 def song_request(song: Path) -> "SongRequest":
