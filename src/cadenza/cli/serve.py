@@ -74,6 +74,25 @@ def serve(
         Path | None, typer.Option(metavar="FILE", help="Keys, one a line, beside those of `cadenza serve keys`.")
     ] = None,
     database: Address = None,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="Let copies of the model play on the machines of a Ray cluster.")
+    ] = False,
+    cluster_address: Annotated[
+        str | None,
+        typer.Option(metavar="A", help="auto, or HOST:PORT. [default: a cluster of this machine, begun here]"),
+    ] = None,
+    min_replicas: Annotated[
+        int | None, typer.Option(metavar="N", parser=whole_number, help="Copies, at least. [default: 1]")
+    ] = None,
+    max_replicas: Annotated[
+        int | None, typer.Option(metavar="N", parser=whole_number, help="Copies, at most. [default: 2, or the least]")
+    ] = None,
+    replica_cpus: Annotated[
+        float | None, typer.Option(metavar="N", parser=number, help="Cores of each copy. [default: 1]")
+    ] = None,
+    replica_gpus: Annotated[
+        float | None, typer.Option(metavar="N", parser=number, help="GPUs of each copy; 0.5 shares one. [default: 0]")
+    ] = None,
     mark: Annotated[
         bool, typer.Option("--mark", help="Say in every file's metadata that a machine made the music.")
     ] = False,
@@ -88,6 +107,15 @@ def serve(
                 "--directory and --database of keys stand behind them: cadenza serve keys list --directory D"
             )
         return
+    of_cluster = {
+        "cluster_address": cluster_address,
+        "min_replicas": min_replicas,
+        "max_replicas": max_replicas,
+        "replica_cpus": replica_cpus,
+        "replica_gpus": replica_gpus,
+    }
+    if not cluster and (given := next((name for name, value in of_cluster.items() if value is not None), None)):
+        raise UserError(f"--{given.replace('_', '-')} is about a cluster: give --cluster too")
     show_notices()
     set_threads(threads)
     from cadenza.serve.studio.app import serve as serve_studio
@@ -109,6 +137,11 @@ def serve(
         "keep_days": keep_days,
         "keep_uploads_days": keep_uploads_days,
         "mark": mark,
+        "cluster": (cluster_address or "local") if cluster else None,
+        "min_replicas": min_replicas,
+        "max_replicas": max_replicas if max_replicas is not None else max(2, min_replicas or 1),
+        "replica_cpus": replica_cpus,
+        "replica_gpus": replica_gpus,
     }
     settings = StudioSettings(**{field: value for field, value in chosen.items() if value is not None})
     serve_studio(settings, lambda address: _announce(address, browser))

@@ -13,8 +13,25 @@ from cadenza.serve.studio.app import create_app
 from cadenza.serve.studio.asked import OVER
 from cadenza.serve.studio.settings import StudioSettings
 from cadenza.testing import tiny_musicgen
+from serve.studio.postgres import Server, postgres
 
 ADDRESS = "http://127.0.0.1:8764"
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL server; skips where none is installed."""
+    with postgres() as begun:
+        yield begun
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def new_address(request: pytest.FixtureRequest) -> Callable[[Path], Path | str]:
+    """Where a new database can be, whatever keeps it; the tests that ask for this run once with each kind."""
+    if request.param == "sqlite":
+        return lambda directory: directory / "studio.sqlite"
+    begun: Server = request.getfixturevalue("server")
+    return lambda directory: begun.database()
 
 
 @pytest.fixture(scope="session")

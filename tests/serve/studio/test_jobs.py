@@ -1,18 +1,20 @@
 """The queue: nothing accepted is lost, whoever asks for much goes behind the others, and states tell the truth."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from sqlmodel import select
 
 from cadenza.errors import UserError
 from cadenza.serve.studio.asked import Asked
 from cadenza.serve.studio.jobs import Crowded, Queue
 from cadenza.serve.studio.library import Kept, Missing
 from cadenza.serve.studio.pace import Pace
-from cadenza.serve.studio.tables import Database
-from cadenza.serve.studio.work import Piece
+from cadenza.serve.studio.tables import Database, Take
+from cadenza.serve.studio.work import MOST_ATTEMPTS, Piece
 
 WHOLE = Kept(4.0, 32000, 1, -14.0, True, 1000)
 PART = Kept(1.5, 32000, 1, -14.0, False, 400)
@@ -36,8 +38,8 @@ class Rendering:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(tmp_path / "studio.sqlite")
+def database(tmp_path: Path, new_address: Callable[[Path], Path | str]) -> Iterator[Database]:
+    opened = Database(new_address(tmp_path))
     yield opened
     opened.close()
 
@@ -210,3 +212,69 @@ def test_closing_queues_again_what_runs(queue):
     assert queue.next(lambda model: True, timeout=0) is None
     state = reopened(queue).generation(view.id)
     assert (state.status, state.takes[0].status) == ("queued", "queued")
+
+
+def attempts(queue: Queue) -> list[int]:
+    """As the disk knows them."""
+    with queue.database.reading() as session:
+        return list(session.exec(select(Take.attempts).order_by(Take.created, Take.item)))
+
+
+def test_a_take_that_ends_the_process_each_time_is_given_up_and_those_beside_it_are_made(queue):
+    killer, other = queue.submit(ask("kills")), queue.submit(ask("harmless"))
+    made = []
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        begun = []
+        while (piece := queue.next(lambda model: True, timeout=0)) is not None:
+            queue.begin(piece)
+            begun.append(piece.take.job)
+        assert begun == ([killer.id, other.id] if attempt < MOST_ATTEMPTS else [killer.id]), "the last time alone"
+        assert attempts(queue) == [attempt, min(attempt, MOST_ATTEMPTS - 1)]
+        queue = reopened(queue)  # whatever killed it
+    state = queue.generation(killer.id)
+    assert (state.status, state.takes[0].status) == ("failed", "failed")
+    assert state.error.startswith("given up after 3 attempts")
+    piece = take_next(queue)
+    queue.begin(piece)
+    made.append(piece.take.job)
+    queue.end(piece, WHOLE, None)
+    assert made == [other.id]
+    assert queue.generation(other.id).status == "done"
+    assert queue.next(lambda model: True, timeout=0) is None
+    assert reopened(queue).generation(killer.id) == state
+
+
+def test_ending_in_order_is_no_attempt(queue):
+    view = queue.submit(ask())
+    for _ in range(MOST_ATTEMPTS + 1):
+        queue.begin(take_next(queue))
+        assert attempts(queue) == [1]
+        queue.close()
+        queue.rest()
+        assert attempts(queue) == [0]
+        queue = reopened(queue)
+    assert queue.generation(view.id).status == "queued"
+
+
+def test_a_piece_whose_maker_is_lost_goes_back_to_its_place_until_it_was_tried_too_often(queue):
+    first, second = queue.submit(ask()), queue.submit(ask())
+    piece = take_next(queue)
+    piece.sound.push(np.zeros((1, 100), np.float32), 100)
+    for attempt in range(1, MOST_ATTEMPTS):
+        queue.begin(piece)
+        assert piece.may_be_tried_again
+        queue.again(piece)
+        assert attempts(queue) == [attempt, 0]
+        assert [queue.generation(one.id).position for one in (first, second)] == [1, 2]
+        assert queue.load() == (2, 0)
+        piece = take_next(queue)
+        assert (piece.take.job, piece.sound.seconds) == (first.id, 1.0), "those who listen have heard this already"
+    assert queue.next(lambda model: True, timeout=0) is None, "nothing beside its last attempt"
+    queue.begin(piece)
+    assert not piece.may_be_tried_again
+    assert attempts(queue) == [MOST_ATTEMPTS, 0]
+    queue.end(piece, None, "given up")
+    other = take_next(queue)
+    queue.begin(other)
+    queue.cancel(second.id)
+    assert not other.may_be_tried_again, "nobody wants it any more"

@@ -1,6 +1,6 @@
 """Keys are made once, kept as hashes, counted and revoked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,8 +24,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    opened = Database(tmp_path / "studio.sqlite")
+def database(tmp_path: Path, new_address: Callable[[Path], Path | str]) -> Iterator[Database]:
+    opened = Database(new_address(tmp_path))
     yield opened
     opened.close()
 

@@ -17,8 +17,8 @@ from cadenza.testing import noise, tone
 
 
 @pytest.fixture
-def library(tmp_path):
-    database = Database(tmp_path / "studio.sqlite")
+def library(tmp_path, new_address):
+    database = Database(new_address(tmp_path))
     yield Library(tmp_path, database, quota_gb=1.0)
     database.close()
 
@@ -149,7 +149,8 @@ def test_cursors_come_back_as_they_were():
 
 
 def test_a_disk_that_refuses_is_told(library, tmp_path):
-    library.takes = tmp_path / "studio.sqlite" / "no folder"
+    (tmp_path / "file").touch()
+    library.takes = tmp_path / "file" / "no folder"
     with pytest.raises(CadenzaError, match="cannot write"):
         library.keep("abc", noise(0.1))
 

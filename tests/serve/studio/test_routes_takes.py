@@ -8,6 +8,18 @@ import soundfile
 
 
 @pytest.fixture(scope="module")
+def client(open_studio, new_address, tmp_path_factory):
+    """A studio for the tests of this file, with each kind of database."""
+    directory = tmp_path_factory.mktemp("library")
+    with open_studio(directory, database=_as_text(new_address(directory))) as opened:
+        yield opened
+
+
+def _as_text(address):
+    return address if isinstance(address, str) else f"sqlite:///{address}"
+
+
+@pytest.fixture(scope="module")
 def takes(client, finished) -> list[dict]:
     """Four takes, the oldest first."""
     made = []

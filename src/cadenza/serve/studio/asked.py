@@ -129,7 +129,7 @@ class TakeView(pydantic.BaseModel):
     @classmethod
     def of(cls, take: Take) -> "TakeView":
         facts = take.model_dump(
-            exclude={"job", "created", "seconds_asked", "source", "tag_lines", "words", "size_bytes"}
+            exclude={"job", "created", "attempts", "seconds_asked", "source", "tag_lines", "words", "size_bytes"}
         )
         return cls(**facts, generation=take.job, created=moment(take.created))
 

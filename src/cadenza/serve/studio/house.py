@@ -1,11 +1,10 @@
 """A studio: its settings, database, library, queue and engine, as the routes find them."""
 
-import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio import CapacityLimiter
 from fastapi import Depends
@@ -15,12 +14,14 @@ from cadenza.errors import UserError
 from cadenza.pipelines.prompts import parse_text
 from cadenza.serve.studio.adopting import adopt
 from cadenza.serve.studio.asked import Asked, Generation
+from cadenza.serve.studio.claims import claim_file
 from cadenza.serve.studio.engine import EngineRoom
 from cadenza.serve.studio.jobs import Queue
 from cadenza.serve.studio.keys import Caller, check_share
 from cadenza.serve.studio.library import Library, Missing
 from cadenza.serve.studio.models import Load, Shelf
 from cadenza.serve.studio.pace import Pace
+from cadenza.serve.studio.players import LocalStage, Stage
 from cadenza.serve.studio.settings import StudioSettings
 from cadenza.serve.studio.tables import Database, Take
 
@@ -42,22 +43,21 @@ class Studio:
         self.settings = settings
         self.shelf = Shelf(settings, load)
         directory = settings.directory.expanduser().absolute()
-        self._lock = _claim(directory)
-        try:
+        with ExitStack() as opened:
+            opened.callback(_claim(directory))
             self.database = Database(settings.database or directory / DATABASE)
-            try:
-                self.library = Library(directory, self.database, settings.quota_gb, settings.mark)
-                adopt(self.library)
-                self.queue = Queue(self.database, settings.max_waiting, Pace())
-            except BaseException:
-                self.database.close()
-                raise
-        except BaseException:
-            self._lock()
-            raise
+            opened.callback(self.database.close)
+            if settings.database is not None:  # else the directory's lock is enough
+                self.database.claim()
+            self.library = Library(directory, self.database, settings.quota_gb, settings.mark)
+            adopt(self.library)
+            self.stage = _stage(self.shelf, settings, directory)
+            opened.callback(self.stage.close)
+            self.queue = Queue(self.database, settings.max_waiting, Pace())
+            self._opened = opened.pop_all()
         self.drawing = CapacityLimiter(_DRAWING)
         """For threads that convert and draw: they take long, and must not keep all others from answering."""
-        self.engine = EngineRoom(self.queue, self.library, self.shelf, settings)
+        self.engine = EngineRoom(self.queue, self.library, self.shelf, settings, self.stage)
         self.opened = time.time()
 
     def start(self) -> None:
@@ -73,8 +73,7 @@ class Studio:
         self.close()
 
     def close(self) -> None:
-        self.database.close()
-        self._lock()
+        self._opened.close()
 
     def submit(self, asked: Asked, caller: Caller = NOBODY) -> Generation:
         """Accept music, checked as far as it can be at once. Raises UserError, and Full at the quota."""
@@ -133,28 +132,19 @@ StudioOf = Annotated[Studio, Depends(studio_of)]
 CallerOf = Annotated[Caller, Depends(caller_of)]
 
 
+def _stage(shelf: Shelf, settings: StudioSettings, directory: Path) -> Stage:
+    """Where the models play: here, unless the settings name a cluster."""
+    if settings.cluster is None:
+        return LocalStage(shelf, settings)
+    from cadenza.serve.studio.cluster import Cluster
+
+    return Cluster(shelf, settings, directory)
+
+
 def _claim(directory: Path) -> Callable[[], None]:
     """Keep others out of the library until what is returned is called, or this process ends."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        file = (directory / LOCK).open("w")
     except OSError as error:
         raise UserError(f"{directory} cannot be used ({error.strerror}): choose another --directory") from error
-    try:
-        _lock_file(file)
-    except OSError as error:
-        file.close()
-        raise UserError(f"another studio uses {directory}: end it, or choose another --directory") from error
-    return file.close
-
-
-def _lock_file(file: Any) -> None:
-    with suppress(ImportError):
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return claim_file(directory / LOCK, str(directory), "choose another --directory").release

@@ -2,7 +2,8 @@
 
 In: what people ask for. Out: one take after another for the engine, and how far everything is. A generation is in the
 database before it is accepted; after a crash whatever was not finished is queued again, in its old order, and made from
-its seed. Keys take turns; what came first under a key is made first.
+its seed. Keys take turns; what came first under a key is made first. A take that was begun too often is given up; at
+its last attempt it is made alone, so that one that kills takes no other with it.
 
 What is not over lives in memory as well, so that nobody who watches touches the disk. The lock is held for moments
 only, never while anything is written.
@@ -24,7 +25,7 @@ from cadenza.serve.studio.library import Kept, Missing, index, new_id, read_curs
 from cadenza.serve.studio.pace import Pace
 from cadenza.serve.studio.stream import Bell, Sound
 from cadenza.serve.studio.tables import Database, Job, Take
-from cadenza.serve.studio.work import Line, Piece, Rendering, Work
+from cadenza.serve.studio.work import Line, Piece, Rendering, Work, recover
 
 log = logging.getLogger("cadenza")
 
@@ -60,7 +61,7 @@ class Queue:
                 takes = list(session.exec(select(Take).where(Take.job == job.id).order_by(col(Take.item))))
                 for take in takes:
                     if take.status not in OVER:
-                        take.status = "queued"
+                        recover(take)
                 job.status = "queued"
                 work = Work(job, takes)
                 works.append(work)
@@ -274,28 +275,36 @@ class Queue:
     def next(self, ready: Callable[[str], bool], timeout: float = 1.0) -> Piece | None:
         """The next piece to make, of a model that is `ready`; waits for one. None: there is none yet."""
         with self.changed:
-            piece = None if self.closing else self._line.first(ready)
+            piece = self._choose(ready)
             if piece is None and not self.closing:
                 self.changed.wait(timeout)
-                piece = None if self.closing else self._line.first(ready)
+                piece = self._choose(ready)
             if piece is not None:
                 self._line.leave(piece)
                 self._active.append(piece)
         return piece
 
+    def _choose(self, ready: Callable[[str], bool]) -> Piece | None:
+        if self.closing or any(piece.is_last_attempt for piece in self._active):
+            return None
+        piece = self._line.first(ready)
+        return None if piece is not None and piece.is_last_attempt and self._active else piece
+
     def begin(self, piece: Piece) -> None:
-        """A piece has got its place."""
+        """A piece has got its place: an attempt, counted on the disk."""
         with self.changed:
             work = self._works[piece.take.job]
             if piece.take.status != "queued":
                 return
             piece.take.status = "running"
+            piece.take.attempts += 1
             is_first = work.job.started is None or work.job.status == "queued"
             if is_first:
                 work.job.started = work.job.started or self.clock()
                 work.job.status = "running"
         with suppress(CadenzaError), self.database.writing() as session:
-            session.exec(update(Take).where(col(Take.id) == piece.take.id).values(status="running"))
+            facts = {"status": "running", "attempts": piece.take.attempts}
+            session.exec(update(Take).where(col(Take.id) == piece.take.id).values(**facts))
             if is_first:
                 begun = update(Job).where(col(Job.id) == work.job.id)
                 session.exec(begun.values(status="running", started=work.job.started))
@@ -307,6 +316,21 @@ class Queue:
             piece.rendering = rendering
             if piece.cancelled:
                 rendering.cancel()
+
+    def again(self, piece: Piece) -> None:
+        """What made a piece is lost: it goes back to its place in the line.
+
+        Its sound stays, for those who listen: the same seed goes on where it was.
+        """
+        with self.changed:
+            piece.rendering = None
+            piece.take.status = "queued"
+            self._active.remove(piece)
+            self._line.enter_again(piece)
+            self.changed.notify_all()
+        with suppress(CadenzaError), self.database.writing() as session:
+            session.exec(update(Take).where(col(Take.id) == piece.take.id).values(status="queued"))
+        self.bell.ring()
 
     def end(self, piece: Piece, kept: Kept | None, error: str | None) -> None:
         """A piece is over: its file is written, if there is sound."""
@@ -365,7 +389,6 @@ class Queue:
     def rest(self) -> None:
         """Whatever was being made is queued again, for the next time. To be called once nothing is made any more."""
         with suppress(CadenzaError), self.database.writing() as session:
-            for kind in (Job, Take):
-                for row in session.exec(select(kind).where(kind.status == "running")):
-                    row.status = "queued"
-                    session.add(row)
+            rested = update(Take).where(col(Take.status) == "running")
+            session.exec(rested.values(status="queued", attempts=col(Take.attempts) - 1))
+            session.exec(update(Job).where(col(Job.status) == "running").values(status="queued"))

@@ -211,7 +211,7 @@ class Library:
         if starred is not None:
             wanted = wanted.where(col(Take.starred) == starred)
         if tag:
-            wanted = wanted.where(col(Take.tag_lines).contains(f"\n{tag}\n", autoescape=True))
+            wanted = wanted.where(col(Take.tag_lines).contains(f"\n{tag.lower()}\n", autoescape=True))
         if model:
             wanted = wanted.where(col(Take.model) == model)
         if cursor:
@@ -290,7 +290,7 @@ class Library:
 
 def index(take: Take) -> None:
     """Bring what is searched in up to date with what the take says."""
-    take.tag_lines = "".join(f"\n{tag}" for tag in take.tags) + "\n"
+    take.tag_lines = "".join(f"\n{tag.lower()}" for tag in take.tags) + "\n"
     take.words = " ".join((take.title, take.text, *take.tags)).lower()
 
 

@@ -102,9 +102,11 @@ class _Now(Collector):
             speed.add_metric([model], rate)
         yield speed
         loaded = GaugeMetricFamily("cadenza_model_loaded", "1 for models in memory.", labels=["model"])
-        for model in facts["models"]:
+        copies = GaugeMetricFamily("cadenza_model_replicas", "Copies of a model that play.", labels=["model"])
+        for model, replicas in facts["models"].items():
             loaded.add_metric([model], 1)
-        yield loaded
+            copies.add_metric([model], replicas)
+        yield from (loaded, copies)
         yield from _graphics_memory()
 
 

@@ -88,11 +88,11 @@ class Shelf:
         """Load a model. Raises UserError for one that cannot be found or does not fit."""
         return self._load(self.find(name).source)
 
-    def learn(self, name: str, music: MusicGen) -> None:
+    def learn(self, name: str, config: MusicGenConfig, sample_rate: int) -> None:
         """What is known once the model is there."""
-        known = _conditions(music.config)
+        known = _conditions(config)
         self.offers[name] = replace(
-            self.offers[name], conditions=known, sample_rate=music.sample_rate, sampling=music.config.generation
+            self.offers[name], conditions=known, sample_rate=sample_rate, sampling=config.generation
         )
 
     def check(self, offer: Offer, asked: Asked) -> None:

@@ -3,8 +3,9 @@
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cadenza.checkpoint import Options
 
@@ -41,7 +42,15 @@ class StudioSettings(Options):
     model: str | None = Field(None, description="model that plays where none is asked for; None: the embedded one")
     device: str | None = Field(None, description="as for `cadenza.load`; None: a GPU if there is one")
     precision: str | None = Field(None, description="of the language model, as for `cadenza.load`; None: what suits")
-    max_requests: int = Field(8, ge=1, le=256, description="takes that a model makes at once")
+    max_requests: int = Field(8, ge=1, le=256, description="takes that a model makes at once, each copy of it")
+    cluster: str | None = Field(
+        None,
+        description='Ray cluster whose machines play: "local" (begun here), "auto" or its address; None: no cluster',
+    )
+    min_replicas: int = Field(1, ge=1, le=1000, description="copies of a model that play in the cluster, at least")
+    max_replicas: int = Field(2, ge=1, le=1000, description="and at most, when many pieces are to be made at once")
+    replica_cpus: float = Field(1.0, gt=0, le=1024, description="processor cores of one of them")
+    replica_gpus: float = Field(0.0, ge=0, le=16, description="GPUs of one of them; a fraction shares one")
     max_waiting: int = Field(1000, ge=1, description="takes that may wait; more are refused until some are made")
     max_duration_seconds: float = Field(600.0, gt=0, le=86400, description="longest take, seconds")
     quota_gb: float = Field(20.0, gt=0, allow_inf_nan=False, description="size of the library at which it is full, GB")
@@ -54,3 +63,11 @@ class StudioSettings(Options):
     max_upload_mb: float = Field(50.0, gt=0, le=2000, description="largest uploaded file, MB")
     max_upload_seconds: float = Field(600.0, gt=0, le=86400, description="longest uploaded recording, seconds")
     mark: bool = Field(False, description="say in every take's metadata that a machine made it")
+
+    @field_validator("max_replicas")
+    @classmethod
+    def _enough(cls, most: int, info: Any) -> int:
+        least = info.data.get("min_replicas", 1)
+        if most < least:
+            raise ValueError(f"give at least min_replicas, which is {least}")
+        return most

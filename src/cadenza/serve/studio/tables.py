@@ -1,8 +1,8 @@
 """The studio's memory: what was asked for, what was made, what was uploaded and who may ask.
 
 In: an address, by default of an SQLite file. Out: sessions to read and to write with. What a writing session did is on
-the disk when it ends (write-ahead log, `synchronous=FULL`), all of it or nothing. Anything that SQLAlchemy speaks to
-can stand in SQLite's place.
+the disk when it ends (SQLite: write-ahead log, `synchronous=FULL`), all of it or nothing. PostgreSQL stands in
+SQLite's place where the address says so: same tables, same answers.
 """
 
 import threading
@@ -11,14 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Engine, create_engine, event, inspect
+from sqlalchemy import JSON, URL, BigInteger, Column, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Field, Session, SQLModel, select
 
 from cadenza.errors import CadenzaError, UserError
+from cadenza.serve.studio.claims import Claim, claim_file, claim_server
 
 SCHEMA = 1
 _BUSY_MILLISECONDS = 10_000
+_CONNECT_SECONDS = 10
 
 
 class Schema(SQLModel, table=True):
@@ -66,10 +68,12 @@ class Take(SQLModel, table=True):
     channels: int = 0
     loudness_lufs: float | None = None
     complete: bool = False
+    attempts: int = 0
+    """How often it was begun; a studio that is ended in order takes that back."""
     starred: bool = False
     tags: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     tag_lines: str = "\n"
-    """The tags, each between line breaks, to be searched for."""
+    """The tags in small letters, each between line breaks, to be searched for."""
     words: str = ""
     """Title, text and tags in small letters, to be searched in."""
     size_bytes: int = 0
@@ -111,33 +115,40 @@ class Database:
     """The tables, open. Raises UserError for a database that cannot be read or is of another version."""
 
     def __init__(self, address: str | Path) -> None:
-        self.name = str(address)
-        url = f"sqlite:///{address}" if isinstance(address, Path) else address
+        self.name = str(address).partition(":")[0]  # what cannot be understood may hold a password
         self._writer = threading.Lock()
+        self._claim: Claim | None = None
         try:
-            self._engine = create_engine(url)
+            url = URL.create("sqlite", database=str(address)) if isinstance(address, Path) else make_url(address)
+            self.name = str(address) if isinstance(address, Path) else url.render_as_string(hide_password=True)
+            if url.drivername == "postgresql":
+                url = url.set(drivername="postgresql+psycopg")
+            self._is_file = url.get_backend_name() == "sqlite"
+            self._engine = create_engine(url) if self._is_file else create_engine(url, **_server_options(url))
         except (SQLAlchemyError, ImportError) as error:
-            raise UserError(f"{self.name} is no database that can be opened ({_line(error)})") from error
-        if self._engine.dialect.name == "sqlite":
+            remedy = ": pip install cadenza[cluster]" if isinstance(error, ImportError) else ""
+            raise UserError(f"{self.name} is no database that can be opened ({_line(error)}){remedy}") from error
+        if self._is_file:
             event.listen(self._engine, "connect", _tune)
         try:
             self._open(self._engine)
         except SQLAlchemyError as error:
             self.close()
-            raise UserError(
-                f"{self.name} cannot be opened as a library ({_line(error)}): restore a copy of it, or move it away to "
-                "begin anew; the takes beside it stay"
-            ) from error
+            remedy = "restore a copy of it, or move it away to begin anew; the takes beside it stay"
+            if not self._is_file:
+                remedy = (
+                    "see that the server answers, that the address is right, and that the database is empty or ours"
+                )
+            raise UserError(f"{self.name} cannot be opened as a library ({_line(error)}): {remedy}") from error
         except UserError:
             self.close()
             raise
 
     def _open(self, engine: Engine) -> None:
         is_new = not inspect(engine).get_table_names()
-        if is_new:
-            SQLModel.metadata.create_all(engine)
         with Session(engine) as session:
             if is_new:
+                SQLModel.metadata.create_all(session.connection())
                 session.add(Schema(version=SCHEMA))
                 session.commit()
             found = session.exec(select(Schema.version)).first()
@@ -145,10 +156,18 @@ class Database:
                 raise UserError(
                     f"{self.name} has schema {found}, this version knows {SCHEMA}: use the version that wrote it"
                 )
-            if engine.dialect.name == "sqlite":
+            if self._is_file:
                 fault = session.connection().exec_driver_sql("PRAGMA quick_check(1)").scalar()
                 if fault != "ok":
                     raise UserError(f"{self.name} is damaged ({fault}): restore a copy of it, or move it away")
+
+    def claim(self) -> None:
+        """Keep other studios out until this one closes or its process ends. Raises UserError where there is one."""
+        url = self._engine.url
+        if not self._is_file:
+            self._claim = claim_server(self._engine, self.name)
+        elif url.database and url.database != ":memory:":
+            self._claim = claim_file(Path(url.database + ".lock"), self.name, "choose another --database")
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -157,20 +176,35 @@ class Database:
             with Session(self._engine, expire_on_commit=False) as session:
                 yield session
         except SQLAlchemyError as error:
-            raise CadenzaError(f"the library cannot be read ({_line(error)}): look after its disk") from error
+            raise CadenzaError(f"the library cannot be read ({_line(error)}): {self._remedy('look after')}") from error
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """One writer at a time, all or nothing. Raises CadenzaError where the disk refuses."""
+        """One writer at a time, all or nothing. Raises CadenzaError where the disk refuses, or the claim is lost."""
         try:
             with self._writer, Session(self._engine, expire_on_commit=False) as session:
+                if self._claim is not None:
+                    self._claim.confirm(session.connection())
                 yield session
                 session.commit()
         except SQLAlchemyError as error:
-            raise CadenzaError(f"the library cannot be written ({_line(error)}): free space on its disk") from error
+            remedy = self._remedy("free space on")
+            raise CadenzaError(f"the library cannot be written ({_line(error)}): {remedy}") from error
+
+    def _remedy(self, do: str) -> str:
+        return f"{do} its disk" if self._is_file else "look after its server"
 
     def close(self) -> None:
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
         self._engine.dispose()
+
+
+def _server_options(url: URL) -> dict[str, Any]:
+    """Of an engine that speaks to a server: connections are looked at before they are used, so that one may end."""
+    own = url.get_backend_name() == "postgresql"
+    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": _CONNECT_SECONDS} if own else {}}
 
 
 def _tune(connection: Any, _: object) -> None:

@@ -13,6 +13,9 @@ from cadenza.serve.studio.asked import OVER
 from cadenza.serve.studio.stream import Sound
 from cadenza.serve.studio.tables import Job, Take
 
+MOST_ATTEMPTS = 3
+"""How often a take is begun: one that ends whatever makes it would be tried for ever."""
+
 
 @runtime_checkable
 class Rendering(Protocol):
@@ -34,6 +37,18 @@ class Piece:
         self.sound = Sound()
         self.rendering: Rendering | None = None
         self.cancelled = False
+        self.record: dict[str, Any] = {}
+        """What its latest chunk says about itself."""
+
+    @property
+    def may_be_tried_again(self) -> bool:
+        """Whether it goes back into the line when what makes it is lost."""
+        return not self.cancelled and self.take.attempts < MOST_ATTEMPTS
+
+    @property
+    def is_last_attempt(self) -> bool:
+        """Whether it is being made for the last time, or will be: whatever made it before has died, perhaps of it."""
+        return self.take.attempts + (self.take.status == "queued") >= MOST_ATTEMPTS
 
     @property
     def seconds_made(self) -> float:
@@ -64,6 +79,18 @@ class Work:
         return {"status": status, "error": error, "finished": now, "started": self.job.started}
 
 
+def recover(take: Take) -> None:
+    """What becomes of a take that was not over when its studio ended."""
+    is_spent = take.attempts >= MOST_ATTEMPTS
+    take.status, take.error = ("failed", given_up(take)) if is_spent else ("queued", None)
+
+
+def given_up(take: Take) -> str:
+    """Why a take is not tried again."""
+    times = f"{take.attempts} attempts"
+    return f"given up after {times}: each ended what was making it (out of memory?); ask for less, or another model"
+
+
 class Line:
     """Pieces that wait, one row per key. Not for several threads at once."""
 
@@ -85,6 +112,11 @@ class Line:
             self._turns.append(piece.key)
         self._rows[piece.key].append(piece)
         self._order = None
+
+    def enter_again(self, piece: Piece) -> None:
+        """To the beginning of its key's row, where it was before it was begun."""
+        self.enter(piece)
+        self._rows[piece.key].rotate()
 
     def leave(self, piece: Piece) -> None:
         """Out of the line; its key's turn comes after the others'."""
