@@ -87,7 +87,15 @@ def test_saved_lists_are_read_back(versions: list[Any], tmp_path: Path) -> None:
     assert again.artist("Alan Jackson", versions) == {v: BOOK.artist("Alan Jackson", [v])[v] for v in versions}
 
 
-@pytest.mark.parametrize("content", ['{"version": "v9"}', '{"version": "v3", "artists": {"a": -1}}', '{"lists": 3}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"version": "v9"}',
+        '{"version": "v3", "artists": {"a": -1}}',
+        '{"version": "v3", "artists": {"a": true}, "genres": {}}',
+        '{"lists": 3}',
+    ],
+)
 def test_malformed_lists_are_one_line(content: str, tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"labels\.json: "):

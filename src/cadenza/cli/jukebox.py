@@ -1,6 +1,7 @@
 """`cadenza jukebox`: songs level by level, names to ask by, lyrics with times, and what a level keeps of a sound."""
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,6 +70,9 @@ def labels(
     search: Annotated[str | None, typer.Option(metavar="TEXT", help="Names with this in them, or near it.")] = None,
     model: Model = None,
     labels: Labels = None,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Fetch OpenAI's lists into the cache first (not for commercial use).")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """List artists and genres with their ids.
@@ -76,6 +80,12 @@ def labels(
     Without --labels also which levels read which list.
     """
     show_notices()
+    if fetch:
+        if labels is not None:
+            raise UserError("--fetch and --labels: give one of them")
+        labels = _fetched()
+        if search is None and model is None and not as_json:
+            return
     from cadenza.loading import embedded_jukebox
     from cadenza.pipelines.jukebox_labels import LabelBook
 
@@ -114,6 +124,18 @@ def labels(
                 print(f"{kind} ({version}{read})")
             for name, number in one[kind].items():
                 print(f"{number:>7}  {name or '(nobody)'}")
+
+
+def _fetched() -> Path:
+    """Fetch the published lists, and say what came and under which licence."""
+    from cadenza.convert.jukebox_labels import LICENCE, fetch_labels
+    from cadenza.pipelines.jukebox_labels import LabelBook
+
+    folder = fetch_labels()
+    for version, one in LabelBook.read(folder).sets.items():
+        print(f"cadenza: {version}: {len(one.artists)} artists, {len(one.genres)} genres", file=sys.stderr)
+    print(f"cadenza: kept in {folder}; licence of the lists: {LICENCE}", file=sys.stderr)
+    return folder
 
 
 def _names(book: "LabelBook", kind: str, version: Any, search: str | None) -> dict[str, int]:

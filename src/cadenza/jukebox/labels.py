@@ -145,11 +145,15 @@ def _read_ids(path: Path) -> dict[str, int]:
     if not path.is_file():
         raise UserError(f"no list of labels at {path}: give the folder jukebox/data/ids of a copy of openai/jukebox")
     ids = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no list of labels: fetch it again") from error
+    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines(): names may hold other separators
         name, found, value = line.rpartition(";")
         if not line.strip():
             continue
-        if not found or not value.strip().isdigit():
+        if not found or not re.fullmatch(r"\s*[0-9]{1,9}\s*", value):
             raise UserError(f"{path}, line {number}: {line[:60]!r} is not of the form name;id")
         ids[name.lower()] = int(value)
     return ids

@@ -292,8 +292,11 @@ class Jukebox:
         precision = choose_precision(precision, place)
         config = read_config(JukeboxConfig, directory / "config.json")
         vqvae = JukeboxVQVAE.from_pretrained(directory / "vqvae", companion_device(place), torch.float32)
-        labels = LabelBook.read(directory) if (directory / LABELS_FILE).is_file() else None
-        model = cls(vqvae, PriorShelf(directory, place, precision), config, labels)
+        priors = PriorShelf(directory, place, precision)
+        has_own = (directory / LABELS_FILE).is_file()
+        tables = (prior.labels for prior in priors.configs.values())
+        labels = LabelBook.read(directory) if has_own else LabelBook.fetched(tables)
+        model = cls(vqvae, priors, config, labels)
         model._directory = directory
         return model
 

@@ -6,20 +6,25 @@ openai/jukebox (its licence forbids commercial use, so it is not part of Cadenza
 
 import difflib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from cadenza.checkpoint import read_json, write_json
+from cadenza.checkpoint import cache_directory, read_json, write_json
 from cadenza.errors import CheckpointError, UserError
-from cadenza.jukebox.labels import LabelSet, LabelVersion
+from cadenza.jukebox.labels import LabelConfig, LabelSet, LabelVersion
 
 LABELS_FILE = "labels.json"
 TOKENIZER_FILES = ("artists.json", "genres.json")
 """Where transformers keeps the lists of a model."""
 VERSIONS: tuple[LabelVersion, ...] = ("v2", "v3")
 _FOLDERS = (".", "ids", "data/ids", "jukebox/data/ids")
-_REMEDY = "give the folder jukebox/data/ids of a copy of openai/jukebox as labels, or an id"
+_REMEDY = (
+    "give the folder jukebox/data/ids of a copy of openai/jukebox as labels, or an id, or fetch the lists "
+    "(cadenza jukebox labels --fetch)"
+)
+PUBLISHED: dict[LabelVersion, tuple[int, int]] = {"v2": (120, 4111), "v3": (604, 7898)}
+"""Rows of the published models' tables: genres, artists. As many lines have the published lists."""
 
 Artist = str | int | Mapping[LabelVersion, int] | None
 """A name, an id in the list of the top prior, or ids by list; None: unknown."""
@@ -29,6 +34,11 @@ Genre = str | int | tuple[int, ...] | Mapping[LabelVersion, tuple[int, ...]] | N
 T = TypeVar("T")
 
 log = logging.getLogger("cadenza")
+
+
+def fetched_folder() -> Path:
+    """Where the published lists lie, once a user has fetched them (`cadenza jukebox labels --fetch`)."""
+    return cache_directory() / "labels" / "openai-jukebox"
 
 
 class LabelBook:
@@ -60,6 +70,14 @@ class LabelBook:
         if all((path / name).is_file() for name in TOKENIZER_FILES):
             return cls._of_transformers(path)
         raise UserError(f"no lists of labels in {path}: give the folder jukebox/data/ids of a copy of openai/jukebox")
+
+    @classmethod
+    def fetched(cls, tables: Iterable[LabelConfig | None]) -> "LabelBook":
+        """The published lists that priors with these tables read, if they were fetched; of other tables none."""
+        if not fetched_folder().is_dir():
+            return cls()
+        read = {one.version for one in tables if one and (one.num_genres, one.num_artists) == PUBLISHED[one.version]}
+        return cls({version: LabelSet.read(fetched_folder(), version) for version in VERSIONS if version in read})
 
     @classmethod
     def _of_transformers(cls, folder: Path) -> "LabelBook":
@@ -146,6 +164,6 @@ def _parsed(value: Mapping[str, object], source: Path) -> LabelSet:
 
 
 def _ids(value: object, source: Path, kind: str = "entries") -> dict[str, int]:
-    if not isinstance(value, dict) or not all(isinstance(one, int) and one >= 0 for one in value.values()):
+    if not isinstance(value, dict) or not all(map(_is_id, value.values())):
         raise CheckpointError(f"{source}: its {kind} are no names with ids")
     return value
