@@ -21,6 +21,8 @@ import pytest
 pytest.importorskip("playwright")
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from cadenza.testing import noise
+
 pytestmark = pytest.mark.browser
 
 PATIENCE = 300.0  # seconds: the machine may have other work
@@ -389,6 +391,58 @@ def test_settings_come_back_and_files_are_saved(
         {"name": "take.flac", "mimeType": "audio/flac", "buffer": (tmp_path / "FLAC").read_bytes()}
     )
     expect(page.get_by_label("What should it sound like?")).to_have_value("calm piano")
+
+
+def test_a_melody_that_was_brought_is_heard_again_and_may_be_gone(
+    visit: Callable[..., Page], studio: Running, tmp_path: Path
+) -> None:
+    hum = noise(1.5, 16000).write(tmp_path / "hum.wav")
+    with hum.open("rb") as file:
+        sent = httpx.post(f"{studio.address}/v1/uploads", files={"file": ("hum.wav", file)}, timeout=PATIENCE).json()
+    row = studio.make("follows a hum", 1.0, melody=sent["id"])
+    page = visit(quiet=False)  # what is not there any more is an error in the console
+    listed(page, row).get_by_role("button", name="More about").click()
+    listed(page, row).get_by_role("button", name="Its settings").click()
+    expect(page.locator("#melody-chip")).to_contain_text("hum.wav")
+    expect(page.locator("#melody-chip")).to_contain_text("0:01.5")
+    with page.expect_response(lambda answer: answer.url.endswith(f"/v1/uploads/{sent['id']}/audio")) as heard:
+        page.get_by_role("button", name="Hear hum.wav").click()
+    assert heard.value.status in (200, 206)
+    httpx.delete(f"{studio.address}/v1/uploads/{sent['id']}").raise_for_status()
+    listed(page, row).get_by_role("button", name="Its settings").click()
+    expect(page.locator("#toasts")).to_contain_text("its melody is no longer kept")
+    expect(page.locator("#melody-chip")).to_be_hidden()
+
+
+def test_a_take_is_dragged_out_of_the_page_and_onto_the_melody(visit: Callable[..., Page], pair: Any) -> None:
+    """What a desktop is given to save, and that it is the file."""
+    page = visit()
+    row = listed(page, pair[0])
+    page.evaluate(
+        """() => document.addEventListener("dragstart", (event) => {
+             const given = event.dataTransfer;
+             window.dragged = {effect: given.effectAllowed};
+             for (const kind of ["DownloadURL", "text/uri-list"]) window.dragged[kind] = given.getData(kind);
+           })"""
+    )
+    row.get_by_role("button", name="More about").click()
+    melody = page.locator("#field-melody")
+    for source, kind, head in (
+        (row.locator("canvas"), "audio/wav", b"RIFF"),
+        (row.get_by_role("link", name="Download calm piano as FLAC"), "audio/flac", b"fLaC"),
+    ):
+        page.evaluate("() => { delete window.dragged; }")
+        source.drag_to(melody)
+        dragged = page.evaluate("window.dragged")
+        form = kind.removeprefix("audio/")
+        given, name, address = dragged["DownloadURL"].split(":", 2)
+        assert (given, name, dragged["effect"]) == (kind, f"calm piano 1.{form}", "copy")
+        assert dragged["text/uri-list"] == address
+        saved = httpx.get(address, timeout=PATIENCE).raise_for_status()
+        assert saved.content.startswith(head) and saved.headers["content-type"] == kind
+        assert f"calm-piano-1.{form}" in saved.headers["content-disposition"]
+        expect(page.locator("#melody-chip")).to_contain_text("calm piano")
+        page.get_by_role("button", name="No melody").click()
 
 
 def test_mistakes_are_said_where_they_belong(visit: Callable[..., Page]) -> None:

@@ -54,8 +54,8 @@ function show(faults) {
   return !found.length;
 }
 
-/** Fill the form with what made a take; `seed` its own. */
-export function restore(given, seed, names = {}) {
+/** Fill the form with what made a take; `seed` its own. `heard`: what it listened to, as `choose` takes it. */
+export function restore(given, seed, heard = {}) {
   const timeline = Array.isArray(given.text);
   if (timeline) showTimeline(true, given.text); else { showTimeline(false); $("text").value = given.text ?? ""; }
   setCount(1);
@@ -68,8 +68,8 @@ export function restore(given, seed, names = {}) {
   }
   $("model").value = [...$("model").options].some((option) => option.value === given.model) ? given.model : "";
   $("tags").value = (given.tags ?? []).join(", ");
-  choose("melody", given.melody ? names.melody ?? { id: given.melody, name: "the same melody", seconds: 0 } : null);
-  choose("prompt", given.prompt ? names.prompt ?? { id: given.prompt, name: "the same beginning", seconds: 0 } : null, given.prompt_seconds);
+  choose("melody", heard.melody ?? null);
+  choose("prompt", heard.prompt ?? null, given.prompt_seconds);
   setDuration(Math.max(1, (given.duration ?? 10) - heardSeconds()));
   changed();
 }

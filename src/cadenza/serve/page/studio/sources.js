@@ -1,6 +1,6 @@
 // What the music listens to besides words: a melody, and a take to go on from.
 
-import { upload } from "./api.js";
+import { get, upload } from "./api.js";
 import { $, button, clock, complain, el, setIcon, span, speak } from "./dom.js";
 import { drawLevel, record } from "./microphone.js";
 
@@ -32,11 +32,22 @@ function hear(node, source) {
   const mine = preview?.node === node;
   preview?.stop();
   if (mine) return;
-  const audio = new Audio(source.url ?? `/v1/takes/${source.id}/audio?format=flac`);
+  const audio = new Audio(source.url ?? (source.isTake ? `/v1/takes/${source.id}/audio?format=flac` : `/v1/uploads/${source.id}/audio`));
   const stop = () => { audio.pause(); setIcon(node, "play", `Hear ${source.name}`); preview = null; };
   audio.addEventListener("ended", stop);
   audio.play().then(() => setIcon(node, "pause", "Stop"), stop);
   preview = { node, stop };
+}
+
+/** What an id stands for, an upload or a take; null: it is no longer kept. */
+export async function known(id) {
+  for (const [path, isTake] of [[`/v1/uploads/${id}`, false], [`/v1/takes/${id}`, true]]) {
+    try {
+      const found = await get(path);
+      return isTake ? { id, name: found.title, seconds: found.duration, isTake } : { id, name: found.name, seconds: found.seconds };
+    } catch (error) { if (error.status !== 404) throw error; }
+  }
+  return null;
 }
 
 /** Upload a recording and take it as the melody. */

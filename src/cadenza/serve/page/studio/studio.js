@@ -9,6 +9,7 @@ import { findTake, markTakes, refreshTakes, replaceTake, setUpLibrary } from "./
 import { models, refreshModels, setUpModels } from "./models.js";
 import * as sound from "./player.js";
 import { contextFor } from "./sound.js";
+import { known } from "./sources.js";
 import { renderAgain } from "./take.js";
 import { refreshWords, setUpWords } from "./words.js";
 
@@ -30,12 +31,21 @@ const listen = (generation, item, clicked = null) => sound.loadLive(generation, 
 
 const play = (take) => (sound.current()?.id === take.id ? sound.toggle() : sound.load(take));
 
-/** What it goes on from and its melody may be takes of the list: then their names are known. */
-function settings(take) {
-  const named = (id) => { const other = id && findTake(id); return other ? { id, name: other.title, seconds: other.duration, isTake: true } : undefined; };
-  restore(take.asked, take.seed, { melody: named(take.asked.melody), prompt: named(take.asked.prompt) });
+/** The form as it was for a take, with what that listened to, if it is still here. */
+async function settings(take) {
+  const heard = {};
+  const gone = [];
+  try {
+    for (const [kind, word] of [["melody", "its melody"], ["prompt", "what it goes on from"]]) {
+      const id = take.asked[kind];
+      const other = id && findTake(id);
+      heard[kind] = other ? { id, name: other.title, seconds: other.duration, isTake: true } : id ? await known(id) : null;
+      if (id && !heard[kind]) gone.push(word);
+    }
+  } catch (error) { return toast(error.message); }
+  restore(take.asked, take.seed, heard);
   $("text").focus();
-  toast(`The settings of “${take.title.slice(0, 40)}”`);
+  toast(`The settings of “${take.title.slice(0, 40)}”${gone.length ? `; ${gone.join(" and ")} is no longer kept` : ""}`);
 }
 
 async function again(take) {
