@@ -126,3 +126,16 @@ def test_the_page_is_opened_where_there_is_a_screen(monkeypatch, screen):
     _announce("http://127.0.0.1:1", browser=True)
     _announce("http://127.0.0.1:2", browser=False)
     assert opened == (["http://127.0.0.1:1"] if screen else [])
+
+
+def test_what_is_about_a_cluster_needs_one(cadenza, tmp_path):
+    for option in ("--cluster-address", "--min-replicas", "--max-replicas", "--replica-cpus", "--replica-gpus"):
+        said = cadenza("serve", option, "2", "--directory", tmp_path / "library")
+        assert said.code == 2
+        assert f"{option} is about a cluster: give --cluster too" in said.err
+    said = cadenza(
+        "serve", "--cluster", "--min-replicas", "3", "--max-replicas", "2", "--directory", tmp_path / "library"
+    )
+    assert said.code == 2
+    assert "give at least min_replicas" in said.err
+    assert not (tmp_path / "library").exists()

@@ -57,6 +57,10 @@ class Server:
         return f"postgresql+psycopg://tester@/{name}?host={self.folder}"
 
 
+def installed() -> bool:
+    return _tools() is not None and (os.geteuid() != 0 or shutil.which("runuser") is not None)
+
+
 @contextmanager
 def postgres() -> Iterator[Server]:
     """A server while the tests run. Skips, with the reason, where none is installed."""

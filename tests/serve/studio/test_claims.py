@@ -99,3 +99,16 @@ def test_errors_name_the_server_and_no_password(tmp_path: Path, server):
         assert remedy in message
         assert "secret" not in message
         assert "\n" not in message
+
+
+def test_what_an_address_leaves_out_stands_in_the_environment(server, monkeypatch):
+    host, name = str(server.folder), server.database().split("/")[-1].partition("?")[0]
+    for variable, value in (("PGHOST", host), ("PGUSER", "tester"), ("PGDATABASE", name)):
+        monkeypatch.setenv(variable, value)
+    for address in ("postgresql+psycopg://", "postgresql://"):
+        database = Database(address)
+        write(database, address)
+        database.close()
+    again = Database(f"postgresql://tester@/{name}?host={host}")
+    assert len(names(again)) == 2
+    again.close()

@@ -1,5 +1,4 @@
-"""A cluster of machines as the studio's stage: copies of a model that Ray Serve starts, watches and counts (extra
-`cluster`).
+"""A Ray cluster as the studio's stage: copies of a model that Ray Serve starts, watches and counts (extra `cluster`).
 
 In: orders. Out: their sound, streamed from whichever copy took them. The front stays what it is on one machine, with
 its page, queue and library; only the models are elsewhere. Copies come and go with the number of pieces under way. One
