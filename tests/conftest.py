@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import signal
+import sys
 
 # Before torch is imported anywhere: tests are many and tiny, and a second thread costs more than it gives.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -10,13 +11,19 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # tests marked `network` remove it for themselves
 
+# Some machines are told to keep no compiled files. Then every worker and every program that a test starts would compile
+# all of the package anew, with its checks: 8 s of a core. They lie in __pycache__, where Python puts them by itself.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A shell that starts the tests in the background makes them ignore Ctrl-C, which some of them send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
-from jaxtyping import install_import_hook
 
-install_import_hook("cadenza", "typecheck.check")
+import typecheck
+
+typecheck.install()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
