@@ -92,6 +92,16 @@ def test_a_file_that_has_not_changed_is_not_sent_again(client: TestClient) -> No
     assert (again.status_code, again.content) == (304, b"")
 
 
+def test_who_can_unpack_gets_less_to_load(client: TestClient) -> None:
+    for address in ("/", *(f"/static/{name}" for name in static_files() if not name.endswith(".woff2"))):
+        packed = client.get(address)
+        plain = client.get(address, headers={"Accept-Encoding": "identity"})
+        assert packed.headers["content-encoding"] == "gzip" and "content-encoding" not in plain.headers
+        assert int(packed.headers["content-length"]) < int(plain.headers["content-length"])
+        if address != "/":  # each page has a number of its own
+            assert packed.content == plain.content and packed.headers["etag"] == plain.headers["etag"]
+
+
 def test_nothing_of_ours_names_another_machine() -> None:
     ours = [PAGE / "studio.html", *(path for name, path in static_files().items() if name.startswith("studio/"))]
     for path in ours:
