@@ -38,6 +38,8 @@ from cadenza.serve.studio.settings import StudioSettings
 
 _CODES = ((Missing, 404), (Busy, 409), (Crowded, 429), (UserError, 422))
 """What is none of these is our disk's fault."""
+_PARTS: dict[str, Any] = {"loop": "asyncio", "http": "h11"}
+"""Of the server: the same whatever else is installed beside it; uvicorn would take what it finds."""
 log = logging.getLogger("cadenza")
 
 
@@ -115,7 +117,7 @@ def serve(settings: StudioSettings, announce: Callable[[str], None], load: Load 
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         announce(f"http://{host}:{listener.getsockname()[1]}")
         config = uvicorn.Config(
-            app, log_level="warning", timeout_graceful_shutdown=5, ws="websockets-sansio", ws_max_size=2**16
+            app, log_level="warning", timeout_graceful_shutdown=5, ws="websockets-sansio", ws_max_size=2**16, **_PARTS
         )
         with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
             Server(config).run(sockets=[listener])

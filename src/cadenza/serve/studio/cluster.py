@@ -240,8 +240,10 @@ def _connect(settings: StudioSettings, is_own: bool) -> None:
             raise UserError(
                 f"{settings.min_replicas} replicas with {settings.replica_gpus:g} GPUs each: this machine has {gpus:g}"
             )
+        hushed = logging.getLogger("ray.serve")
+        hushed.setLevel(logging.ERROR)
         serve.start(proxy_location="Disabled")
-        logging.getLogger("ray.serve").setLevel(logging.ERROR)
+        hushed.setLevel(logging.ERROR)  # it sets its own when it starts
     except UserError:
         ray.shutdown()
         raise
