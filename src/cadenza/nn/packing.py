@@ -7,7 +7,7 @@ Format Propagation" and "RNN Primitive").
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
@@ -50,14 +50,14 @@ class Packable(nn.Module):
         """Use the plain weights again."""
         self._packed = []
 
-    def train(self, mode: bool = True) -> "Packable":
+    def train(self, mode: bool = True) -> Self:
         """Training changes the plain weights."""
         if mode:
             self.unpack()
         super().train(mode)
         return self
 
-    def _apply(self, fn: Any, recurse: bool = True) -> "Packable":
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
         self.unpack()
         return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
 
