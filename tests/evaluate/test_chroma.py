@@ -61,8 +61,9 @@ def test_parts_of_a_long_sound_join_up(seconds: float, monkeypatch: pytest.Monke
     whole = measure_chroma(sound)
     monkeypatch.setattr("cadenza.evaluate.chroma._FRAMES", 8)  # of 32, 33 and 42
     found = measure_chroma(sound)
-    assert np.array_equal(found.frames, whole.frames)
-    assert np.array_equal(found.level_db, whole.level_db)
+    # To the bit on some processors: how a product of matrices is summed depends on its size.
+    np.testing.assert_allclose(found.frames, whole.frames, atol=1e-5)
+    np.testing.assert_allclose(found.level_db, whole.level_db, atol=1e-4)
 
 
 def test_random_tunes_agree_in_one_of_twelve_frames() -> None:
