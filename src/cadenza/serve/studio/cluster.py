@@ -251,7 +251,7 @@ def _connect(settings: StudioSettings, is_own: bool) -> None:
         ray.shutdown()
         if is_own:
             raise UserError(
-                f"Ray does not start here ({_line(error)}): it gives its parts 15 s, so try when the machine is less busy"
+                f"Ray does not start here ({_line(error)}): it gives its parts 15 s: try when the machine is idle"
             ) from error
         raise UserError(
             f"no Ray cluster answers at {address} ({_line(error)}): start one with `ray start --head`, and on this "
