@@ -59,7 +59,7 @@ LENGTHS = {  # lines of each section: who takes one away takes a promise back, a
     "Own tracks": 8,
     "Judging": 15,
     "Decoding by diffusion": 9,
-    "Jukebox": 26,
+    "Jukebox": 25,
     "The studio": 11,
 }
 

@@ -267,8 +267,8 @@ def find_jukebox(name: str | Path | None = None) -> Path:
         if (inside := embedded_jukebox()) is not None:
             return inside
         raise CheckpointError(
-            "this installation holds no Jukebox: install the released package, or name one, such as "
-            f"{JUKEBOXES[0]} or the directory of your own"
+            f"no Jukebox comes along: name one, such as {JUKEBOXES[0]} or the directory of your own "
+            "(recipes/jukebox_small.py makes a small one)"
         )
     if exists(name):
         path = Path(name)

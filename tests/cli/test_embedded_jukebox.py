@@ -39,7 +39,7 @@ def test_it_has_a_name_and_is_the_default(inside: Path, tmp_path: Path, monkeypa
 
 def test_without_it_a_name_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "ASSETS", tmp_path)
-    with pytest.raises(CheckpointError, match="holds no Jukebox: install the released package, or name one"):
+    with pytest.raises(CheckpointError, match="no Jukebox comes along: name one"):
         load("embedded-jukebox")
 
 
