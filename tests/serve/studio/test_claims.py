@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy.engine import make_url
 from sqlmodel import select
 
 from cadenza.errors import CadenzaError, UserError
@@ -102,7 +103,7 @@ def test_errors_name_the_server_and_no_password(tmp_path: Path, server):
 
 
 def test_what_an_address_leaves_out_stands_in_the_environment(server, monkeypatch):
-    host, name = str(server.folder), server.database().split("/")[-1].partition("?")[0]
+    host, name = str(server.folder), str(make_url(server.database()).database)
     for variable, value in (("PGHOST", host), ("PGUSER", "tester"), ("PGDATABASE", name)):
         monkeypatch.setenv(variable, value)
     for address in ("postgresql+psycopg://", "postgresql://"):

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from cadenza.audio import Audio
 from cadenza.serve.studio.app import create_app
+from cadenza.serve.studio.players import LocalPlayer
 from cadenza.serve.studio.routes_speech import PCM_RATE
 from cadenza.serve.studio.settings import StudioSettings
 from cadenza.testing import tiny_musicgen
@@ -92,7 +93,7 @@ def test_a_failure_of_the_engine_is_said(page, monkeypatch):
     def fail(*arguments: object) -> None:
         raise RuntimeError("no more")
 
-    monkeypatch.setattr(page.app.state.studio.engine, "_submit", fail)
+    monkeypatch.setattr(LocalPlayer, "play", fail)
     for form in ("wav", "mp3"):
         reply = say(page, response_format=form)
         assert reply.status_code == 503
