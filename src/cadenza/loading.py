@@ -16,7 +16,7 @@ import torch
 from cadenza.checkpoint import CONFIG_FILE, cache_directory, read_config, read_json
 from cadenza.codec.base import Codec
 from cadenza.convert.audiocraft import CODEC_FILE
-from cadenza.convert.formats import Kind, check_codec, check_musicgen, identify, read_codec, read_model
+from cadenza.convert.formats import check_codec, check_musicgen, identify, read_codec, read_model
 from cadenza.convert.hub import find_file, find_musicgen, find_part
 from cadenza.convert.hub import find_jukebox as find_on_hub
 from cadenza.convert.jukebox import convert_jukebox, parts_of
@@ -258,7 +258,8 @@ def find_pipeline(name: str | Path | None = None) -> Path:
 
 def embedded_jukebox() -> Path | None:
     """The directory of the Jukebox that comes along, if this installation holds one."""
-    return _inside("jukebox")
+    place = ASSETS / "jukebox"
+    return place if (place / CONFIG_FILE).is_file() else None
 
 
 def find_jukebox(name: str | Path | None = None) -> Path:
@@ -334,20 +335,13 @@ def find_model(name: str | Path | None = None) -> Path:
 
 
 def _embedded() -> Path:
-    if (inside := _inside("model")) is not None:
-        return inside
+    for config in (ASSETS / CONFIG_FILE, *sorted(ASSETS.glob(f"*/{CONFIG_FILE}"))):
+        if config.is_file() and identify(config.parent) == ("cadenza", "model"):
+            return config.parent
     raise CheckpointError(
         "this installation holds no embedded model: install the released package, or name a model, such as "
         "facebook/musicgen-small or the directory of your own"
     )
-
-
-def _inside(kind: Kind) -> Path | None:
-    """The directory of the first model of this kind that comes along."""
-    for config in (ASSETS / CONFIG_FILE, *sorted(ASSETS.glob(f"*/{CONFIG_FILE}"))):
-        if config.is_file() and identify(config.parent) == ("cadenza", kind):
-            return config.parent
-    return None
 
 
 def _from_hub(name: str) -> Path:

@@ -43,6 +43,15 @@ def test_without_it_a_name_is_asked_for(tmp_path: Path, monkeypatch: pytest.Monk
         load("embedded-jukebox")
 
 
+@pytest.mark.skipif(REAL.is_dir(), reason="this checkout holds a Jukebox")
+def test_what_else_comes_along_is_no_jukebox(cadenza) -> None:
+    """With the real assets, in which today are a MusicGen and an ear."""
+    assert loading.embedded_jukebox() is None
+    result = cadenza("jukebox", "generate", "--genre", "jazz", "--duration", 5)
+    assert result.code == 2
+    assert "say which Jukebox with --model" in result.err
+
+
 def test_a_song_without_a_model(inside: Path, cadenza, tmp_path: Path) -> None:
     asked = ("--duration", 0.064, "--seed", 7, "--genre", "jazz")
     for arguments in ((*asked, "-o", "a.wav", "--down-to", 2), ("--resume", "a.song", "--down-to", 0)):

@@ -1,7 +1,6 @@
 """`cadenza generate`: words to a music file."""
 
 import math
-import os
 import re
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 from cadenza.cli import INTERRUPTED
 from cadenza.cli.outlets import STANDARD_OUTPUT, describe, listen
 from cadenza.cli.progress import GenerationProgress
+from cadenza.cli.take_files import check_output, keep, path_for, paths_for, slug
 from cadenza.cli.values import (
     Adapters,
     Calls,
@@ -29,7 +29,7 @@ from cadenza.cli.values import (
     show_notices,
     whole_number,
 )
-from cadenza.errors import CadenzaError, CheckpointError, UserError
+from cadenza.errors import CheckpointError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +90,8 @@ def generate(
     key: Annotated[str | None, typer.Option(metavar="KEY", help='Such as "A minor", or minor alone.')] = None,
     meter: Annotated[str | None, typer.Option(metavar="M", help="4/4, 3/4, 6/8 or 5/4.")] = None,
     guidance: Annotated[
-        float | None, typer.Option(metavar="G", parser=number, help="How closely to follow the words. [default: 3]")
+        float | None,
+        typer.Option(metavar="G", parser=number, help="How closely to follow the words. [default: the model's]"),
     ] = None,
     top_k: Annotated[
         int | None, typer.Option(metavar="K", parser=whole_number, help="Choose among the K best; 0: all.")
@@ -99,7 +100,8 @@ def generate(
         float | None, typer.Option(metavar="P", parser=number, help="Choose within this probability; 0: off.")
     ] = None,
     temperature: Annotated[
-        float | None, typer.Option(metavar="T", parser=number, help="Above 1: bolder, below: safer. [default: 1]")
+        float | None,
+        typer.Option(metavar="T", parser=number, help="Above 1: bolder, below: safer. [default: the model's]"),
     ] = None,
     decoder: Decoder = None,
     calls: Calls = None,
@@ -183,26 +185,13 @@ def generate(
         if stream:
             return _stream(music, prompts[0], sections, choices, output, level)
         code, audios = _render(music, prompts, sections, choices)
-        paths = _paths(output, prompts, audios)
+        paths = paths_for(output, prompts, audios)
     for audio, path in zip(audios, paths, strict=True):
         if not audio.num_samples:
             continue
         keep(audio, path, level)
         print(describe(path, audio.duration_seconds, audio.metadata))
     return code
-
-
-def keep(audio: "Audio", path: Path, level: dict[str, float | None]) -> None:
-    """Write the file; if that cannot be (a record too long for Opus, a full disk), do not lose the music with it."""
-    try:
-        audio.write(path, **level)
-    except CadenzaError as error:
-        rescue = path.with_name(f"{path.stem}-rescued.wav")
-        try:
-            audio.write(rescue, **level)
-        except CadenzaError:
-            raise error from None
-        raise type(error)(f"{error}; the music is in {rescue}") from error
 
 
 def _read(path: Path | None) -> "Audio | None":
@@ -357,47 +346,3 @@ def _check_stream(prompts: list[str], output: Path | None, loudness_lufs: float 
             raise UserError("-o - writes sound, and this is a terminal: add | ffplay -nodisp -autoexit -")
     elif output is not None and not output.is_dir() and output.suffix.lower() != ".wav":
         raise UserError(f"{output}: a file that grows is a WAV; choose a name in .wav, or leave out --stream")
-
-
-def check_output(path: Path) -> None:
-    """Find out before the work, not after it, that it cannot be kept."""
-    from cadenza.audio import FORMATS
-
-    if path == STANDARD_OUTPUT:
-        raise UserError("-o - sends sound to standard output while it is made: add --stream, or name a file")
-    try:
-        folder = path if path.is_dir() else path.absolute().parent
-        while not folder.exists():
-            folder = folder.parent
-    except OSError as error:  # longer than names can be
-        raise UserError(f"{str(path)[:200]}: {error.strerror}; choose another name") from error
-    if not path.is_dir() and path.suffix.lower() not in FORMATS:
-        raise UserError(f"{path}: unknown extension {path.suffix!r}; use one of {', '.join(FORMATS)}")
-    if not folder.is_dir():
-        raise CadenzaError(f"{path}: {folder} is not a folder; choose another place")
-    if not os.access(folder, os.W_OK):
-        raise CadenzaError(f"{path}: cannot write into {folder}; choose another place")
-
-
-def path_for(output: Path | None, name: str) -> Path:
-    if output is None:
-        return Path(name)
-    return output / name if output.is_dir() else output
-
-
-def _paths(output: Path | None, prompts: list[str], audios: "list[Audio]") -> list[Path]:
-    """One file per prompt: the one asked for, numbered if there are several, or a name made of prompt and seed."""
-    names = [f"{slug(text)}-{audio.metadata['seed']}.wav" for text, audio in zip(prompts, audios, strict=True)]
-    if output is None or output.is_dir() or len(prompts) == 1:
-        return [path_for(output, name) for name in names]
-    return [output.with_stem(f"{output.stem}-{i}") for i in range(1, len(prompts) + 1)]
-
-
-def slug(text: str) -> str:
-    words = re.findall(r"\w+", text.lower())
-    slug = ""
-    for word in words:
-        if slug and len(slug) + len(word) > 40:
-            break
-        slug = f"{slug}-{word[:40]}" if slug else word[:40]
-    return slug or "untitled"

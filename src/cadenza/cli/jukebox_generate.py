@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cadenza.cli.generate import check_output, path_for, slug
 from cadenza.cli.jukebox_asked import choices_of, per_level, refuse
 from cadenza.cli.jukebox_job import Job, load, load_maker, song_request
+from cadenza.cli.take_files import check_output, path_for, slug
 from cadenza.cli.values import (
     Device,
     Precision,

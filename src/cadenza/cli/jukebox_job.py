@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cadenza.cli import INTERRUPTED
-from cadenza.cli.generate import keep, path_for
 from cadenza.cli.jukebox_progress import SongProgress
+from cadenza.cli.take_files import keep, path_for
 from cadenza.errors import CadenzaError, UserError
 
 if TYPE_CHECKING:
