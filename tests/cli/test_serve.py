@@ -70,6 +70,16 @@ def test_keys(cadenza, tmp_path):
     assert "for this machine alone" in cadenza("serve", "keys", "list", "--directory", folder).out
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_key_that_nobody_could_read_does_not_count(cadenza, tmp_path):
+    command = [sys.executable, "-m", "cadenza", "serve", "keys", "add", "phone", "--directory", str(tmp_path)]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1), result.stderr
+    assert "could not be shown (No space left on device)" in result.stderr
+    assert "no keys" in cadenza("serve", "keys", "list", "--directory", tmp_path).out
+
+
 def test_mistakes_are_one_line(cadenza, model, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -178,7 +178,14 @@ def add(
     limits = Limits(requests_per_minute=requests, queued_seconds=seconds, jobs=jobs)
     with _Opened(directory, database) as opened:
         key = opened.add(name, limits)
-    print(key)
+        try:
+            print(key, flush=True)
+        except OSError as error:
+            opened.revoke(name)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else it is tried once more at the end
+            raise UserError(
+                f"the key could not be shown ({error.strerror}) and does not count: say where it is to be written"
+            ) from error
     print("cadenza: shown this once; programs send it as `Authorization: Bearer KEY`", file=sys.stderr)
 
 

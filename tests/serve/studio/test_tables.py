@@ -1,12 +1,15 @@
 """The database: all or nothing, and one clear line for a file that is none."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from sqlmodel import select
 
 from cadenza.errors import CadenzaError, UserError
+from cadenza.serve.studio.keys import Keys
 from cadenza.serve.studio.tables import Database, Job, Schema, Take
 
 
@@ -82,3 +85,31 @@ def test_other_addresses(tmp_path: Path):
         session.add(job())
     database.close()
     assert (tmp_path / "by_address.sqlite").is_file()
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_of_several_that_begin_at_once_one_makes_the_tables(tmp_path, new_address, attempt):
+    address, together = new_address(tmp_path), Barrier(4)
+
+    def add(name: str) -> str:
+        together.wait()
+        database = Database(address)
+        key = Keys(database).add(name)
+        database.close()
+        return key
+
+    with ThreadPoolExecutor(4) as threads:
+        made = list(threads.map(add, "abcd"))
+    database = Database(address)
+    assert sorted(row.name for row in Keys(database).rows()) == list("abcd")
+    assert all(Keys(database).find(key) is not None for key in made)
+    database.close()
+
+
+def test_tables_are_made_whole_or_not_at_all(tmp_path, new_address, monkeypatch):
+    address = new_address(tmp_path)
+    with monkeypatch.context() as broken:
+        broken.setattr("cadenza.serve.studio.tables.Schema", lambda version: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            Database(address)
+    Database(address).close()

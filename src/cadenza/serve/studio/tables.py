@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, URL, BigInteger, Column, Engine, create_engine, event, inspect, make_url
+from sqlalchemy import JSON, URL, BigInteger, Column, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Field, Session, SQLModel, select
 
@@ -21,6 +21,8 @@ from cadenza.serve.studio.claims import Claim, claim_file, claim_server
 SCHEMA = 1
 _BUSY_MILLISECONDS = 10_000
 _CONNECT_SECONDS = 10
+_MAKING_NUMBER = int.from_bytes(b"tables", "big")
+"""Of PostgreSQL's advisory lock while the tables are made."""
 
 
 class Schema(SQLModel, table=True):
@@ -140,17 +142,15 @@ class Database:
                     "see that the server answers, that the address is right, and that the database is empty or ours"
                 )
             raise UserError(f"{self.name} cannot be opened as a library ({_line(error)}): {remedy}") from error
-        except UserError:
+        except BaseException:
             self.close()
             raise
 
     def _open(self, engine: Engine) -> None:
-        is_new = not inspect(engine).get_table_names()
         with Session(engine) as session:
-            if is_new:
-                SQLModel.metadata.create_all(session.connection())
-                session.add(Schema(version=SCHEMA))
-                session.commit()
+            connection = session.connection()
+            if not inspect(connection).get_table_names():
+                self._create(session)
             found = session.exec(select(Schema.version)).first()
             if found != SCHEMA:
                 raise UserError(
@@ -160,6 +160,18 @@ class Database:
                 fault = session.connection().exec_driver_sql("PRAGMA quick_check(1)").scalar()
                 if fault != "ok":
                     raise UserError(f"{self.name} is damaged ({fault}): restore a copy of it, or move it away")
+
+    def _create(self, session: Session) -> None:
+        """Make the tables, all or none. Where several processes begin at once, one makes them and the others wait."""
+        connection = session.connection()
+        if self._is_file:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # else each table would be there as soon as it is made
+        elif connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MAKING_NUMBER})
+        if not inspect(connection).get_table_names():
+            SQLModel.metadata.create_all(connection)
+            session.add(Schema(version=SCHEMA))
+        session.commit()
 
     def claim(self) -> None:
         """Keep other studios out until this one closes or its process ends. Raises UserError where there is one."""
@@ -209,7 +221,7 @@ def _server_options(url: URL) -> dict[str, Any]:
 
 def _tune(connection: Any, _: object) -> None:
     cursor = connection.cursor()
-    for line in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_MILLISECONDS}"):
+    for line in (f"busy_timeout={_BUSY_MILLISECONDS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {line}")
     cursor.close()
 
