@@ -30,7 +30,7 @@ from cadenza.train.schedule import CosineSchedule
 
 ENCODER = SpectralConfig(dim=256, num_layers=3, fast_dim=96, fast_layers=2)
 DECODER = SpectralConfig(dim=384, num_layers=4, fast_dim=256, fast_layers=2)
-LOW_NOTES = DECODER.model_copy(update={"low_bins": 120, "knee": 0.75})  # low: below 1.2 kHz
+LOW_NOTES = DECODER.model_copy(update={"low_bins": 120, "knee": 0.75, "loudest": 1.0})  # low: below 1.2 kHz
 
 
 def config() -> TrainConfig:

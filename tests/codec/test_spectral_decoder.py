@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cadenza.codec.spectral import SpectralConfig
-from cadenza.codec.spectral_decoder import SpectralDecoder, round_peaks
+from cadenza.codec.spectral_decoder import SpectralDecoder, full_scale_tone, hold_back, round_peaks
 
 CONFIG = SpectralConfig(hop_length=40, dim=16, num_layers=1, fast_dim=8, fast_layers=1, low_bins=25, low_dim=8)
 RATE = 8000  # bins of the long transform are 40 Hz wide, those of the short one 133: they meet below 1 kHz
@@ -81,3 +81,37 @@ def test_a_decoder_with_a_knee_writes_no_sample_at_full_scale(monkeypatch):
     loud = 5 * tone(200.0)
     latent = write(decoder, monkeypatch, loud)
     assert decoder(latent).abs().max() < 1 < loud.abs().max()
+
+
+def test_a_full_scale_sine_is_as_loud_as_it_is_said_to_be():
+    decoder = SpectralDecoder(CONFIG.model_copy(update={"low_bins": 0}), 1, 4)
+    frames = decoder.band.inverse.analyse(tone(2000.0)[:, 0] / 0.3).abs()[..., 4:-4]
+    level = torch.linalg.vector_norm(frames, dim=1)
+    assert torch.allclose(level, torch.tensor(full_scale_tone(CONFIG.n_fft)), rtol=0.01)
+
+
+def test_frames_that_are_too_loud_become_as_loud_as_allowed_and_others_stay():
+    magnitude = torch.rand(2, 40, 6)
+    magnitude[:, :, 3] *= 100
+    level = torch.linalg.vector_norm(magnitude, dim=1)
+    kept = [0, 1, 2, 4, 5]
+    most = float(level[:, kept].max()) + 0.1
+    held = hold_back(magnitude, most)
+    assert torch.equal(held[..., kept], magnitude[..., kept])
+    loud = held[..., 3]
+    assert torch.allclose(torch.linalg.vector_norm(loud, dim=1), torch.full((2,), most))
+    assert torch.allclose(loud / loud[:, :1], magnitude[..., 3] / magnitude[:, :1, 3])
+    assert torch.equal(hold_back(torch.zeros(1, 4, 2), most), torch.zeros(1, 4, 2))
+
+
+def test_a_tone_beyond_full_scale_is_held_at_it(monkeypatch):
+    torch.manual_seed(0)
+    decoder = SpectralDecoder(CONFIG.model_copy(update={"loudest": 1.0}), 1, 4).eval()
+    loud = 4 / 0.3 * tone(200.0)
+    latent = write(decoder, monkeypatch, loud)
+    held = decoder(latent)
+    inside = held[..., 800:-800].abs().max()
+    assert 0.9 < inside < 1.1
+    quiet = decoder.config.model_copy(update={"loudest": None})
+    monkeypatch.setattr(decoder, "config", quiet)
+    assert decoder(latent)[..., 800:-800].abs().max() > 3.5

@@ -51,6 +51,9 @@ class SpectralConfig(Config):
     knee: float | None = Field(
         None, gt=0, lt=1, description="level of samples above which the decoder rounds peaks off; None: it never does"
     )
+    loudest: float | None = Field(
+        None, gt=0, description="level a decoded frame is held to, 1 being a full-scale tone's; None: any is taken"
+    )
 
     @property
     def fast_hop(self) -> int:

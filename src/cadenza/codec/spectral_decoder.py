@@ -4,6 +4,7 @@ In: latent `[B, D, T]`; out: audio `[B, 1, T * hop]`. That an inverse STFT can s
 unlike there no phases are predicted, `cadenza.nn.phase` reconstructs them.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -147,12 +148,14 @@ class SpectralDecoder(nn.Module):
 
     def stream(self, latent: Float[Tensor, "B D t"], state: DecoderState, last: bool) -> Float[Tensor, "B 1 n"]:
         magnitudes = self._magnitudes(latent, state, last)
-        sounds = [
-            band.stream(self._scaled(magnitude, band) * share[:, None], memory, last)
-            for magnitude, band, share, memory in zip(
-                magnitudes, self._bands, self._shares(magnitudes), state.bands, strict=False
-            )
-        ]
+        sounds = []
+        for magnitude, band, share, memory in zip(
+            magnitudes, self._bands, self._shares(magnitudes), state.bands, strict=False
+        ):
+            heard = magnitude * share[:, None]
+            if self.config.loudest is not None:
+                heard = hold_back(heard, self.config.loudest * full_scale_tone(self.config.n_fft))
+            sounds.append(band.stream(self._scaled(heard, band), memory, last))
         sound = state.join(sounds)[:, None]
         return sound if self.config.knee is None else round_peaks(sound, self.config.knee)
 
@@ -208,6 +211,23 @@ class SpectralDecoder(nn.Module):
         if self.low is not None:
             ahead.append(config.low_layers * right + self.low_band.reach + (config.low_window_factor - 1) / 2)
         return slow + max(ahead)
+
+
+def full_scale_tone(n_fft: int) -> float:
+    """Root of the summed squares of a full-scale sine's magnitudes in a Hann window: its middle bin is `n_fft / 4`, the
+    two beside it half of that."""
+    return n_fft / 4 * math.sqrt(1.5)
+
+
+def hold_back(magnitude: Float[Tensor, "B F t"], most: float) -> Float[Tensor, "B F t"]:
+    """Frames whose magnitudes have a root of summed squares above `most` are made quieter, to that.
+
+    Codes that no music was coded as can name a tone at four times full scale, which rounding peaks off would turn into
+    a square wave. Windows overlap, so the gain changes smoothly from frame to frame; it looks at one frame alone, so
+    that a stream equals the whole.
+    """
+    level = torch.linalg.vector_norm(magnitude, dim=1, keepdim=True)
+    return magnitude * (most / level.clamp_min(most))
 
 
 def round_peaks(sound: Float[Tensor, "*B N"], knee: float) -> Float[Tensor, "*B N"]:
