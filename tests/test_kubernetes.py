@@ -42,6 +42,17 @@ def containers() -> list[dict[str, Any]]:
     return [container for spec in templates().values() for container in spec["containers"]]
 
 
+def kinds_of_kubernetes() -> list[dict[str, Any]]:
+    """All objects whose kinds Kubernetes itself knows; of the Ray cluster its pods."""
+    found = [one for one in objects() if one["kind"] != "RayCluster"]
+    spec = the("RayCluster", "cadenza-engines")["spec"]
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        pod = group["template"]
+        labels = pod["metadata"] | {"name": group.get("groupName", "head")}
+        found.append({"apiVersion": "v1", "kind": "Pod", "metadata": labels, "spec": pod["spec"]})
+    return found
+
+
 def front_command() -> list[str]:
     """What the front runs, after Ray."""
     (front,) = (one for one in containers() if one["name"] == "front")
@@ -56,6 +67,33 @@ def test_every_file_is_read_and_every_object_has_a_name_of_its_own():
     assert len(FILES) == 4
     names = [(one["apiVersion"], one["kind"], one["metadata"]["name"]) for one in objects()]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("version", ["1.28", "1.31", "1.34", "1.37"])
+def test_kubernetes_own_schemas_know_every_field(version):
+    """Against the published schemas of the API, strictly: nothing is misspelt, misplaced or of the wrong type."""
+    schemas = pytest.importorskip("kubernetes_validate", reason="pip install kubernetes-validate (108 MB of schemas)")
+    for one in kinds_of_kubernetes():
+        schemas.validate(one, version, strict=True)
+    wrong = {**the("Service", "cadenza"), "spec": {"selectors": {}}}
+    with pytest.raises(schemas.ValidationError):
+        schemas.validate(wrong, version, strict=True)
+
+
+def test_the_ray_cluster_has_the_fields_of_its_operator():
+    """KubeRay's `ray.io/v1`; its resource definition is too large to be kept here."""
+    spec = the("RayCluster", "cadenza-engines")["spec"]
+    assert set(spec) <= {
+        "rayVersion", "enableInTreeAutoscaling", "autoscalerOptions", "headGroupSpec", "workerGroupSpecs"
+    }  # fmt: skip
+    assert set(spec["autoscalerOptions"]) <= {"env", "envFrom", "idleTimeoutSeconds", "image", "resources"}
+    for group in spec["workerGroupSpecs"]:
+        counts = [group[name] for name in ("minReplicas", "replicas", "maxReplicas")]
+        assert counts == sorted(counts)
+        assert set(group) == {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"}
+    assert set(spec["headGroupSpec"]) == {"rayStartParams", "template"}
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        assert all(type(value) is str for value in group["rayStartParams"].values()), "words on a command line"
 
 
 def test_the_front_is_started_with_options_that_there_are():
@@ -144,3 +182,7 @@ def test_every_container_of_ours_shows_its_token_and_sends_nothing_home():
             assert known["RAY_AUTH_MODE"]["value"] == "token"
             assert known["RAY_AUTH_TOKEN"]["valueFrom"]["secretKeyRef"] == {"name": "cadenza-ray", "key": "token"}
             assert known["RAY_USAGE_STATS_ENABLED"]["value"] == "0"
+    spec = the("RayCluster", "cadenza-engines")["spec"]
+    (head,) = spec["headGroupSpec"]["template"]["spec"]["containers"]
+    assert spec["enableInTreeAutoscaling"]
+    assert spec["autoscalerOptions"]["env"] == head["env"], "what grows the cluster asks the head, as all others do"
