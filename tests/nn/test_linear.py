@@ -42,6 +42,21 @@ def test_a_row_is_the_same_alone_and_among_others() -> None:
     assert layer(x[:1, None]).shape == (1, 1, 320)
 
 
+@torch.no_grad()
+def test_a_hurried_row_is_the_product_and_others_keep_their_bits() -> None:
+    layer = Linear(1280, 320, bias=True)
+    x = torch.randn(64, 1280, generator=torch.Generator().manual_seed(0))
+    plain = layer(x)
+    layer.pack()
+    whole = layer(x)
+    layer.unpack()
+    layer.pack(hurried=True)
+    torch.testing.assert_close(layer(x[:1]), plain[:1], atol=1e-5, rtol=1e-5)
+    assert layer(x[:1, None]).shape == (1, 1, 320)
+    for rows in (2, 3, 17, 64):
+        assert torch.equal(layer(x[:rows]), whole[:rows]), rows
+
+
 def test_the_state_dict_of_a_packed_layer_is_the_plain_one(layer: Linear) -> None:
     plain = {name: tensor.clone() for name, tensor in layer.state_dict().items()}
     layer.pack()

@@ -286,12 +286,12 @@ class Prior(Packable, Pretrained):
         """Bring the weights into the order in which a CPU decodes fastest (elsewhere: nothing); `train()` undoes it.
 
         The head's are then held twice, if they are the embedding's too. Logits have the same bits on any number of
-        threads, and whatever is sampled beside them.
+        threads; a song alone has other ones than beside others, and is made faster.
         """
-        pack_linears(self)
+        pack_linears(self, hurried=True)
         weight = self._head_weight.detach().float()
         if packable(weight):
-            self._packed = [Reordered.pack(weight).packed]
+            self._packed = [Reordered.pack(weight, hurried=True).packed]
 
     # ---- parts -----------------------------------------------------------------------------------------------------
 
@@ -312,7 +312,7 @@ class Prior(Packable, Pretrained):
             hidden = hidden + added
         with torch.autocast(hidden.device.type, enabled=False):  # in float32, as published
             if self.is_packed:
-                return Reordered(self._packed[0])(hidden.float())
+                return Reordered(self._packed[0], hurried=True)(hidden.float())
             return F.linear(hidden.float(), self._head_weight.float())
 
     @property

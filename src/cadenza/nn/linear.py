@@ -100,8 +100,11 @@ class Linear(nn.Linear):
 
     # ---- packing ------------------------------------------------------------------------------------------------
 
-    def pack(self) -> None:
-        """Reorder the weights for decoding; does nothing where no faster order is known for this precision."""
+    def pack(self, hurried: bool = False) -> None:
+        """Reorder the weights for decoding; does nothing where no faster order is known for this precision.
+
+        `hurried`: see `Reordered`.
+        """
         if self._products:
             return
         stops = torch.tensor(self.parts).cumsum(0).tolist()
@@ -110,7 +113,7 @@ class Linear(nn.Linear):
             self._products = [self._product(rows) for rows in spans]
             self._set_canonical(None)
         elif packable(self.weight):
-            self._products = [Reordered.pack(self.weight.detach()[rows]) for rows in spans]
+            self._products = [Reordered.pack(self.weight.detach()[rows], hurried) for rows in spans]
             self._trainable = self.weight.requires_grad
             self.weight = nn.Parameter(self.weight.detach().to("meta"), requires_grad=False)
 
@@ -205,11 +208,11 @@ class Linear(nn.Linear):
         super()._load_from_state_dict(*arguments)
 
 
-def pack_linears(module: nn.Module) -> None:
-    """Pack every `Linear` below `module`; `module.train()` undoes it."""
+def pack_linears(module: nn.Module, hurried: bool = False) -> None:
+    """Pack every `Linear` below `module`; `module.train()` undoes it. `hurried`: see `Reordered`."""
     for part in module.modules():
         if isinstance(part, Linear):
-            part.pack()
+            part.pack(hurried)
 
 
 def quantized_layers(module: nn.Module, kind: Kind) -> dict[str, Kind]:
