@@ -14,7 +14,7 @@ from cadenza.serve.studio.jobs import Crowded, Queue
 from cadenza.serve.studio.library import Kept, Missing
 from cadenza.serve.studio.pace import Pace
 from cadenza.serve.studio.tables import Database, Take
-from cadenza.serve.studio.work import MOST_ATTEMPTS, Piece
+from cadenza.serve.studio.work import ALONE_FROM, MOST_ATTEMPTS, Piece
 
 WHOLE = Kept(4.0, 32000, 1, -14.0, True, 1000)
 PART = Kept(1.5, 32000, 1, -14.0, False, 400)
@@ -228,12 +228,12 @@ def test_a_take_that_ends_the_process_each_time_is_given_up_and_those_beside_it_
         while (piece := queue.next(lambda model: True, timeout=0)) is not None:
             queue.begin(piece)
             begun.append(piece.take.job)
-        assert begun == ([killer.id, other.id] if attempt < MOST_ATTEMPTS else [killer.id]), "the last time alone"
-        assert attempts(queue) == [attempt, min(attempt, MOST_ATTEMPTS - 1)]
+        assert begun == ([killer.id, other.id] if attempt < ALONE_FROM else [killer.id]), "then alone"
+        assert attempts(queue) == [attempt, min(attempt, ALONE_FROM - 1)]
         queue = reopened(queue)  # whatever killed it
     state = queue.generation(killer.id)
     assert (state.status, state.takes[0].status) == ("failed", "failed")
-    assert state.error.startswith("given up after 3 attempts")
+    assert state.error.startswith("given up after 5 attempts")
     piece = take_next(queue)
     queue.begin(piece)
     made.append(piece.take.job)
@@ -242,6 +242,78 @@ def test_a_take_that_ends_the_process_each_time_is_given_up_and_those_beside_it_
     assert queue.generation(other.id).status == "done"
     assert queue.next(lambda model: True, timeout=0) is None
     assert reopened(queue).generation(killer.id) == state
+
+
+def test_loading_a_model_is_an_attempt_of_the_take_for_which_it_is_loaded(queue):
+    killer, same, other = queue.submit(ask("a", model="large")), queue.submit(ask(model="large")), queue.submit(ask())
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+
+        def ready(model: str) -> bool:
+            return model == "tiny" or (queue.call(model) and False)  # noqa: B023
+
+        piece = queue.next(ready, timeout=0)
+        assert (piece is None) == (attempt >= ALONE_FROM), "then nothing is made beside"
+        if piece is not None:
+            assert piece.take.job == other.id
+            queue.begin(piece)
+        assert attempts(queue)[0] == attempt - 1, "before it is loaded, nothing has happened"
+        queue.count("large")
+        assert attempts(queue) == [attempt, 0, min(attempt, ALONE_FROM - 1)]
+        assert queue.generation(killer.id).status == "queued"
+        queue = reopened(queue)  # loading has killed it
+    assert queue.generation(killer.id).error.startswith("given up after 5 attempts")
+    assert [queue.generation(one.id).status for one in (same, other)] == ["queued", "queued"]
+    last = queue.next(lambda model: model == "tiny", timeout=0)
+    assert last.take.job == other.id
+    queue.begin(last)
+    assert not queue.call("large"), "what was hit beside it is made alone now, and nothing is loaded beside it"
+
+
+def test_a_model_that_is_loaded_or_a_studio_that_ends_in_order_takes_the_attempt_back(queue):
+    view = queue.submit(ask(model="large"))
+    assert queue.call("large")
+    queue.count("large")
+    queue.came("large")
+    assert attempts(queue) == [0]
+    piece = take_next(queue)
+    queue.begin(piece)
+    assert attempts(queue) == [1]
+    queue.again(piece)
+    assert queue.call("large")
+    queue.count("large")
+    assert attempts(queue) == [2]
+    queue.close()
+    queue.came("large")  # too late to write anything
+    queue.rest()
+    assert attempts(queue) == [1]
+    assert queue.call("none waits for it")
+    assert reopened(queue).generation(view.id).status == "queued"
+
+
+def test_whatever_is_to_be_alone_is_not_loaded_beside_others(queue):
+    first, large = queue.submit(ask()), queue.submit(ask(model="large"))
+    begun = take_next(queue)
+    queue.begin(begun)
+    for _ in range(ALONE_FROM - 1):
+        assert queue.call("large")
+        queue.count("large")
+        queue = reopened(queue)
+    begun = queue.next(lambda model: model == "tiny", timeout=0)
+    assert begun.take.job == first.id
+    queue.begin(begun)
+    behind = queue.submit(ask())
+    assert not queue.call("large"), "not beside what is being made"
+    assert queue.next(lambda model: model == "tiny", timeout=0) is None, "and those behind it let it come"
+    queue.end(begun, WHOLE, None)
+    assert queue.call("large")
+    assert queue.next(lambda model: model == "tiny", timeout=0) is None
+    queue.came("large")
+    piece = take_next(queue)
+    assert piece.take.job == large.id
+    queue.begin(piece)
+    assert queue.next(lambda model: True, timeout=0) is None
+    queue.end(piece, WHOLE, None)
+    assert take_next(queue).take.job == behind.id
 
 
 def test_ending_in_order_is_no_attempt(queue):
@@ -269,7 +341,7 @@ def test_a_piece_whose_maker_is_lost_goes_back_to_its_place_until_it_was_tried_t
         assert queue.load() == (2, 0)
         piece = take_next(queue)
         assert (piece.take.job, piece.sound.seconds) == (first.id, 1.0), "those who listen have heard this already"
-    assert queue.next(lambda model: True, timeout=0) is None, "nothing beside its last attempt"
+    assert queue.next(lambda model: True, timeout=0) is None, "nothing beside it"
     queue.begin(piece)
     assert not piece.may_be_tried_again
     assert attempts(queue) == [MOST_ATTEMPTS, 0]

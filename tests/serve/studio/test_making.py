@@ -8,6 +8,7 @@ import pytest
 
 from cadenza.audio import Audio
 from cadenza.serve.studio.players import Lost
+from cadenza.serve.studio.work import MOST_ATTEMPTS
 
 ASKED = {"text": "x", "duration": 1.0, "seed": 3}
 
@@ -77,7 +78,7 @@ def attempts(client, take):
     return client.app.state.studio.library.take(take).attempts
 
 
-@pytest.mark.parametrize("losses", [0, 1, 2])
+@pytest.mark.parametrize("losses", [0, 1, MOST_ATTEMPTS - 1])
 def test_it_is_made_again_and_whoever_listens_notices_nothing(dying, finished, tiny, losses):
     client, _ = dying(losses)
     with client:
@@ -92,14 +93,14 @@ def test_it_is_made_again_and_whoever_listens_notices_nothing(dying, finished, t
         assert kept.metadata["complete"]
 
 
-def test_after_three_losses_it_has_failed_and_keeps_what_there_was(dying, finished):
+def test_after_too_many_losses_it_has_failed_and_keeps_what_there_was(dying, finished):
     client, stage = dying(9)
     with client:
         generation, sound = ask(client)
         over = finished(client, generation["id"])
         take = over["takes"][0]
         assert over["status"] == "failed"
-        assert over["error"].startswith("given up after 3 attempts")
+        assert over["error"].startswith("given up after 5 attempts")
         assert (take["complete"], take["duration"]) == (False, pytest.approx(sound.seconds))
         assert 0 < take["duration"] < 1
         stage.losses = 0

@@ -86,6 +86,7 @@ class EngineRoom:
             return room.player is not None, not room.loaded.is_set(), None if room.error is None else str(room.error)
 
     def _open(self, room: Room) -> None:
+        self.queue.count(room.name)
         try:
             player = self.stage.open(room.name)
             self.shelf.learn(room.name, player.config, player.sample_rate)
@@ -97,6 +98,7 @@ class EngineRoom:
             room.error = error
         except Exception as error:
             room.error = CadenzaError(f"{room.name} could not be loaded: {told(error, room.name)}")
+        self.queue.came(room.name)
         room.loaded.set()
         with self.queue.changed:
             self.queue.changed.notify_all()
@@ -178,6 +180,8 @@ class EngineRoom:
         with self._lock:
             room = self._rooms.get(model)
             if room is None:
+                if not self.queue.call(model):
+                    return False
                 room = self.load(model)
             most = 1 if room.player is None else room.player.most
             return room.loaded.is_set() and len(room.pieces) < most

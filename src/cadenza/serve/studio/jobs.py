@@ -2,8 +2,8 @@
 
 In: what people ask for. Out: one take after another for the engine, and how far everything is. A generation is in the
 database before it is accepted; after a crash whatever was not finished is queued again, in its old order, and made from
-its seed. Keys take turns; what came first under a key is made first. A take that was begun too often is given up; at
-its last attempt it is made alone, so that one that kills takes no other with it.
+its seed. Keys take turns; what came first under a key is made first. A take that was begun too often is given up; its
+last attempts are made alone, so that one that kills takes no other with it.
 
 What is not over lives in memory as well, so that nobody who watches touches the disk. The lock is held for moments
 only, never while anything is written.
@@ -20,8 +20,9 @@ from sqlalchemy import func, tuple_, update
 from sqlmodel import col, select
 
 from cadenza.errors import CadenzaError, UserError
-from cadenza.serve.studio.asked import MOST_SEED, OVER, Asked, Generation, Status, TakeView, moment
+from cadenza.serve.studio.asked import MOST_SEED, OVER, Asked, Generation, Status
 from cadenza.serve.studio.library import Kept, Missing, index, new_id, read_cursor, write_cursor
+from cadenza.serve.studio.outlook import view
 from cadenza.serve.studio.pace import Pace
 from cadenza.serve.studio.stream import Bell, Sound
 from cadenza.serve.studio.tables import Database, Job, Take
@@ -50,6 +51,9 @@ class Queue:
         self._works: dict[str, Work] = {}
         self._line = Line()
         self._active: list[Piece] = []
+        self._counting = threading.Lock()
+        self._called: dict[str, Piece] = {}
+        """Models that are being loaded, each with the piece for which it is."""
         self._recover()
 
     def _recover(self) -> None:
@@ -79,8 +83,7 @@ class Queue:
 
         `model` is the name under which `asked.model` is known. `source` is a take to be rendered again from its record.
         """
-        with self.changed:
-            waiting = len(self._line)
+        waiting, _ = self.load()
         if waiting + asked.count > self.max_waiting:
             raise Crowded(f"{waiting} takes are waiting already, and {self.max_waiting} may: try again later")
         first = asked.seed if asked.seed is not None else secrets.randbelow(2**31)
@@ -163,8 +166,7 @@ class Queue:
 
     def generation(self, generation: str) -> Generation:
         """How far it is. Raises Missing."""
-        found = self.live(generation)
-        if found is not None:
+        if (found := self.live(generation)) is not None:
             return found
         with self.database.reading() as session:
             job = session.get(Job, generation)
@@ -227,48 +229,7 @@ class Queue:
             return len(self._line), len(self._active)
 
     def _view(self, work: Work) -> Generation:
-        job, takes = work.job, work.takes
-        over = sum(
-            take.seconds_asked if take.status == "done" else take.duration for take in takes if take.status in OVER
-        )
-        making = [piece for piece in work.pieces.values() if piece.take.status not in OVER]
-        position, left = self._outlook(making) if making else (None, None)
-        return Generation(
-            id=job.id,
-            items=[take.id for take in takes],
-            status=job.status,
-            position=position,
-            seconds_made=round(over + sum(piece.seconds_made for piece in making), 3),
-            seconds_total=sum(take.seconds_asked for take in takes),
-            seconds_left=left,
-            created=moment(job.created),
-            started=None if job.started is None else moment(job.started),
-            finished=None if job.finished is None else moment(job.finished),
-            error=job.error,
-            asked=job.asked,
-            takes=[TakeView.of(take) for take in takes],
-        )
-
-    def _outlook(self, making: list[Piece]) -> tuple[int | None, float | None]:
-        """The position of what is still to be made, and the seconds until it is."""
-        order = self._line.order()
-        own = {piece.take.id for piece in making}
-        at = next((i for i, piece in enumerate(order) if piece.take.id in own), None)
-        begun = any(piece in self._active for piece in making)
-        jobs = dict.fromkeys(piece.take.job for piece in order)
-        position = None if begun or at is None else list(jobs).index(making[0].take.job) + 1
-        ahead = [] if at is None else order[:at] + ([] if begun else self._active)
-        rate = self.pace.rate(making[0].take.model)
-        if rate is None or rate <= 0:
-            return position, None
-        together = rate * max(1, len(self._active))
-        longest = max(piece.seconds_to_make for piece in making) / rate
-        of_own = sum(piece.seconds_to_make for piece in making) / together
-        queued = 0.0
-        for piece in ahead:
-            known = self.pace.rate(piece.take.model) or rate
-            queued += piece.seconds_to_make / (known * max(1, len(self._active)))
-        return position, round(queued + max(longest, of_own), 2)
+        return view(work, self._line.order(), self._active, self.pace)
 
     # ---- making ----------------------------------------------------------------------------------------------------
 
@@ -285,10 +246,53 @@ class Queue:
         return piece
 
     def _choose(self, ready: Callable[[str], bool]) -> Piece | None:
-        if self.closing or any(piece.is_last_attempt for piece in self._active):
+        if self.closing or self._is_one_alone():
             return None
         piece = self._line.first(ready)
-        return None if piece is not None and piece.is_last_attempt and self._active else piece
+        return None if piece is not None and piece.is_alone and self._active else piece
+
+    def _is_one_alone(self) -> bool:
+        return any(piece.is_alone for piece in (*self._active, *self._called.values()))
+
+    def call(self, model: str) -> bool:
+        """Whether a model may be loaded now for the first piece that waits for it. That is an attempt, for loading may
+        end this process as making does: `count` tells the disk, `came` takes it back."""
+        with self.changed:
+            piece = self._line.first(lambda name: name == model)
+            if piece is None:
+                return True
+            if self._is_one_alone() or (piece.is_alone and (self._active or self._called)):
+                return False
+            self._called[model] = piece
+            piece.is_counted = True
+            piece.take.attempts += 1
+        return True
+
+    def count(self, model: str) -> None:
+        """The model is about to be loaded."""
+        with self._counting:
+            with self.changed:
+                called = [self._called[model]] if model in self._called and not self.closing else []
+            self._write_attempts(called)
+
+    def came(self, model: str) -> None:
+        """The model is loaded, or cannot be: this process lives."""
+        if not self.closing:
+            self._forget_calls([model])
+
+    def _forget_calls(self, models: list[str]) -> None:
+        with self._counting:
+            with self.changed:
+                called = [self._called.pop(model) for model in models if model in self._called]
+                for piece in called:
+                    piece.is_counted = False
+                    piece.take.attempts -= 1
+            self._write_attempts(called)
+
+    def _write_attempts(self, pieces: list[Piece]) -> None:
+        for piece in pieces:
+            with suppress(CadenzaError), self.database.writing() as session:
+                session.exec(update(Take).where(col(Take.id) == piece.take.id).values(attempts=piece.take.attempts))
 
     def begin(self, piece: Piece) -> None:
         """A piece has got its place: an attempt, counted on the disk."""
@@ -388,6 +392,7 @@ class Queue:
 
     def rest(self) -> None:
         """Whatever was being made is queued again, for the next time. To be called once nothing is made any more."""
+        self._forget_calls(list(self._called))
         with suppress(CadenzaError), self.database.writing() as session:
             rested = update(Take).where(col(Take.status) == "running")
             session.exec(rested.values(status="queued", attempts=col(Take.attempts) - 1))

@@ -13,8 +13,10 @@ from cadenza.serve.studio.asked import OVER
 from cadenza.serve.studio.stream import Sound
 from cadenza.serve.studio.tables import Job, Take
 
-MOST_ATTEMPTS = 3
+MOST_ATTEMPTS = 5
 """How often a take is begun: one that ends whatever makes it would be tried for ever."""
+ALONE_FROM = 3
+"""The attempt from which it is made alone: whoever was hit beside another is then safe, and what kills is known."""
 
 
 @runtime_checkable
@@ -37,6 +39,8 @@ class Piece:
         self.sound = Sound()
         self.rendering: Rendering | None = None
         self.cancelled = False
+        self.is_counted = False
+        """Whether its next attempt is counted already: its model is being loaded for it."""
         self.record: dict[str, Any] = {}
         """What its latest chunk says about itself."""
 
@@ -46,9 +50,10 @@ class Piece:
         return not self.cancelled and self.take.attempts < MOST_ATTEMPTS
 
     @property
-    def is_last_attempt(self) -> bool:
-        """Whether it is being made for the last time, or will be: whatever made it before has died, perhaps of it."""
-        return self.take.attempts + (self.take.status == "queued") >= MOST_ATTEMPTS
+    def is_alone(self) -> bool:
+        """Whether nothing is made beside it, now or at its turn: what made it before has died, perhaps of it."""
+        is_to_be_counted = self.take.status == "queued" and not self.is_counted
+        return self.take.attempts + is_to_be_counted >= ALONE_FROM
 
     @property
     def seconds_made(self) -> float:
@@ -130,7 +135,7 @@ class Line:
         self._order = None
 
     def first(self, ready: Callable[[str], bool]) -> Piece | None:
-        """The next one whose model is `ready`."""
+        """The next one whose model is `ready`. None also while one that is to be made alone waits for its model."""
         known: dict[str, bool] = {}
         for piece in self._in_turn():
             model = piece.take.model
@@ -138,6 +143,8 @@ class Line:
                 known[model] = ready(model)
             if known[model]:
                 return piece
+            if piece.is_alone:
+                return None
         return None
 
     def order(self) -> list[Piece]:
