@@ -249,6 +249,39 @@ def test_a_long_piece_has_a_timeline(visit: Callable[..., Page], studio: Running
     expect(page.locator(".job")).to_have_count(0)
 
 
+def test_hints_dice_and_sampling_are_asked_for_as_they_were_chosen(visit: Callable[..., Page], studio: Running) -> None:
+    page = visit()
+    text, seed = page.get_by_label("What should it sound like?"), page.locator("#seed")
+    page.get_by_role("button", name="Genres").click()
+    genre = page.locator("#words button").first.text_content()
+    page.locator("#words button").first.click()
+    page.get_by_role("button", name="Instruments").click()
+    page.locator("#words button").first.click()
+    assert text.input_value().startswith(f"{genre}, ")
+    text.fill("slow music for an acc")
+    page.locator("#words button", has_text="accordion").click()
+    expect(text).to_have_value("slow music for an accordion")
+    rolled = set()
+    for _ in range(3):
+        page.get_by_role("button", name="Roll a new seed").click()
+        rolled.add(seed.input_value())
+    assert len(rolled) == 3
+    page.get_by_role("button", name="Keep this seed").click()
+    kept = seed.input_value()
+    page.locator("#more summary").click()
+    chosen = {"Guidance": 2.5, "Temperature": 0.8, "Top k": 40, "Tempo": 96}
+    for label, value in chosen.items():
+        page.locator("#more").get_by_label(label).fill(str(value))
+    page.get_by_label("Length", exact=True).fill("1")
+    page.get_by_role("button", name="Generate").click()
+    expect(page.locator(".job")).to_have_count(1)
+    asked = newest(studio)["asked"]
+    assert [asked[name] for name in ("guidance", "temperature", "top_k")] == [2.5, 0.8, 40]
+    assert (asked["plan"]["tempo_bpm"], asked["seed"]) == (96, int(kept))
+    expect(page.locator(".job")).to_have_count(0)
+    assert seed.input_value() == kept
+
+
 def test_several_variations_at_once_have_seeds_that_count_up(visit: Callable[..., Page], studio: Running) -> None:
     page = visit()
     page.locator("#seed").fill("41")
