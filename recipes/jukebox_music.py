@@ -1,9 +1,9 @@
-"""Composed music as Jukebox is told of it: `python recipes/jukebox_music.py CORPUS OUT [--hours H]`.
+"""Composed music as Jukebox is told of it: `python recipes/jukebox_music.py CORPUS OUT`.
 
 In: a corpus of `cadenza.corpus.build`. Out: a manifest of the same recordings, with what a Jukebox prior reads. Genre:
 the corpus' own. Artist: nobody plays composed music, so the part of an artist, who is playing, is taken by the lead
 instrument, which is the first of those that are heard in the clip. Length of the piece that a clip is cut from, and
-where in it the clip begins, s. `--hours` keeps the first pieces alone.
+where in it the clip begins, s.
 """
 
 import argparse
@@ -18,21 +18,16 @@ from cadenza.errors import UserError
 from cadenza.files import atomic_file
 
 
-def told(rows: Sequence[dict[str, Any]], hours: float | None = None) -> list[dict[str, Any]]:
-    """What is told of each clip, those without an instrument left out. Pieces are kept whole."""
+def told(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is told of each clip, those without an instrument left out."""
     ends: dict[int, float] = {}
     for row in rows:
         ends[row["seed"]] = max(ends.get(row["seed"], 0.0), row["start_seconds"] + row["duration"])
-    kept, seconds = [], 0.0
-    last: int | None = None
-    for row in rows:
-        if row["seed"] != last and hours is not None and seconds >= 3600 * hours:
-            break
-        last = row["seed"]
-        if row["instruments"]:
-            seconds += row["duration"]
-            kept.append(row | {"artist": row["instruments"][0], "piece_seconds": round(ends[row["seed"]], 3)})
-    return kept
+    return [
+        row | {"artist": row["instruments"][0], "piece_seconds": round(ends[row["seed"]], 3)}
+        for row in rows
+        if row["instruments"]
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,10 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("out", type=Path, help="folder of the new manifest")
-    parser.add_argument("--hours", type=float, help="as much of the music; default: all")
     options = parser.parse_args(arguments)
     source = manifest_path(options.corpus)
-    rows = told([json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()], options.hours)
+    rows = told([json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()])
     if not rows:
         raise UserError(f"{source} names no instruments: give a corpus of `cadenza.corpus.build`")
     lines = []

@@ -7,6 +7,9 @@
 Music is composed and rendered, its genres and lead instruments become the labels, a VQ-VAE of three levels learns from
 it, its codes are computed once, and a prior of each level learns from those; then all is one model directory, and every
 level is measured on music that none of it heard. `--list` says what is done and what is left.
+
+On a GPU the music is whole pieces. What one thread can teach in two hours draws noise from those (docs/log.md), so that
+there it is melodies alone, of a few low soloists (`jukebox_solos.py`).
 """
 
 import argparse
@@ -27,6 +30,8 @@ from stages import Run, Stage
 LEVELS = ("bottom", "middle", "top")
 """The finest first."""
 FACTS = "facts.json"
+SOLO_RATE = 12000
+"""Hz, of melodies alone: of low instruments little is lost, and a window holds 10.9 s."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,6 @@ class Target:
 
     hours: float
     """Of music that the VQ-VAE learns from."""
-    coded_hours: float
-    """The first of them, that the priors learn from."""
     heldout_hours: float
     steps: Mapping[str, int]
     """Updates of the VQ-VAE and of each prior."""
@@ -50,6 +53,8 @@ class Target:
     """Processes that render."""
     coding: tuple[str, ...] = ()
     """More of the command that codes the music."""
+    solos: bool = False
+    """Melodies alone instead of whole pieces."""
     seed: int = 31
     heldout_seed: int = 37
     minutes: Mapping[str, float] = field(default_factory=dict)
@@ -57,16 +62,24 @@ class Target:
 
 CPU = Target(
     hours=3.0,
-    coded_hours=1.5,
-    heldout_hours=2.5,
-    steps={"vqvae": 1600, "top": 400, "middle": 400, "bottom": 250},
+    heldout_hours=0.75,
+    steps={"vqvae": 1600, "top": 700, "middle": 600, "bottom": 600},
     machine={"device": "cpu", "threads": 1},
-    settings={name: {"precision": "bf16", "snapshot_every": 50, "validate_every": 100} for name in LEVELS},
+    settings={"vqvae": {"objective.vqvae.sample_rate": SOLO_RATE}}
+    | {
+        name: {
+            "objective.prior.sample_rate": SOLO_RATE,
+            "precision": "bf16",
+            "snapshot_every": 50,
+            "validate_every": 100,
+        }
+        for name in LEVELS
+    },
     workers=os.cpu_count() or 1,
+    solos=True,
 )
 GPU = Target(
     hours=50.0,
-    coded_hours=50.0,
     heldout_hours=2.5,
     steps={"vqvae": 20_000, "top": 10_000, "middle": 10_000, "bottom": 10_000},
     machine={"device": "cuda", "threads": None, "log_every": 50, "snapshot_every": 500, "validate_every": 1000},
@@ -84,7 +97,6 @@ def small(target: Target) -> Target:
     return replace(
         target,
         hours=0.05,
-        coded_hours=0.04,
         heldout_hours=0.02,
         steps=dict.fromkeys(names, 2),
         machine=machine,
@@ -92,6 +104,9 @@ def small(target: Target) -> Target:
         clips=2,
         minutes={},
     )
+
+
+_MADE_BY = (f"composer {COMPOSER}",)
 
 
 class Chain:
@@ -104,11 +119,10 @@ class Chain:
         """In the order in which they are made."""
         target = self.target
         vqvae = self._model("vqvae")
+        make = self._solos if target.solos else self._pieces
         found = [
-            self._corpus("corpus", target.hours, target.seed),
-            self._corpus("heldout", target.heldout_hours, target.heldout_seed),
-            *(self._music(name, f"{name}-music") for name in ("corpus", "heldout")),
-            self._music("corpus", "coded-music", target.coded_hours),
+            *make("corpus", target.hours, target.seed),
+            *make("heldout", target.heldout_hours, target.heldout_seed),
             self._train("vqvae", "jukebox_vqvae.py:one_thread", {"data": "{out}/corpus-music"}, ("corpus-music",)),
         ]
         codes = [self._codes(level, vqvae) for level in range(len(LEVELS))]
@@ -124,16 +138,19 @@ class Chain:
     def _stage(self, name: str, makes: str, command: Sequence[str], after: Sequence[str] = (), **more: Any) -> Stage:
         return Stage(name, makes, tuple(command), tuple(after), minutes=self.target.minutes.get(name), **more)
 
-    def _corpus(self, name: str, hours: float, seed: int) -> Stage:
+    def _pieces(self, name: str, hours: float, seed: int) -> list[Stage]:
+        """Whole pieces in clips, and what Jukebox is told of them."""
         words = ["-m", "cadenza.corpus.build", "--out", f"{{out}}/{name}", "--hours", f"{hours:g}", "--seed", str(seed)]
         processes = ("--workers", str(self.target.workers))
-        made_by = (f"composer {COMPOSER}",)
-        return self._stage(name, f"{name}/manifest.jsonl", words, extra=processes, facts=made_by)
+        told = ["{recipes}/jukebox_music.py", f"{{out}}/{name}", f"{{out}}/{name}-music"]
+        return [
+            self._stage(name, f"{name}/manifest.jsonl", words, extra=processes, facts=_MADE_BY),
+            self._stage(f"{name}-music", f"{name}-music/manifest.jsonl", told, [name]),
+        ]
 
-    def _music(self, corpus: str, name: str, hours: float | None = None) -> Stage:
-        words = ["{recipes}/jukebox_music.py", f"{{out}}/{corpus}", f"{{out}}/{name}"]
-        words += [] if hours is None else ["--hours", f"{hours:g}"]
-        return self._stage(name, f"{name}/manifest.jsonl", words, [corpus])
+    def _solos(self, name: str, hours: float, seed: int) -> list[Stage]:
+        words = ["{recipes}/jukebox_solos.py", f"{{out}}/{name}-music", "--hours", f"{hours:g}", "--seed", str(seed)]
+        return [self._stage(f"{name}-music", f"{name}-music/manifest.jsonl", words, facts=_MADE_BY)]
 
     def _train(self, name: str, recipe: str, known: Mapping[str, Any], after: Sequence[str]) -> Stage:
         target, steps = self.target, self.target.steps[name]
@@ -147,10 +164,10 @@ class Chain:
 
     def _codes(self, level: int, vqvae: str) -> Stage:
         place = f"codes/level_{level}"
-        words = ["-m", "cadenza", "data", "tokens", "{out}/coded-music", f"{{out}}/{place}", "--codec", vqvae]
+        words = ["-m", "cadenza", "data", "tokens", "{out}/corpus-music", f"{{out}}/{place}", "--codec", vqvae]
         words += ["--level", str(level)]
         return self._stage(
-            f"codes-{level}", f"{place}/index.json", words, ["coded-music", "vqvae"], extra=self.target.coding
+            f"codes-{level}", f"{place}/index.json", words, ["corpus-music", "vqvae"], extra=self.target.coding
         )
 
     def _measured(self) -> Stage:
@@ -160,7 +177,7 @@ class Chain:
 
     def _write_facts(self, folder: Path) -> None:
         """What the card says of the making of this model."""
-        rows, coded = (_rows(folder / f"{name}-music" / "manifest.jsonl") for name in ("corpus", "coded"))
+        rows = _rows(folder / "corpus-music" / "manifest.jsonl")
         records = {name: json.loads((folder / "stages" / f"{name}.json").read_text()) for name in self.target.steps}
         training = "\n".join(
             f"| {name} | {self.target.steps[name]} updates | {record['minutes']:.0f} |"
@@ -168,10 +185,11 @@ class Chain:
         )
         facts = {
             "hours": f"{sum(row['duration'] for row in rows) / 3600:.1f}",
-            "coded": f"{sum(row['duration'] for row in coded) / 3600:.1f}",
+            "kind": "melodies alone, each of one player" if self.target.solos else "whole pieces",
+            "rate": f"{(SOLO_RATE if self.target.solos else 16000) / 1000:g} kHz",
             "pieces": len({row["seed"] for row in rows}),
-            "genres": len({row["genre"] for row in coded}),
-            "artists": len({row["artist"] for row in coded}),
+            "genres": len({row["genre"] for row in rows}),
+            "artists": len({row["artist"] for row in rows}),
             "composer": COMPOSER,
             "seeds": self.target.seed,
             "training": training,
@@ -204,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         target = GPU if options.on == "gpu" else CPU
         target = small(target) if options.small else target
-        target = target if options.hours is None else replace(target, hours=options.hours, coded_hours=options.hours)
+        target = target if options.hours is None else replace(target, hours=options.hours)
         run = Run(Chain(target).stages(), options.out)
         chosen = run.chosen(options.first, options.last)
         if options.list:

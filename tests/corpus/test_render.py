@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cadenza.corpus import render as render_module
-from cadenza.corpus.render import find_fluidsynth, find_soundfont, render, render_stereo
+from cadenza.corpus.render import find_fluidsynth, find_soundfont, render, render_dry, render_stereo
 from cadenza.corpus.score import Meter, Note, Part, Score, Section
 from cadenza.corpus.synth import SAMPLE_RATE
 from cadenza.corpus.theory import Key
@@ -64,6 +64,20 @@ def test_stereo_has_two_sides_and_the_level_of_mono(bundle: Path) -> None:
     assert not np.allclose(stereo[0], stereo[1], atol=1e-3)
     both = np.sqrt(np.mean(stereo**2))
     assert 20 * np.log10(both / np.sqrt(np.mean(mono**2))) == pytest.approx(0.0, abs=1.5)
+
+
+def test_dry_is_what_the_program_gave(bundle: Path) -> None:
+    flute = _score(Part("flute", "melody", (Note(0.0, 1.0, 70, 90),)))
+    dry = render_dry(flute, bundle / "small.sf3")
+    wave = np.array([0.25, 0.125] * 16 + [-0.25, -0.125] * 16, np.float32).reshape(-1, 2).mean(axis=1)
+    assert dry.dtype == np.float32
+    np.testing.assert_array_equal(dry, np.tile(wave, 500)[: int(3.5 * SAMPLE_RATE)])
+    assert not np.allclose(render(flute, bundle / "small.sf3")[: dry.size], dry, atol=1e-3)
+
+
+def test_dry_is_for_the_instruments_of_general_midi(bundle: Path) -> None:
+    with pytest.raises(AssertionError, match="mixed only"):
+        render_dry(_score(*_SYNTHS), bundle / "small.sf3")
 
 
 def test_the_program_beside_the_soundfont_plays_with_its_own_libraries(bundle: Path) -> None:

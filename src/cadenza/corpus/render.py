@@ -99,6 +99,18 @@ def render_stereo(score: Score, soundfont: str | Path | None = None) -> Float32[
     return _render(score, soundfont, 2)
 
 
+def render_dry(score: Score, soundfont: str | Path | None = None) -> Samples:
+    """What the players of a score give without room, places or mixing; each part is one of General MIDI's.
+
+    Arguments, result and errors as for `render`.
+    """
+    players = [Player(part, draw_patch(score.seed, part.instrument), 0.0) for part in score.parts]
+    assert all(is_general_midi(player.patch) for player in players), "voices of our own synthesiser are mixed only"
+    program = find_fluidsynth(font := find_soundfont(soundfont))
+    samples: Samples = _play_midi(write_midi(score, players), program, font).mean(axis=0, dtype=np.float32)
+    return samples[: int((score.duration_seconds + _TAIL_SECONDS) * SAMPLE_RATE)]
+
+
 def _render(score: Score, soundfont: str | Path | None, channels: int) -> Float32[np.ndarray, "C N"]:
     num_samples = int((score.duration_seconds + _TAIL_SECONDS) * SAMPLE_RATE)
     mix = draw_mix(score)
