@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from cadenza import Audio
-from cadenza.testing import noise, tiny_diffusion_decoder
+from cadenza.testing import noise, tiny_codec, tiny_diffusion_decoder
 
 PARITY = Path(__file__).parent.parent / "parity"
 
@@ -98,3 +100,54 @@ def test_bad_input(cadenza, model, decoder):
     result = cadenza("codec", "regenerate", "silent.wav", "x.wav", "--decoder", decoder)
     assert (result.code, "is silent" in result.err) == (0, True)
     assert not Audio.read("x.wav").samples.any()
+
+
+@pytest.mark.parametrize("decoded", [False, True], ids=["by the codec", "by diffusion"])
+def test_codes_that_are_not_this_codecs(cadenza, model, decoder, decoded):
+    """Every one is a line that says what is wrong, and no file."""
+    good = torch.zeros(4, 3, dtype=torch.int64)
+    arguments = ("--model", model, "--decoder", f"mbd={decoder}") if decoded else ("--model", model)
+    for codes, rate, words in (
+        (good[:2], 32000, "2 codebooks at 32000 Hz, this codec has 4 of 32 entries at 32000 Hz; use --model"),
+        (good, 24000, "4 codebooks at 24000 Hz, this codec has 4"),
+        (good + 32, 32000, "this codec has 4 of 32 entries"),
+        (good - 1, 32000, "this codec has 4 of 32 entries"),
+        (good[:, :0], 32000, "holds no frame of codes"),
+        (good[0], 32000, "of shape [3], codes are whole numbers [K, T]"),
+        (good.float(), 32000, "holds a torch.float32"),
+    ):
+        save_file({"codes": codes.contiguous()}, "c.safetensors", {"num_samples": "1920", "sample_rate": str(rate)})
+        result = cadenza("codec", "decode", "c.safetensors", "x.wav", *arguments)
+        assert (result.code, result.err.count("\n")) == (2, 1), result.err
+        assert words in result.err
+        assert not Path("x.wav").exists()
+    save_file({"codes": good[:, :1].contiguous()}, "c.safetensors", {"num_samples": "640", "sample_rate": "32000"})
+    result = cadenza("codec", "decode", "c.safetensors", "x.wav", *arguments)
+    assert (result.code, Audio.read("x.wav").num_samples) == (0, 640), result.err
+
+
+def test_a_decoder_of_another_codec(cadenza, model, tmp_path):
+    """Other rate, and equal shapes that mean other sounds."""
+    noise(0.1).write("in.wav", None)
+    assert cadenza("codec", "encode", "in.wav", "c.safetensors", "--model", model).code == 0
+    for codec, words in ((tiny_codec(sample_rate=24000), "24000 Hz"), (tiny_codec(seed=1), "codes mean other sounds")):
+        tiny_diffusion_decoder(codec=codec).save_pretrained("other")
+        for command in (("codec", "decode", "c.safetensors", "x.wav"), ("generate", "x", "--duration", 0.1)):
+            result = cadenza(*command, "--model", model, "--decoder", "mbd=other")
+            assert (result.code, result.err.count("\n")) == (2, 1), result.err
+            assert words in result.err
+        assert not Path("x.wav").exists()
+
+
+def test_too_little_memory(cadenza, model, decoder, monkeypatch):
+    """The one fault that is made up here: a network that finds no memory."""
+
+    def full(*arguments, **options):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory")
+
+    noise(0.1).write("in.wav", None)
+    monkeypatch.setattr("cadenza.diffusion.unet.DiffusionUnet.forward", full)
+    result = cadenza("codec", "regenerate", "in.wav", "x.wav", "--decoder", decoder)
+    assert (result.code, result.err.count("\n")) == (2, 1), result.err
+    assert "decode shorter windows" in result.err
+    assert not Path("x.wav").exists()

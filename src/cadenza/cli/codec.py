@@ -57,28 +57,17 @@ def decode(
 ) -> None:
     """Codes to sound."""
     show_notices()
-    from safetensors import SafetensorError, safe_open
-
     from cadenza.audio import Audio
-    from cadenza.codec.base import Codes
     from cadenza.loading import load_codec
 
-    try:
-        with safe_open(source, framework="pt") as file:
-            told = file.metadata() or {}
-            num_samples, sample_rate = int(told["num_samples"]), int(told["sample_rate"])
-            names = set(file.keys())
-            codes = Codes(
-                file.get_tensor("codes")[None].long(), file.get_tensor("scale")[None] if "scale" in names else None
-            )
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise UserError(f"{source}: holds no codes of cadenza codec encode") from error
+    codes, num_samples, sample_rate = _read_codes(source)
     codec = load_codec(model, device)
     fits = codes.codes.shape[1] == codec.num_codebooks and sample_rate == codec.sample_rate
     if not fits or int(codes.codes.min()) < 0 or int(codes.codes.max()) >= codec.codebook_size:
         made = f"{codes.codes.shape[1]} codebooks at {sample_rate} Hz"
         raise UserError(
-            f"{source}: {made}, this codec has {codec.num_codebooks} at {codec.sample_rate} Hz; use --model"
+            f"{source}: {made}, this codec has {codec.num_codebooks} of {codec.codebook_size} entries at "
+            f"{codec.sample_rate} Hz; use --model"
         )
     if decoder is None:
         audio = _decode(codes, codec, num_samples)
@@ -134,6 +123,28 @@ def roundtrip(source: Source, target: Target, model: Model = None, device: Devic
     signal, error = np.square(wanted).mean(), np.square(wanted - decoded.samples).mean()
     heard = f"signal to noise {10 * np.log10(signal / max(error, 1e-20)):.1f} dB" if signal else "of silence"
     print(f"{target}: {decoded.duration_seconds:.2f} s, {_kbps(codec):.2f} kbit/s, {heard}")
+
+
+def _read_codes(source: Path) -> "tuple[Codes, int, int]":
+    """What `encode` wrote: codes of one item, and the samples and the rate of its sound."""
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    from cadenza.codec.base import Codes
+
+    try:
+        with safe_open(source, framework="pt") as file:
+            told = file.metadata() or {}
+            num_samples, sample_rate = int(told["num_samples"]), int(told["sample_rate"])
+            codes = file.get_tensor("codes")
+            scale = file.get_tensor("scale")[None] if "scale" in set(file.keys()) else None
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise UserError(f"{source}: holds no codes of cadenza codec encode") from error
+    if codes.ndim != 2 or codes.is_floating_point() or codes.dtype == torch.bool:
+        raise UserError(f"{source}: holds a {codes.dtype} of shape {list(codes.shape)}, codes are whole numbers [K, T]")
+    if not codes.numel():
+        raise UserError(f"{source}: holds no frame of codes, nothing is there to decode")
+    return Codes(codes[None].long(), scale), num_samples, sample_rate
 
 
 def _read(path: Path) -> "Audio":
