@@ -139,7 +139,8 @@ def test_the_page_is_opened_where_there_is_a_screen(monkeypatch, screen):
 
 
 def test_what_is_about_a_cluster_needs_one(cadenza, tmp_path):
-    for option in ("--cluster-address", "--min-replicas", "--max-replicas", "--replica-cpus", "--replica-gpus"):
+    of_replicas = ("--min-replicas", "--max-replicas", "--replica-cpus", "--replica-gpus")
+    for option in ("--cluster-address", *of_replicas, "--grow-after", "--shrink-after"):
         said = cadenza("serve", option, "2", "--directory", tmp_path / "library")
         assert said.code == 2
         assert f"{option} is about a cluster: give --cluster too" in said.err

@@ -93,6 +93,14 @@ def serve(
     replica_gpus: Annotated[
         float | None, typer.Option(metavar="N", parser=number, help="GPUs of each copy; 0.5 shares one. [default: 0]")
     ] = None,
+    grow_after: Annotated[
+        float | None,
+        typer.Option(metavar="S", parser=number, help="How long pieces wait until another copy begins. [default: 5]"),
+    ] = None,
+    shrink_after: Annotated[
+        float | None,
+        typer.Option(metavar="S", parser=number, help="How long a copy is not needed until it ends. [default: 300]"),
+    ] = None,
     mark: Annotated[
         bool, typer.Option("--mark", help="Say in every file's metadata that a machine made the music.")
     ] = False,
@@ -113,6 +121,8 @@ def serve(
         "max_replicas": max_replicas,
         "replica_cpus": replica_cpus,
         "replica_gpus": replica_gpus,
+        "grow_after": grow_after,
+        "shrink_after": shrink_after,
     }
     if not cluster and (given := next((name for name, value in of_cluster.items() if value is not None), None)):
         raise UserError(f"--{given.replace('_', '-')} is about a cluster: give --cluster too")
@@ -142,6 +152,8 @@ def serve(
         "max_replicas": max_replicas if max_replicas is not None else max(2, min_replicas or 1),
         "replica_cpus": replica_cpus,
         "replica_gpus": replica_gpus,
+        "grow_after_seconds": grow_after,
+        "shrink_after_seconds": shrink_after,
     }
     settings = StudioSettings(**{field: value for field, value in chosen.items() if value is not None})
     serve_studio(settings, lambda address: _announce(address, browser))

@@ -1,27 +1,23 @@
 """Two copies of the model inside on a Ray cluster of this machine: the same music as from one, whatever dies."""
 
+import io
 import os
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import soundfile
 from fastapi.testclient import TestClient
 
 from cadenza.audio import Audio
 from cadenza.errors import UserError
-from cadenza.serve.studio.app import create_app
 from cadenza.serve.studio.house import Studio
 from cadenza.serve.studio.settings import StudioSettings
-from serve.studio.conftest import ADDRESS
+from cadenza.serve.studio.work import MOST_ATTEMPTS
+from serve.studio.clusters import ask, copies, is_over, opened, opened_if_ray_starts, state, studio, until, with_ray
 from serve.studio.postgres import installed
-
-ASKED = {"text": "slow waltz for accordion", "duration": 3.0, "seed": 11}
-PATIENCE_SECONDS = 120
 
 
 def test_without_ray_the_extra_is_named_and_nothing_stays_open(tmp_path, tiny_directory, monkeypatch):
@@ -54,20 +50,9 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """A studio whose music two copies make; its jobs are in PostgreSQL, where that is installed."""
     pytest.importorskip("ray.serve")
     database = request.getfixturevalue("server").database() if installed() else None
-    client = opened_if_ray_starts(tmp_path_factory, database)
+    client = opened_if_ray_starts(tmp_path_factory, min_replicas=2, max_replicas=2, database=database)
     with client:
         yield client
-
-
-def opened_if_ray_starts(tmp_path_factory: pytest.TempPathFactory, database: str | None) -> TestClient:
-    """A studio on a cluster of its own; skips where Ray alone does not start either (it gives its parts 15 s)."""
-    try:
-        return opened(tmp_path_factory, cluster="local", min_replicas=2, max_replicas=2, database=database)
-    except UserError as error:
-        plain = "import ray; ray.init(address='local', log_to_driver=False); ray.shutdown()"
-        if subprocess.run([sys.executable, "-c", plain], capture_output=True, timeout=120).returncode:
-            pytest.skip(f"Ray does not start on this machine now: {error}")
-        raise
 
 
 @pytest.fixture(scope="module")
@@ -75,54 +60,6 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """The same on one machine."""
     with opened(tmp_path_factory) as client:
         yield client
-
-
-def opened(tmp_path_factory: pytest.TempPathFactory, **settings: Any) -> TestClient:
-    directory = tmp_path_factory.mktemp("library")
-    app = create_app(StudioSettings(directory=directory, device="cpu", max_requests=2, **settings))
-    return TestClient(app, base_url=ADDRESS)
-
-
-def studio(client: TestClient) -> Studio:
-    found: Studio = client.app.state.studio  # type: ignore[attr-defined]
-    return found
-
-
-def ask(client: TestClient, **given: Any) -> tuple[dict[str, Any], list[Any]]:
-    """A generation, and the sounds of its takes as those hear them who listen from the beginning."""
-    made = client.post("/v1/generations", json=ASKED | given).json()
-    return made, [studio(client).queue.sound(take) for take in made["items"]]
-
-
-def state(client: TestClient, generation: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = client.get(f"/v1/generations/{generation['id']}").json()
-    return found
-
-
-def until(client: TestClient, generation: dict[str, Any], is_so: Any) -> dict[str, Any]:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not is_so(found := state(client, generation)):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.02)
-    return found
-
-
-def is_over(found: dict[str, Any]) -> bool:
-    return found["status"] not in ("queued", "running")
-
-
-def copies(client: TestClient) -> dict[int, int]:
-    """Pieces made by each copy, by its process."""
-    room = studio(client).engine.load(studio(client).shelf.default)
-    assert room.loaded.wait(PATIENCE_SECONDS) and room.error is None, room.error
-    return dict(room.player.broadcast("made"))  # type: ignore[union-attr]
-
-
-def with_ray(test: Callable[..., None]) -> Callable[..., None]:
-    """A slow test; what Ray warns of is its own affair."""
-    for kind in ("DeprecationWarning", "ResourceWarning"):
-        test = pytest.mark.filterwarnings(f"ignore::{kind}")(test)
-    return pytest.mark.slow(test)
 
 
 @with_ray
@@ -169,12 +106,35 @@ def test_it_is_heard_while_it_is_made_and_a_cancelled_take_is_kept(cluster):
 
 
 @with_ray
-def test_a_melody_and_a_prompt_travel(cluster):
-    made, _ = ask(cluster, duration=1.0)
-    first = until(cluster, made, is_over)["items"][0]
-    longer, _ = ask(cluster, duration=2.0, prompt=first)
-    over = until(cluster, longer, is_over)
-    assert (over["status"], over["takes"][0]["duration"]) == ("done", 2.0)
+def test_a_melody_and_a_prompt_travel(cluster, alone):
+    """A hum that was uploaded, the same followed again from the take's record, and a take that goes on."""
+    heard: list[list[np.ndarray]] = []
+    for client in (cluster, alone):
+        hum = client.post("/v1/uploads", files={"file": ("hum.wav", hummed(), "audio/wav")}).json()
+        first, _ = ask(client, melody=hum["id"])
+        assert until(client, first, is_over)["status"] == "done"
+        again = client.post(f"/v1/takes/{first['items'][0]}/render").json()
+        longer, _ = ask(client, duration=4.0, prompt=first["items"][0], melody=hum["id"])
+        made = [first, again, longer]
+        assert [until(client, one, is_over)["status"] for one in made] == ["done"] * 3
+        heard.append([Audio.read(studio(client).library.take_path(one["items"][0])).samples for one in made])
+    for there, here in zip(*heard, strict=True):
+        assert np.array_equal(there, here)
+    (first, again, longer), rate = heard[0], 32000
+    assert np.array_equal(first, again)
+    assert longer.shape[1] == 4 * rate
+    free, (sound,) = ask(cluster)
+    until(cluster, free, is_over)
+    assert not np.array_equal(first, sound.whole()[:, : first.shape[1]]), "the melody was listened to"
+
+
+def hummed() -> bytes:
+    """Four notes, as somebody sings them: the fundamental and some of its overtones, in a file."""
+    rate, content = 16000, io.BytesIO()
+    time = np.arange(rate * 3 // 4) / rate
+    notes = [sum(np.sin(2 * np.pi * hertz * n * time) / n for n in (1, 2, 3)) * 0.2 for hertz in (220, 247.5, 275, 330)]
+    soundfile.write(content, np.concatenate(notes), rate, format="WAV")
+    return content.getvalue()
 
 
 @with_ray
@@ -204,14 +164,14 @@ def test_killed_under_load_a_copy_loses_nothing(cluster, alone):
 def test_a_take_whose_copies_die_each_time_has_failed(cluster):
     made, _ = ask(cluster, duration=60.0)
     library = studio(cluster).library
-    for attempt in (1, 2, 3):
+    for attempt in range(1, MOST_ATTEMPTS + 1):
         until(cluster, made, lambda found: library.take(made["items"][0]).attempts == attempt)  # noqa: B023
         until(cluster, made, lambda found: found["seconds_made"] > 0)
         for process in copies(cluster):
             os.kill(process, signal.SIGKILL)
     over = until(cluster, made, is_over)
     assert (over["status"], over["takes"][0]["complete"]) == ("failed", False)
-    assert over["error"].startswith("given up after 3 attempts")
+    assert over["error"].startswith("given up after 5 attempts")
     assert over["takes"][0]["duration"] > 0
     other, _ = ask(cluster)
     assert until(cluster, other, is_over)["status"] == "done"

@@ -32,8 +32,8 @@ _AHEAD = 1
 """Pieces that a copy prepares while all its places are taken."""
 _COUNT_SECONDS = 1.0
 _CALL_SECONDS = 30.0
-_UP_SECONDS, _DOWN_SECONDS = 5.0, 300.0
-"""How long more, or fewer, pieces must be under way before copies are started or ended."""
+_WORD_SECONDS = 3.0
+"""For a word to a copy: a full one hears nobody before a place is free, since Ray Serve counts words as pieces."""
 _DRAIN_SECONDS = 600.0
 """For a copy that is to end, to end what it plays."""
 _OBJECTS_BYTES = 200 * 10**6
@@ -125,10 +125,12 @@ class ClusterPlayer:
         for playing in under_way:
             playing.drop()
         self._delete()
+        with suppress(Exception):
+            self.handle.shutdown()  # else it goes on to report what waits, and begins a cluster anew for that
 
-    def broadcast(self, method: str, *arguments: Any) -> list[Any]:
+    def broadcast(self, method: str, *arguments: Any, seconds: float = _CALL_SECONDS) -> list[Any]:
         """Call a method of every copy."""
-        return list(self.handle.broadcast(method, *arguments).results(timeout_s=_CALL_SECONDS))
+        return list(self.handle.broadcast(method, *arguments).results(timeout_s=seconds))
 
     def _delete(self) -> None:
         from ray import serve
@@ -160,6 +162,7 @@ class ClusterPlaying:
         self._name = secrets.token_hex(8)
         self._lock = threading.Lock()
         self._has_come = self._is_cancelled = self._is_dropped = False
+        self._is_over = threading.Event()
         self.seconds_made = 0.0
         self._stream = player.handle.options(method_name="play", stream=True).remote(self._name, order)
 
@@ -186,6 +189,7 @@ class ClusterPlaying:
             else:
                 raise
         finally:
+            self._is_over.set()
             self._player.over(self)
 
     def cancel(self) -> None:
@@ -193,7 +197,7 @@ class ClusterPlaying:
             if self._is_cancelled:
                 return
             self._is_cancelled = True
-            stop = self._tell if self._has_come else self._stream.cancel
+            stop = self._stop if self._has_come else self._stream.cancel
         threading.Thread(target=stop, name="studio-cancel", daemon=True).start()
 
     def drop(self) -> None:
@@ -207,15 +211,24 @@ class ClusterPlaying:
         with self._lock:
             self._has_come = True
 
+    def _stop(self) -> None:
+        """Told to stop, a copy sends all that it made. One that does not hear is cut off, and what was sent is kept."""
+        self._tell()
+        if not self._is_over.wait(_WORD_SECONDS):
+            self._stream.cancel()
+
     def _tell(self) -> None:
         """All copies, since nobody says which one it is."""
         with suppress(Exception):  # one of them may be gone, and the piece with it
-            self._player.broadcast("cancel", self._name)
+            self._player.broadcast("cancel", self._name, seconds=_WORD_SECONDS)
 
 
 def _connect(settings: StudioSettings, is_own: bool) -> None:
     """Begin or join a cluster. Raises UserError."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # and none is begun that nobody asked for
+    if is_own:
+        os.environ.setdefault("RAY_worker_niceness", "0")  # else whatever runs beside the copies goes before them
     try:
         import ray
         from ray import serve
@@ -276,8 +289,8 @@ def _deployment(recipe: Recipe, settings: StudioSettings) -> Any:
             "initial_replicas": settings.min_replicas,
             "max_replicas": settings.max_replicas,
             "target_ongoing_requests": recipe.places,
-            "upscale_delay_s": _UP_SECONDS,
-            "downscale_delay_s": _DOWN_SECONDS,
+            "upscale_delay_s": settings.grow_after_seconds,
+            "downscale_delay_s": settings.shrink_after_seconds,
         },
     )(Replica)
 

@@ -51,6 +51,12 @@ class StudioSettings(Options):
     max_replicas: int = Field(2, ge=1, le=1000, description="and at most, when many pieces are to be made at once")
     replica_cpus: float = Field(1.0, gt=0, le=1024, description="processor cores of one of them")
     replica_gpus: float = Field(0.0, ge=0, le=16, description="GPUs of one of them; a fraction shares one")
+    grow_after_seconds: float = Field(
+        5.0, ge=0, le=3600, description="how long more pieces must be under way before another copy is started, seconds"
+    )
+    shrink_after_seconds: float = Field(
+        300.0, ge=0, le=86400, description="how long fewer must be under way before one is ended, seconds"
+    )
     max_waiting: int = Field(1000, ge=1, description="takes that may wait; more are refused until some are made")
     max_duration_seconds: float = Field(600.0, gt=0, le=86400, description="longest take, seconds")
     quota_gb: float = Field(20.0, gt=0, allow_inf_nan=False, description="size of the library at which it is full, GB")
