@@ -33,7 +33,10 @@ def test_quality_is_measured_beside_the_codec(
     sides = record["sides"]
     assert sides["codec"]["mel_distance_beside_codec"]["mean"] == 0.0
     assert sides["same"]["mel_distance"] == sides["ddim 2"]["mel_distance"]
-    assert record["best"] in ("ddim 1", "ddim 2")
+    assert (record["slowest"], record["best"] in ("ddim 1", "ddim 2")) == ("ddim 2", True)
+    assert sides["ddim 2"]["mel_distance_beside_slowest"]["mean"] == 0.0
+    assert sides["ddim 1"]["mel_distance_beside_slowest"]["mean"] != 0.0
+    assert sides["ddim 2"]["times_as_fast_as_slowest"] == 1.0
     assert not record["beats_codec"]  # it learnt nothing
     assert (tmp_path / "curve.png").stat().st_size > 1000
     assert capsys.readouterr().out.splitlines()[-1].startswith('{"benchmark"')

@@ -139,3 +139,12 @@ def test_on_a_gpu_they_run_together(tmp_path):
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
     lean = DiffusionDecoder.from_pretrained(tmp_path / "a", "cuda", one_band=True)
     assert torch.equal(lean.decode(codes(25), seed=3), wanted)
+
+
+def test_bands_relative_to_the_codec_stay_alone():
+    """Each is levelled, or answers, by the codec's own sound in bands of its own."""
+    unet, processor = DiffusionUnetConfig(channels=2, hidden=8), BandProcessorConfig(sample_rate=32000)
+    alike = BandConfig(unet=unet, processor=processor, hears_codec=True, prediction="velocity")
+    levelled = alike.model_copy(update={"levelled": True})
+    assert equal_shapes([alike, alike]) == [(0, 1)]
+    assert equal_shapes([levelled, alike, levelled, alike]) == [(0,), (1, 3), (2,)]

@@ -15,10 +15,17 @@ from torch import Tensor, nn
 
 from cadenza.checkpoint import Config, load_weights, on_meta, write_weights
 from cadenza.codec.base import exactly
+from cadenza.diffusion.levels import SILENT
 from cadenza.diffusion.processor import BandProcessor, BandProcessorConfig
 from cadenza.diffusion.sampler import Solver, denoise
 from cadenza.diffusion.schedule import NoiseSchedule, NoiseScheduleConfig
+from cadenza.diffusion.shaping import shaped
 from cadenza.diffusion.unet import DiffusionUnet, DiffusionUnetConfig
+from cadenza.diffusion.unet_blocks import DecoderLevel
+
+Levels = Float[Tensor, "n B C"] | None
+_WEAKEST_BAND = 1e-2
+"""Level of a band that is taken to be there, relative to all of the sound (-40 dB)."""
 
 
 class BandConfig(Config):
@@ -27,22 +34,39 @@ class BandConfig(Config):
     unet: DiffusionUnetConfig = DiffusionUnetConfig()
     schedule: NoiseScheduleConfig = NoiseScheduleConfig()
     processor: BandProcessorConfig | None = Field(None, description="levels of bands; None: audio as it is")
-    prediction: Literal["noise", "velocity"] = Field(
+    prediction: Literal["noise", "velocity", "departure"] = Field(
         "noise",
         description="what the network says: the noise, as published, or `signal * noise - noise share * audio` "
-        "(arXiv 2202.00512), from which the noise follows, and which asks as much of it where there is much noise",
+        "(arXiv 2202.00512), from which the noise follows, and which asks as much of it where there is much noise, or "
+        "what the audio has beyond the codec's decode: a new network then says nothing, and its sound is the codec's",
     )
     hears_codec: bool = Field(
         False, description="the second half of the network's channels is the codec's own decode; False: as published"
+    )
+    levelled: bool = Field(
+        False,
+        description="levels of the processor's bands are those of the codec's decode, of each window and channel its "
+        "own, not those of all training data",
     )
 
     @model_validator(mode="after")
     def _check(self) -> "BandConfig":
         if self.hears_codec and self.unet.channels % 2:
             raise ValueError("hears_codec needs twice the channels of the audio in the network")
-        if self.prediction == "velocity" and not self.schedule.rescale == self.schedule.noise_scale == 1:
-            raise ValueError("prediction = velocity needs rescale and noise_scale of 1")
+        if self.prediction != "noise" and not self.schedule.rescale == self.schedule.noise_scale == 1:
+            raise ValueError(f"prediction = {self.prediction} needs rescale and noise_scale of 1")
+        if self.prediction == "departure" and not self.hears_codec:
+            raise ValueError("prediction = departure needs hears_codec")
+        if self.levelled and self.processor is None:
+            raise ValueError("levelled needs a processor, whose bands are levelled")
+        if self.prediction == "departure" and self.processor is not None and not self.levelled:
+            raise ValueError("prediction = departure needs levelled where there is a processor")
         return self
+
+    @property
+    def needs_codec(self) -> bool:
+        """Whether the codec's own decode is to be made before the network is called."""
+        return self.hears_codec or self.levelled
 
 
 class Band(nn.Module):
@@ -54,14 +78,44 @@ class Band(nn.Module):
         self.unet = DiffusionUnet(config.unet)
         self.processor = None if config.processor is None else BandProcessor(config.processor)
         self.schedule = NoiseSchedule(config.schedule)
+        if config.prediction == "departure":
+            last = self.unet.decoders[-1]
+            assert isinstance(last, DecoderLevel)
+            nn.init.zeros_(last.up.weight)
 
-    def project(self, audio: Float[Tensor, "B C N"]) -> Float[Tensor, "B C N"]:
+    def levels(self, heard: Float[Tensor, "B C N"] | None) -> Levels:
+        """Those of the codec's decode, if the network knows audio relative to them."""
+        if not self.config.levelled:
+            return None
+        assert heard is not None and self.processor is not None, "this band hears the codec's decode"
+        splitter = self.processor.splitter
+        least = heard.std(-1, correction=0).clamp_min(SILENT) * _WEAKEST_BAND
+        return splitter.stds(heard).maximum(least) * splitter.num_bands**0.5  # all together as strong as unit noise
+
+    def project(self, audio: Float[Tensor, "B C N"], levels: Levels = None) -> Float[Tensor, "B C N"]:
         """Audio as the network sees it."""
-        return audio if self.processor is None else self.processor.project(audio)
+        if self.processor is None:
+            return audio
+        return self.processor.project(audio) if levels is None else self.processor.splitter.weighted(audio, 1 / levels)
 
-    def restore(self, audio: Float[Tensor, "B C N"]) -> Float[Tensor, "B C N"]:
+    def restore(self, audio: Float[Tensor, "B C N"], levels: Levels = None) -> Float[Tensor, "B C N"]:
         """What the network made, as audio."""
-        return audio if self.processor is None else self.processor.restore(audio)
+        if self.processor is None:
+            return audio
+        return self.processor.restore(audio) if levels is None else self.processor.splitter.weighted(audio, levels)
+
+    def sound(
+        self,
+        made: Float[Tensor, "B C N"],
+        beside: Float[Tensor, "B C N"] | None = None,
+        heard: Float[Tensor, "B C N"] | None = None,
+    ) -> Float[Tensor, "B C N"]:
+        """`restore`, given the codec's decode, projected (`beside`) and not; where nothing departs from it, it itself,
+        for to project and to restore is nearly nothing, but not quite."""
+        if self.config.prediction != "departure":
+            return self.restore(made, self.levels(heard))
+        assert beside is not None and heard is not None, "this band hears the codec's decode"
+        return heard + self.restore(made - beside, self.levels(heard))
 
     def say(
         self,
@@ -75,7 +129,8 @@ class Band(nn.Module):
             said: Tensor = self.unet(noisy, step, condition)
             return said
         assert heard is not None, "this band hears the codec's decode"
-        return self.unet(torch.cat([noisy, heard], dim=1), step, condition)[:, : noisy.shape[1]]
+        said = self.unet(torch.cat([noisy, heard], dim=1), step, condition)[:, : noisy.shape[1]]
+        return shaped(said, heard) if self.config.prediction == "departure" else said
 
     def denoise(
         self,
@@ -89,19 +144,47 @@ class Band(nn.Module):
         """The band of the clips whose latents are `condition`; as many samples as the noise has.
 
         `noise` is read once, and once more between steps where the solver asks for it; `called` is called after each
-        call of the network; `heard` is the codec's own decode, for a band that hears it.
+        call of the network; `heard` is the codec's own decode, for a band that needs it.
         """
-        beside = self.project(heard) if self.config.hears_codec and heard is not None else None
+        beside = None
+        if self.config.hears_codec and heard is not None:
+            beside = self.project(heard, self.levels(heard))
 
         def predict(state: Tensor, step: int) -> Tensor:
             with exactly(state.device):
                 said = self.say(state, step, condition, beside)
             called()
-            if self.config.prediction == "noise":
-                return said
-            return self.schedule.noise(step) * state + self.schedule.signal(step) * said
+            return self._noise_in(state, step, said, beside)
 
-        return self.restore(denoise(predict, self.schedule, next(noise), steps, solver, lambda: next(noise)))
+        made = denoise(predict, self.schedule, next(noise), steps, solver, lambda: next(noise))
+        return self.sound(made, beside, heard)
+
+    def clean(
+        self,
+        noisy: Float[Tensor, "B C N"],
+        steps: Int[Tensor, " B"],
+        said: Float[Tensor, "B C N"],
+        beside: Float[Tensor, "B C N"] | None,
+    ) -> Float[Tensor, "B C N"]:
+        """The audio, projected, that the network's answer means; differentiable, a step per item."""
+        if self.config.prediction == "departure":
+            assert beside is not None, "this band hears the codec's decode"
+            return beside + said
+        kept = self.schedule.alpha_bar.to(steps.device)[steps][:, None, None]
+        if self.config.prediction == "velocity":
+            return kept.sqrt() * noisy - (1 - kept).sqrt() * said
+        config = self.schedule.config
+        return (noisy - (1 - kept).sqrt() * config.noise_scale * said) * config.rescale / kept.sqrt()
+
+    def _noise_in(self, state: Tensor, step: int, said: Tensor, beside: Tensor | None) -> Tensor:
+        """What the network's answer means for a sampler: unit noise."""
+        if self.config.prediction == "noise":
+            return said
+        signal, noise = self.schedule.signal(step), self.schedule.noise(step)
+        if self.config.prediction == "velocity":
+            return noise * state + signal * said
+        assert beside is not None, "this band hears the codec's decode"
+        return (state - signal * (beside + said)) / noise
 
 
 def load_band(config: BandConfig, directory: Path, number: int, device: str | torch.device = "cpu") -> Band:

@@ -39,7 +39,7 @@ class Ensemble:
     def __init__(self, configs: Sequence[BandConfig], bands: nn.ModuleList, load: Callable[[int], Band] | None) -> None:
         """`load` gives a band whenever it is needed; else `bands` are all in memory."""
         self.configs, self.bands, self.load = configs, bands, load
-        self.hears_codec = any(config.hears_codec for config in configs)
+        self.hears_codec = any(config.needs_codec for config in configs)
         self._together: bool | None = None
         self._joined: dict[tuple[int, ...], BandsTogether] = {}
 
@@ -86,7 +86,7 @@ class Ensemble:
             steps = steps_for(band.schedule, settings.calls, settings.solver)
             for place, (condition, start, size, heard) in enumerate(pieces):
                 noise = draws(seeds, start, size, channels, numbers, condition.device)
-                own = heard if band.config.hears_codec else None
+                own = heard if band.config.needs_codec else None
                 audio = band.denoise(condition, noise, steps, settings.solver, called, own)
                 if place < len(made):
                     made[place] += audio

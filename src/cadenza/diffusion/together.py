@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cadenza.checkpoint import on_meta
-from cadenza.diffusion.band import Band, BandConfig
+from cadenza.diffusion.band import Band, BandConfig, Levels
 from cadenza.diffusion.bottleneck import SideBySide
 from cadenza.diffusion.convolution import Convolution, Transposed
 from cadenza.diffusion.sampler import Solver
@@ -22,9 +22,11 @@ from cadenza.diffusion.unet import DiffusionUnet
 
 def equal_shapes(configs: Sequence[BandConfig]) -> list[tuple[int, ...]]:
     """Numbers of the bands that can run as one: alike in all but the levels they were trained at."""
-    groups: dict[BandConfig, list[int]] = {}
+    groups: dict[object, list[int]] = {}
     for number, config in enumerate(configs):
-        groups.setdefault(config.model_copy(update={"processor": None}), []).append(number)
+        alone = config.levelled or config.prediction == "departure"  # relative to the codec's own levels, band by band
+        alike = config.model_copy(update={"processor": None})
+        groups.setdefault(number if alone else alike, []).append(number)
     return [tuple(numbers) for numbers in groups.values()]
 
 
@@ -50,10 +52,10 @@ class BandsTogether(Band):
             for name, share in shares.items()
         )
 
-    def project(self, audio: Float[Tensor, "B C N"]) -> Float[Tensor, "B C N"]:
+    def project(self, audio: Float[Tensor, "B C N"], levels: Levels = None) -> Float[Tensor, "B C N"]:
         return self._each(lambda band, part: band.project(part), audio)
 
-    def restore(self, audio: Float[Tensor, "B C N"]) -> Float[Tensor, "B C N"]:
+    def restore(self, audio: Float[Tensor, "B C N"], levels: Levels = None) -> Float[Tensor, "B C N"]:
         return self._each(lambda band, part: band.restore(part), audio)
 
     def _each(self, function: Callable[[Band, Tensor], Tensor], audio: Tensor) -> Tensor:

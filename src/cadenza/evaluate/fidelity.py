@@ -86,14 +86,19 @@ def si_sdr(audio: Float[Tensor, "*B N"], target: Float[Tensor, "*B N"]) -> Float
 
 def mel_distance(audio: Float[Tensor, "C N"], target: Float[Tensor, "C N"], sample_rate: int) -> float:
     """Sum over `MEL_SCALES` of mean |log10 M x - log10 M y|, `M` magnitudes in mel bands, not below the floor."""
-    total = 0.0
+    return float(mel_distances(audio, target, sample_rate).mean())
+
+
+def mel_distances(audio: Float[Tensor, "C N"], target: Float[Tensor, "C N"], sample_rate: int) -> Float[Tensor, " C"]:
+    """The mel distance of each channel; differentiable."""
+    total = audio.new_zeros(len(audio))
     for size, bands in MEL_SCALES:
-        filters = slaney_filters(sample_rate, size, bands)
+        filters = slaney_filters(sample_rate, size, bands).to(audio.device)
         x, y = (
             torch.log10((filters @ _magnitudes(wave, size, size // 4, size)).clamp_min(MEL_FLOOR))
             for wave in (audio, target)
         )
-        total += float((x - y).abs().mean())
+        total = total + (x - y).abs().mean((1, 2))
     return total
 
 
@@ -189,7 +194,7 @@ def slaney_filters(sample_rate: int, size: int, bands: int) -> Float[Tensor, "M 
 
 def _magnitudes(audio: Float[Tensor, "C N"], size: int, hop: int, window: int) -> Float[Tensor, "C F T"]:
     """Frames are centred, the ends reflected."""
-    shape = torch.hann_window(window, dtype=audio.dtype)
+    shape = torch.hann_window(window, dtype=audio.dtype, device=audio.device)
     return torch.stft(audio, size, hop, window, shape, return_complex=True).abs()
 
 

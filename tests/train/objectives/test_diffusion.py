@@ -13,6 +13,7 @@ from cadenza.diffusion.schedule import NoiseScheduleConfig
 from cadenza.diffusion.settings import DiffusionSettings
 from cadenza.diffusion.unet import DiffusionUnetConfig
 from cadenza.errors import UserError
+from cadenza.evaluate.fidelity import mel_distance
 from cadenza.train.config import TrainConfig
 from cadenza.train.objective import Turn
 from cadenza.train.objectives.diffusion import DiffusionObjective
@@ -263,3 +264,47 @@ def test_fewer_codebooks_are_heard(codec: Path):
     part = objective(codec, num_codebooks=1)
     assert part._hear({"audio": audio()}).codes.shape[1] == 1
     assert part.decoder.config.num_codebooks == 1
+
+
+# ---- departures from the codec's own sound ---------------------------------------------------------------------------
+
+DEPARTING = HEARING.model_copy(
+    update={
+        "prediction": "departure",
+        "processor": BandProcessorConfig(sample_rate=RATE, num_bands=2),
+        "levelled": True,
+    }
+)
+
+
+def test_it_begins_with_the_codecs_distance_and_gets_below(codec: Path):
+    """The mel distance counts beside the squared error, which is relative to what the codec misses: 1 where there is as
+    much noise as nothing is known by."""
+    sounds = {"audio": audio(size=4000)}
+    part = objective(codec, bands=(DEPARTING,), mel_weight=2.0, learning_rate=1e-2)
+    heard = part._hear(sounds)
+    band, clean = part.decoder.bands[0], part._project(0, heard.bands[0], heard)
+    steps, noise = torch.tensor([0, 19]), torch.randn(2, 1, 4000, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        first = part._losses(0, clean, steps, noise, heard)
+    codecs = [mel_distance(ours, wanted, RATE) for ours, wanted in zip(heard.decoded, sounds["audio"], strict=True)]
+    kept = band.schedule.alpha_bar[steps]
+    weights = (kept / (1 - kept)).clamp(max=1)
+    assert first.tolist() == pytest.approx((2 * torch.tensor(codecs) + weights).tolist(), rel=1e-3)
+    for _ in range(40):
+        part.phases(0)[0].optimizer.zero_grad()
+        losses = part._losses(0, clean, steps, noise, heard)
+        losses.mean().backward()
+        part.phases(0)[0].optimizer.step()
+    assert float(losses.detach().mean()) < 0.97 * float(first.mean())  # 0.94 measured
+
+
+def test_deaf_bands_know_the_codecs_levels_alone(codec: Path):
+    """They are trained and saved like others, and what they make has no codes in it but by its levels."""
+    deaf = BAND.model_copy(update={"processor": DEPARTING.processor, "levelled": True, "prediction": "velocity"})
+    part = objective(codec, bands=(deaf,), conditioned=False)
+    assert part.decoder.config.bands[0].needs_codec
+    found = part.evaluate([{"audio": audio(size=2000)}])
+    assert found["loss"] > 0
+    codes = part._hear({"audio": audio(size=2000)}).codes
+    assert part.decoder.decode(codes, calls=2).isfinite().all()

@@ -23,7 +23,7 @@ from cadenza.diffusion.bands import BandSplitter
 from cadenza.diffusion.decoder import DiffusionDecoder
 from cadenza.diffusion.decoder_config import DiffusionDecoderConfig
 from cadenza.errors import UserError
-from cadenza.evaluate.fidelity import mel_distance
+from cadenza.evaluate.fidelity import mel_distance, mel_distances
 from cadenza.evaluate.rvm import relative_volume
 from cadenza.loading import load_codec
 from cadenza.nn.ranks import gather_rows
@@ -32,6 +32,9 @@ from cadenza.train.objectives.diffusion_config import DiffusionObjectiveConfig
 
 QUARTERS = 4
 """Losses are told apart by how much noise there is: by quarters of the schedule, the first with the least."""
+_MOST_WEIGHT = 1.0
+"""Signal over noise, as powers, up to which the distance from the clean sound counts by it (Hang et al. 2023, arXiv
+2303.09556)."""
 _SILENCE = 1e-4
 """Standard deviations below it are not raised: there is nothing to hear."""
 
@@ -85,7 +88,7 @@ class DiffusionObjective:
             step, unit = _draw(seed, self._band(band).schedule.config.num_steps, heard.bands.shape[2:])
             steps.append(step)
             noise.append(unit)
-        clean = self._project(band, heard.bands[band], turn.generator)
+        clean = self._project(band, heard.bands[band], heard, turn.generator)
         place = torch.tensor(steps, device=clean.device)
         losses = self._losses(band, clean, place, torch.stack(noise).to(clean), heard)
         return Loss(losses.mean(), self._by_quarter(band, losses.detach(), place))
@@ -140,7 +143,7 @@ class DiffusionObjective:
         audio = self._level(batch)
         with torch.autocast(audio.device.type, enabled=False):
             codes = self.codec.encode(audio).codes
-            hears = any(band.hears_codec for band in self.config.bands)
+            hears = any(band.needs_codec for band in self.config.bands)
             decoded = self.codec.decode(codes)[..., : audio.shape[-1]] if hears else None
             return Heard(self.splitter(audio), codes, self.codec.decode_latent(codes), decoded)
 
@@ -152,28 +155,51 @@ class DiffusionObjective:
         return audio * (self.config.level / audio.std(-1, keepdim=True).clamp_min(_SILENCE))
 
     @torch.no_grad()
-    def _project(self, band: int, audio: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def _project(
+        self, band: int, audio: Tensor, heard: Heard, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "B 1 N"]:
         """The band as its network sees it; with a generator its levels are noted first, while they are being taken."""
         processor = self._band(band).processor
         with torch.autocast(audio.device.type, enabled=False):
-            if processor is not None and generator is not None and not processor.is_complete:
+            levels = self._band(band).levels(heard.decoded)
+            if processor is not None and levels is None and generator is not None and not processor.is_complete:
                 processor.observe(gather_rows(audio), generator)
-            return self._band(band).project(audio)
+            return self._band(band).project(audio, levels)
 
     def _losses(self, number: int, clean: Tensor, steps: Tensor, noise: Tensor, heard: Heard) -> Float[Tensor, " B"]:
         """Per item: how far what the network says is from what is true."""
         band = self._band(number)
         noisy = band.schedule.noisy(clean, steps, noise)
-        beside = self._project(number, heard.decoded) if band.config.hears_codec and heard.decoded is not None else None
+        beside = None
+        if band.config.hears_codec and heard.decoded is not None:
+            beside = self._project(number, heard.decoded, heard)
         said, wanted = band.say(noisy, steps, heard.condition, beside).float(), noise
+        kept = band.schedule.alpha_bar.to(steps.device)[steps][:, None, None]
         if band.config.prediction == "velocity":
-            kept = band.schedule.alpha_bar.to(steps.device)[steps][:, None, None]
             wanted = kept.sqrt() * noise - (1 - kept).sqrt() * clean
+        elif beside is not None and band.config.prediction == "departure":
+            wanted = clean - beside
         apart = F.mse_loss if self.config.distance == "mse" else F.l1_loss
         losses = apart(said, wanted, reduction="none").mean((1, 2))
+        if band.config.prediction == "departure":
+            # Relative to what the codec misses, which a few clips have a hundred times as much of as others, and as far
+            # as the noise is off, but no more than at some noise: where there is none, all is known.
+            missed = apart(torch.zeros_like(wanted), wanted, reduction="none").mean((1, 2)).clamp_min(1e-8)
+            losses = losses / missed * (kept / (1 - kept)).clamp_max(_MOST_WEIGHT)[:, 0, 0]
         if self.config.norm_power:
             losses = losses / (noisy - noise).square().mean((1, 2)).clamp_min(1e-8) ** self.config.norm_power
+        if self.config.mel_weight:
+            found = band.clean(noisy, steps, said, beside)
+            losses = losses + self.config.mel_weight * self._mel_distances(number, found, beside, heard)
         return losses
+
+    def _mel_distances(self, number: int, found: Tensor, beside: Tensor | None, heard: Heard) -> Float[Tensor, " B"]:
+        """Of what the network takes for its band, among the true sound of the others."""
+        band = self._band(number)
+        with torch.autocast(found.device.type, enabled=False):
+            whole = heard.bands.sum(0)
+            made = band.sound(found, beside, heard.decoded) + (whole - heard.bands[number])
+            return mel_distances(made.flatten(0, 1), whole.flatten(0, 1), self.codec.sample_rate)
 
     def _by_quarter(self, band: int, losses: Tensor, steps: Tensor) -> dict[str, Tensor]:
         """The mean, and those of quarters of the schedule. A quarter is drawn as often as the others, so that over many
@@ -191,7 +217,7 @@ class DiffusionObjective:
     def _fixed_losses(self, heard: Heard, first: int) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
         for band in self.learning:
-            clean, size = self._project(band, heard.bands[band]), self._band(band).schedule.config.num_steps
+            clean, size = self._project(band, heard.bands[band], heard), self._band(band).schedule.config.num_steps
             for number in range(QUARTERS):
                 draws = [random_for(0, first + i, band, number) for i in range(len(clean))]
                 low, high = (-(-size * edge // QUARTERS) for edge in (number, number + 1))

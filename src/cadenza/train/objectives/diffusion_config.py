@@ -36,6 +36,12 @@ class DiffusionObjectiveConfig(Config):
     norm_power: float = Field(
         0.0, ge=0, description="each item's distance is divided by MSE(noisy, noise) to this power; 0: it counts as is"
     )
+    mel_weight: float = Field(
+        0.0,
+        ge=0,
+        description="the mel distance (evaluate.fidelity) of the sound that the network's answer means, among the "
+        "other bands' true sound, counts so much beside the distance; 0: as published",
+    )
     learning_rate: float = Field(2e-4, gt=0, description="Adam, no decay")
     betas: tuple[float, float] = Field((0.9, 0.999), description="decay of Adam's two moments")
     max_grad_norm: float = Field(0.0, ge=0, description="clip each band's gradient to this norm; 0: off, as published")
