@@ -11,7 +11,7 @@ One network of 7.0 M parameters (14.0 MB in bf16). Four things differ from what 
   (docs/diffusion.md);
 - the schedule has 50 steps, half of them with more noise than signal.
 
-    config       one CPU thread that is free, about 20 minutes by guess (0.75 s of its time an update)
+    config       1,000 updates of a CPU thread, 0.75 s each where it is free
     gpu          the same network, batches sixteen times as large, fifteen times as many: a large GPU's hour, by guess
     deaf         no codes heard, only the codec's levels: what is the condition worth?
     gpu_deaf     deaf, as long as gpu
