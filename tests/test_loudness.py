@@ -47,7 +47,7 @@ def test_agrees_with_pyloudnorm(sample_rate, seconds):
 def test_pieces_join_exactly(monkeypatch):
     samples = bursts(16000, seconds=10.0)
     whole = loudness_lufs(samples, 16000)
-    monkeypatch.setattr(loudness, "PIECE_SECONDS", 1)
+    monkeypatch.setattr(loudness, "PIECE_SECONDS", (1,))
     assert loudness_lufs(samples, 16000) == pytest.approx(whole, abs=1e-9)
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32
 BLOCK_SECONDS = 0.4  # gating block of BS.1770-4, overlapping by 75 %
 ABSOLUTE_GATE_LUFS = -70.0
 RELATIVE_GATE_LU = -10.0
-PIECE_SECONDS = 20  # the signal is filtered in pieces, to bound the memory
+PIECE_SECONDS = (1, 2, 5, 10, 20)  # the signal is filtered in pieces, to bound the memory; a short one in a short piece
 OVERSAMPLING = 4  # BS.1770-4 annex 2: true peaks at four times the rate
 LIMITER_SECONDS = (
     0.02  # width of the gain's smoothing: long enough to keep a bass note clean, too short to hear pumping
@@ -76,7 +76,8 @@ def k_weighted_energy(samples: np.ndarray, sample_rate: int, hop: int) -> np.nda
     """
     num_hops = samples.shape[1] // hop
     lead = sample_rate // 2
-    piece = max(1, PIECE_SECONDS * sample_rate // hop) * hop
+    seconds = next((size for size in PIECE_SECONDS if size * sample_rate >= num_hops * hop), PIECE_SECONDS[-1])
+    piece = max(1, -(-seconds * sample_rate // hop)) * hop
     energy = np.zeros(num_hops)
     response = None
     for start in range(0, num_hops * hop, piece):
@@ -91,7 +92,7 @@ def k_weighted_energy(samples: np.ndarray, sample_rate: int, hop: int) -> np.nda
     return energy
 
 
-@lru_cache(maxsize=2)  # half the time of measuring a clip of 10 s
+@lru_cache(maxsize=4)  # half the time of measuring a clip of 10 s
 def _k_weighting(sample_rate: int, size: int) -> np.ndarray:
     """Frequency response of BS.1770's head shelf and high-pass, redesigned for any rate from their analogue parameters.
 
