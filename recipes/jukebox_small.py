@@ -63,7 +63,7 @@ class Target:
 CPU = Target(
     hours=3.0,
     heldout_hours=0.75,
-    steps={"vqvae": 1600, "top": 700, "middle": 600, "bottom": 600},
+    steps={"vqvae": 1600, "top": 600, "middle": 500, "bottom": 400},
     machine={"device": "cpu", "threads": 1},
     settings={"vqvae": {"objective.vqvae.sample_rate": SOLO_RATE}}
     | {
