@@ -87,7 +87,7 @@ def test_one_command_plays_at_once(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", MAIN, *words], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     heard = Audio.read(tmp_path / "a.wav")
-    other = load_jukebox(None, "cpu").generate(genre="techno", duration=0.5, seed=2, down_to=2)
+    other = load_jukebox(None, "cpu").generate(artist="cello", genre="folk", duration=0.5, seed=2, down_to=2)
     assert heard.num_samples == heard.sample_rate // 2
     assert heard.metadata["complete"]
     assert heard.loudness_lufs() > -40
