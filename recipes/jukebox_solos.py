@@ -24,7 +24,7 @@ from cadenza.corpus.level import LoudnessMeter, set_level
 from cadenza.corpus.render import render_dry
 from cadenza.corpus.score import Note, Part, Score
 from cadenza.corpus.synth import SAMPLE_RATE
-from cadenza.errors import CadenzaError
+from cadenza.errors import CadenzaError, UserError
 from cadenza.files import atomic_file
 
 SOLOISTS: dict[str, tuple[int, int]] = dict.fromkeys(
@@ -97,6 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--hours", type=float, default=3.0, help="of music")
     parser.add_argument("--seed", type=int, default=31, help="which music; other seeds share no piece")
     options = parser.parse_args(arguments)
+    if not 0 < options.hours <= 1000:
+        raise UserError(f"--hours {options.hours:g} makes no corpus: give a number above 0 and up to 1000")
+    if options.seed < 0:
+        raise UserError(f"--seed {options.seed} names no music: give 0 or more")
     rows: list[dict[str, Any]] = []
     made, began, said = 0.0, time.monotonic(), time.monotonic()
     for index in range(PIECES_PER_SEED):

@@ -43,8 +43,11 @@ def test_unknown_names_are_answered_with_near_ones(tmp_path: Path) -> None:
         v2.artist("Blue Harbor")
     with pytest.raises(UserError, match=r"genre 'Rok'.*did you mean rock"):
         v2.genre("Rok")
-    with pytest.raises(UserError, match="give the id of one of the 3 known"):
+    with pytest.raises(UserError, match=f"known: {', '.join(v2.genres)}$"):
         v2.genre("zzzzzz")
+    many = LabelSet("v3", {str(number): number for number in range(100)}, {})
+    with pytest.raises(UserError, match="give the id of one of the 100 known"):
+        many.artist("zzzzzz")
     with pytest.raises(UserError, match="no list of labels at"):
         LabelSet.read(tmp_path / "elsewhere", "v2")
     (tmp_path / "v2_artist_ids.txt").write_text("a;1\nb\n")

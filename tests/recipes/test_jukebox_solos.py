@@ -9,6 +9,7 @@ import soundfile
 
 import jukebox_solos
 from cadenza.corpus.score import Note
+from cadenza.errors import UserError
 
 SEEDS = range(5_000_000, 5_000_030)
 
@@ -55,3 +56,10 @@ def test_recordings_are_as_the_manifest_says_and_are_made_once(tmp_path: Path) -
     times = [(tmp_path / row["path"]).stat().st_mtime_ns for row in rows]
     jukebox_solos.main(arguments)
     assert [(tmp_path / row["path"]).stat().st_mtime_ns for row in rows] == times
+
+
+@pytest.mark.parametrize("wrong", [("--hours", "0"), ("--hours", "-1"), ("--hours", "nan"), ("--seed", "-1")])
+def test_what_makes_no_music_is_refused(wrong: tuple[str, str], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=wrong[0]):
+        jukebox_solos.main([str(tmp_path / "music"), *wrong])
+    assert not (tmp_path / "music").exists()

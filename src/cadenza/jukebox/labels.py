@@ -132,11 +132,18 @@ class LabelSet:
         return tuple(_find("genre", name, key, self.genres) for key in genre_keys(name, self.version))
 
 
+FEW = 30
+"""As many names an error lists."""
+
+
 def _find(kind: str, name: str, key: str, ids: Mapping[str, int]) -> int:
     if key in ids:
         return ids[key]
     near = difflib.get_close_matches(key, ids, n=3, cutoff=0.5)
-    remedy = f"did you mean {', '.join(near)}?" if near else f"give the id of one of the {len(ids)} known"
+    if near:
+        remedy = f"did you mean {', '.join(near)}?"
+    else:
+        remedy = f"known: {', '.join(ids)}" if len(ids) <= FEW else f"give the id of one of the {len(ids)} known"
     part = "" if key == name.lower() else f" (looked up as {key!r})"
     raise UserError(f"{kind} {name!r}{part} is unknown: {remedy}")
 
