@@ -5,6 +5,7 @@ import io
 import json
 import threading
 import time
+from contextlib import suppress
 
 import httpx
 import numpy as np
@@ -159,6 +160,24 @@ def test_who_leaves_does_not_stop_the_music(client, finished):
         while socket.receive().get("bytes") is None:
             pass
     assert finished(client, asked["id"])["status"] == "done"
+
+
+def test_who_leaves_while_a_server_cancels_is_no_error(client, finished, monkeypatch):
+    """The test client cancels the application when its socket closes, as a server does that shuts down."""
+
+    async def stops_slowly(*given):
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError as first:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.3)  # the second cancellation arrives meanwhile
+            raise first
+
+    monkeypatch.setattr(routes_generations, "_tell", stops_slowly)
+    asked = ask(client)
+    finished(client, asked["id"])
+    with client.websocket_connect(f"{SOCKETS}/v1/generations/{asked['id']}/ws"):
+        pass  # leaving raises what the application raised
 
 
 def test_continuing_and_following_takes(client, finished):

@@ -1,10 +1,11 @@
 """Asking for music, watching it and hearing it while it is made."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
+from anyio import create_task_group
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query, WebSocket, WebSocketDisconnect
 from fastapi.responses import FileResponse, Response, StreamingResponse
@@ -106,31 +107,37 @@ async def socket(websocket: WebSocket, generation: str, item: int = 0, format: s
         await websocket.send_json({"detail": str(error)})
         await websocket.close(4404, "not found")
         return
-    obeying = asyncio.create_task(_obey(websocket, studio, generation))
-    telling = asyncio.create_task(_tell(websocket, studio, generation, take, sound, form))
-    tasks: set[asyncio.Task[None]] = {obeying, telling}
+    await _until_one_ends(_obey(websocket, studio, generation), _tell(websocket, studio, generation, take, sound, form))
+    with suppress(*_GONE):  # who has left needs no farewell
+        await websocket.close()
+
+
+async def _until_one_ends(*routines: Coroutine[Any, Any, None]) -> None:
+    """Whichever ends first ends the others; who has left is no error.
+
+    A task group of anyio, not of asyncio: whoever cancels from outside (a server that shuts down) finds its own
+    cancellation again, even where it arrives while the others are being stopped.
+    """
+
+    async def run(routine: Coroutine[Any, Any, None]) -> None:
+        await routine
+        group.cancel_scope.cancel()
+
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        for ended in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(ended, Exception) and not isinstance(ended, _GONE):
-                raise ended
-        with suppress(*_GONE):  # who has left needs no farewell
-            await websocket.close()
+        async with create_task_group() as group:
+            for routine in routines:
+                group.start_soon(run, routine)
+    except* _GONE:
+        pass
 
 
 async def _tell(
     websocket: WebSocket, studio: Studio, generation: str, take: str, sound: Sound | None, form: Form
 ) -> None:
     sending = asyncio.Lock()
-    try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_send_sound(websocket, sending, studio, take, sound, form))
-            group.create_task(_send_states(websocket, sending, studio, generation))
-    except* _GONE:
-        pass
+    async with create_task_group() as group:
+        group.start_soon(_send_sound, websocket, sending, studio, take, sound, form)
+        group.start_soon(_send_states, websocket, sending, studio, generation)
 
 
 async def _send_sound(
