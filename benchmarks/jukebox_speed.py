@@ -5,9 +5,10 @@
 The shape of the published 1b_lyrics (width 2048, its attention pattern, lyrics of 384 and 6144 codes in one sequence)
 with its first layers, random weights. A step is what sampling does for each code: embedding, layers, head, choice. Its
 caches are filled with noise up to a place early or late in the window, and steps are timed there. `--theirs` is the
-interpreter of an environment with torch and transformers 4.57 (the last with Jukebox), which runs in a process of its
-own; the sides take turns, figures are medians. The limit is the bandwidth of a sum over 1 GB, measured in the same run
-by the same clock, over what a step must read: every weight once, and the keys and values that its layers look at.
+interpreter of an environment with torch and transformers 4.57 (the last with Jukebox), which runs as it comes in a
+process of its own; the sides take turns, figures are medians. The limit is the bandwidth of a sum over 1 GB, measured
+in the same run by the same clock, over what a step must read: every weight once, and the keys and values that its
+layers look at.
 With `--clock processor` time is that of the one thread that works, for machines that others use too. The last line is
 JSON.
 """
@@ -51,9 +52,11 @@ class Ours:
 
     def __init__(self, layers: int, precision: str) -> None:
         from cadenza.convert.openai_jukebox_prior import RELEASED, prior_config
+        from cadenza.engine.pages import prefer_large_pages
         from cadenza.jukebox.prior import Prior
         from cadenza.nn.linear import quantize_linears
 
+        prefer_large_pages()  # as `Jukebox.from_pretrained` does
         config = prior_config(RELEASED["1b_lyrics"], "1b_lyrics")
         stack = config.transformer.model_copy(update={"layers": config.transformer.layers[:layers]})
         self.prior = Prior(config.model_copy(update={"transformer": stack})).eval()

@@ -68,13 +68,18 @@ def silent_share(notes: Sequence[Note], quarters: float) -> float:
     return 1 - sounding / quarters
 
 
+def first_note_seconds(score: Score) -> float:
+    """When the melody begins: a recording that waited for others would teach a Jukebox to begin with silence."""
+    return min(note.start for note in score.parts[0].notes) * score.seconds_per_quarter
+
+
 def write(folder: Path, seed: int, score: Score) -> dict[str, Any]:
     """The recording, and its line of the manifest."""
     import soundfile
 
     name = f"audio/{seed:09d}.flac"
     if not (folder / name).exists():
-        samples = render_dry(score)
+        samples = render_dry(score)[..., round(SAMPLE_RATE * first_note_seconds(score)) :]
         loudness = LoudnessMeter(samples, SAMPLE_RATE).lufs(0.0, len(samples) / SAMPLE_RATE)
         with atomic_file(folder / name) as temporary:
             soundfile.write(

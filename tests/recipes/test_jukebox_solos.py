@@ -50,6 +50,7 @@ def test_recordings_are_as_the_manifest_says_and_are_made_once(tmp_path: Path) -
         assert rate == row["sample_rate"] == 32000
         assert sound.size / rate == pytest.approx(row["duration"], abs=1e-3)
         assert 0.02 < abs(sound).max() < 1
+        assert abs(sound[: rate // 2]).max() > 0.02, "begins with its first note"
         assert row["artist"] in jukebox_solos.SOLOISTS and row["piece_seconds"] == pytest.approx(
             row["duration"], abs=1e-3
         )

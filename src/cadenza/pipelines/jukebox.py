@@ -20,6 +20,7 @@ from torch import Tensor
 
 from cadenza.audio import Audio
 from cadenza.checkpoint import WEIGHTS_FILE, Config, file_hash, read_config, weights_hash, write_json
+from cadenza.engine.pages import prefer_large_pages
 from cadenza.errors import CheckpointError, UserError
 from cadenza.files import atomic_directory
 from cadenza.jukebox.alignment import align
@@ -290,6 +291,8 @@ class Jukebox:
         directory = Path(directory)
         place = choose_device(device)
         precision = choose_precision(precision, place)
+        if place.type == "cpu":
+            prefer_large_pages()
         config = read_config(JukeboxConfig, directory / "config.json")
         vqvae = JukeboxVQVAE.from_pretrained(directory / "vqvae", companion_device(place), torch.float32)
         priors = PriorShelf(directory, place, precision)
