@@ -149,6 +149,18 @@ class Band(nn.Module):
         beside = None
         if self.config.hears_codec and heard is not None:
             beside = self.project(heard, self.levels(heard))
+        return self.sound(self.walk(condition, noise, steps, solver, called, beside), beside, heard)
+
+    def walk(
+        self,
+        condition: Float[Tensor, "B D T"],
+        noise: Iterator[Float[Tensor, "B C N"]],
+        steps: Sequence[int],
+        solver: Solver,
+        called: Callable[[], None] = lambda: None,
+        beside: Float[Tensor, "B C N"] | None = None,
+    ) -> Float[Tensor, "B C N"]:
+        """The state at the last of `steps`, as networks see audio; of a single step, where a walk begins."""
 
         def predict(state: Tensor, step: int) -> Tensor:
             with exactly(state.device):
@@ -156,8 +168,10 @@ class Band(nn.Module):
             called()
             return self._noise_in(state, step, said, beside)
 
-        made = denoise(predict, self.schedule, next(noise), steps, solver, lambda: next(noise))
-        return self.sound(made, beside, heard)
+        start = next(noise)
+        if len(steps) == 1:
+            return start * self.schedule.config.noise_scale
+        return denoise(predict, self.schedule, start, steps, solver, lambda: next(noise))
 
     def clean(
         self,

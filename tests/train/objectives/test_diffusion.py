@@ -308,3 +308,41 @@ def test_deaf_bands_know_the_codecs_levels_alone(codec: Path):
     assert found["loss"] > 0
     codes = part._hear({"audio": audio(size=2000)}).codes
     assert part.decoder.decode(codes, calls=2).isfinite().all()
+
+
+def test_own_states_are_those_of_the_decoders_walk(codec: Path):
+    """A new network says nothing beyond the codec's sound, so the walk leads from noise to that sound under noise."""
+    walk = DiffusionSettings(calls=3, solver="ddim")
+    unclipped = DEPARTING.model_copy(update={"schedule": DEPARTING.schedule.model_copy(update={"clip": 1e4})})
+    part = objective(codec, bands=(unclipped,), own_states=1.0, settings=walk)
+    heard = part._hear({"audio": audio()})
+    schedule, beside = part.decoder.bands[0].schedule, part._beside(0, heard)
+    noise = torch.randn(2, 1, 400, generator=torch.Generator().manual_seed(0))
+    steps = schedule.to_steps(3)
+    within = (noise - schedule.signal(steps[0]) * beside) / schedule.noise(
+        steps[0]
+    )  # the noise that the first call finds
+    seen = set()
+    for seed in range(12):
+        step, state = part._own_state(0, noise, heard, torch.Generator().manual_seed(seed))
+        seen.add(step)
+        expected = schedule.signal(step) * beside + schedule.noise(step) * within
+        torch.testing.assert_close(state, noise if step == steps[0] else expected, rtol=1e-4, atol=1e-4)
+    assert seen == set(steps[:-1])
+    said = part.loss({"audio": audio()}, turn())
+    quarters = [said.metrics[f"noise_band0_q{number}"] for number in range(4)]
+    assert sum(bool(value) for value in quarters) == 1, "all items stand at one step"
+    said.value.backward()
+    assert part.modules["band_0"].decoders[-1].up.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bands": (HEARING,), "settings": DiffusionSettings(calls=3, solver="ddim")}, "prediction = departure"),
+        ({"bands": (DEPARTING,), "settings": DiffusionSettings(calls=3, solver="ancestral")}, "choose ddim or dpm"),
+    ],
+)
+def test_own_states_need_a_walk_that_is_the_networks_own(codec: Path, changes: dict[str, Any], message: str):
+    with pytest.raises(ValueError, match=message):
+        settings(codec, own_states=0.5, **changes)

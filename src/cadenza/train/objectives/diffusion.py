@@ -22,6 +22,7 @@ from cadenza.diffusion.band import Band, BandConfig
 from cadenza.diffusion.bands import BandSplitter
 from cadenza.diffusion.decoder import DiffusionDecoder
 from cadenza.diffusion.decoder_config import DiffusionDecoderConfig
+from cadenza.diffusion.sampler import steps_for
 from cadenza.errors import UserError
 from cadenza.evaluate.fidelity import mel_distance, mel_distances
 from cadenza.evaluate.rvm import relative_volume
@@ -89,8 +90,11 @@ class DiffusionObjective:
             steps.append(step)
             noise.append(unit)
         clean = self._project(band, heard.bands[band], heard, turn.generator)
-        place = torch.tensor(steps, device=clean.device)
-        losses = self._losses(band, clean, place, torch.stack(noise).to(clean), heard)
+        place, unit_noise, state = torch.tensor(steps, device=clean.device), torch.stack(noise).to(clean), None
+        if self.config.own_states and float(torch.rand((), generator=turn.generator)) < self.config.own_states:
+            step, state = self._own_state(band, unit_noise, heard, turn.generator)
+            place = torch.full_like(place, step)
+        losses = self._losses(band, clean, place, unit_noise, heard, state)
         return Loss(losses.mean(), self._by_quarter(band, losses.detach(), place))
 
     @torch.no_grad()
@@ -166,13 +170,38 @@ class DiffusionObjective:
                 processor.observe(gather_rows(audio), generator)
             return self._band(band).project(audio, levels)
 
-    def _losses(self, number: int, clean: Tensor, steps: Tensor, noise: Tensor, heard: Heard) -> Float[Tensor, " B"]:
-        """Per item: how far what the network says is from what is true."""
+    @torch.no_grad()
+    def _own_state(
+        self, number: int, noise: Tensor, heard: Heard, generator: torch.Generator
+    ) -> tuple[int, Float[Tensor, "B 1 N"]]:
+        """A step of the decoder's walk, drawn for the batch, and where the network's own answers lead by then."""
+        band, settings = self._band(number), self.config.settings
+        steps = steps_for(band.schedule, settings.calls, settings.solver)
+        call = int(torch.randint(settings.calls, (), generator=generator))
+        beside = self._beside(number, heard)
+        state = band.walk(heard.condition, iter([noise]), steps[: call + 1], settings.solver, beside=beside)
+        return steps[call], state
+
+    def _beside(self, number: int, heard: Heard) -> Float[Tensor, "B 1 N"] | None:
+        """The codec's own decode as the network sees it, if it hears that."""
+        if not self._band(number).config.hears_codec or heard.decoded is None:
+            return None
+        return self._project(number, heard.decoded, heard)
+
+    def _losses(
+        self,
+        number: int,
+        clean: Tensor,
+        steps: Tensor,
+        noise: Tensor,
+        heard: Heard,
+        state: Float[Tensor, "B 1 N"] | None = None,
+    ) -> Float[Tensor, " B"]:
+        """Per item: how far what the network says is from what is true. `state`: what it hears, where that is not the
+        true sound under noise."""
         band = self._band(number)
-        noisy = band.schedule.noisy(clean, steps, noise)
-        beside = None
-        if band.config.hears_codec and heard.decoded is not None:
-            beside = self._project(number, heard.decoded, heard)
+        noisy = band.schedule.noisy(clean, steps, noise) if state is None else state
+        beside = self._beside(number, heard)
         said, wanted = band.say(noisy, steps, heard.condition, beside).float(), noise
         kept = band.schedule.alpha_bar.to(steps.device)[steps][:, None, None]
         if band.config.prediction == "velocity":
@@ -185,7 +214,8 @@ class DiffusionObjective:
             # Relative to what the codec misses, which a few clips have a hundred times as much of as others, and as far
             # as the noise is off, but no more than at some noise: where there is none, all is known.
             missed = apart(torch.zeros_like(wanted), wanted, reduction="none").mean((1, 2)).clamp_min(1e-8)
-            losses = losses / missed * (kept / (1 - kept)).clamp_max(_MOST_WEIGHT)[:, 0, 0]
+            weight = (kept / (1 - kept)).clamp_max(_MOST_WEIGHT)[:, 0, 0]
+            losses = losses / missed * (weight if state is None else _MOST_WEIGHT)
         if self.config.norm_power:
             losses = losses / (noisy - noise).square().mean((1, 2)).clamp_min(1e-8) ** self.config.norm_power
         if self.config.mel_weight:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cadenza.checkpoint import Config
 from cadenza.diffusion.band import BandConfig
@@ -42,6 +42,13 @@ class DiffusionObjectiveConfig(Config):
         description="the mel distance (evaluate.fidelity) of the sound that the network's answer means, among the "
         "other bands' true sound, counts so much beside the distance; 0: as published",
     )
+    own_states: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of updates at a step of the decoder's own walk (`settings`), in the state that the networks "
+        "themselves brought it to: they learn to mend what they made; 0: all see true sound under noise, as published",
+    )
     learning_rate: float = Field(2e-4, gt=0, description="Adam, no decay")
     betas: tuple[float, float] = Field((0.9, 0.999), description="decay of Adam's two moments")
     max_grad_norm: float = Field(0.0, ge=0, description="clip each band's gradient to this norm; 0: off, as published")
@@ -51,3 +58,11 @@ class DiffusionObjectiveConfig(Config):
     valid_decodes: bool = Field(
         False, description="validation judges whole decodes as well, and ranks snapshots by them"
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> "DiffusionObjectiveConfig":
+        if self.own_states and any(band.prediction != "departure" for band in self.bands):
+            raise ValueError("own_states needs bands with prediction = departure: others say what noise is in a state")
+        if self.own_states and self.settings.solver == "ancestral":
+            raise ValueError("own_states needs a solver that adds no noise: choose ddim or dpm in settings")
+        return self
