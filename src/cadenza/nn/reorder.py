@@ -27,7 +27,7 @@ class Reordered(NamedTuple):
         return cls(torch.ops.mkldnn._reorder_linear_weight.default(weight.contiguous(), _ROWS_HINT), hurried)
 
     def __call__(self, x: Float[Tensor, "*shape I"], bias: Tensor | None = None) -> Float[Tensor, "*shape O"]:
-        shape, alone = x.shape, x.numel() == x.shape[-1] and not self.hurried
+        shape, alone = x.shape, not self.hurried and x.numel() == x.shape[-1]
         if alone:  # one row is summed in another order than the same row among others; two cost the same
             x = torch.cat([x.reshape(1, -1)] * 2)
         result: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, self.packed, bias, "none", [], "")
