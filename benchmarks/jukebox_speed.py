@@ -158,7 +158,7 @@ def bandwidth(clock: Callable[[], float]) -> float:
     return block.nbytes / _median([_timed(block.sum, 1, clock) for _ in range(5)])
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def turn(side: Any, songs: int, place: int, steps: int, clock: Callable[[], float]) -> float:
     """Seconds of a step; two before it are not counted."""
     side.begin(songs, place)

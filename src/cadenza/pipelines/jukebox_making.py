@@ -81,7 +81,7 @@ class Making(NamedTuple):
             return prior.conditions(pieces, start, None if upper is None else upper[:, start // stride :])
 
         draws, told = _draws(song, level, prior), self._told(song, level)
-        with torch.no_grad(), orderly_shortage(prior.device, who), ExitStack() as stack:
+        with torch.inference_mode(), orderly_shortage(prior.device, who), ExitStack() as stack:
             measure: Measure = nullcontext
             if prior.device.type == "cpu":
                 measure = stack.enter_context(ThreadGovernor()).measure
