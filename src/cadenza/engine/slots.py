@@ -251,7 +251,8 @@ class Slots:
     def _step_lanes(self, indices: Sequence[int]) -> None:
         if self._selection is None or self._selected != list(indices):
             self._selection, self._selected = self._select(indices), list(indices)
-        self._move(self._selection)
+        with torch.inference_mode():  # 5 % of a step of the model inside; nothing that is made in it outlives it
+            self._move(self._selection)
 
     def _step_grid(self, grid: Grid, slots: Sequence[_Slot]) -> None:
         if self._selection is None:
