@@ -8,7 +8,7 @@ Music is composed and rendered, its genres and lead instruments become the label
 it, its codes are computed once, and a prior of each level learns from those; then all is one model directory, and every
 level is measured on music that none of it heard. `--list` says what is done and what is left.
 
-On a GPU the music is whole pieces. What one thread can teach in two hours draws noise from those (docs/log.md), so that
+On a GPU the music is whole pieces. What one thread can teach in hours draws noise from those (docs/log.md), so that
 there it is melodies alone, of a few low soloists (`jukebox_solos.py`).
 """
 
@@ -61,9 +61,9 @@ class Target:
 
 
 CPU = Target(
-    hours=3.0,
+    hours=6.0,
     heldout_hours=0.75,
-    steps={"vqvae": 1600, "top": 600, "middle": 500, "bottom": 400},
+    steps={"vqvae": 1600, "top": 950, "middle": 1150, "bottom": 1300},
     machine={"device": "cpu", "threads": 1},
     settings={"vqvae": {"objective.vqvae.sample_rate": SOLO_RATE}}
     | {

@@ -55,7 +55,10 @@ def test_its_fewer_steps_go_from_noise_to_the_sound_with_as_much_of_both_in_the_
     assert float(1 - kept[0]) < 2e-7  # what noise is left at the end: -67 dB of each band
 
 
-@pytest.mark.parametrize("recipe", ["embedded_diffusion.py", "embedded_diffusion.py:deaf", "multiband_diffusion.py"])
+@pytest.mark.parametrize(
+    "recipe",
+    ["embedded_diffusion.py", "embedded_diffusion.py:mended", "embedded_diffusion.py:deaf", "multiband_diffusion.py"],
+)
 def test_shrunk_it_runs_to_a_decoder(recipe: str, tmp_path: Path):
     config = read_recipe(RECIPES / recipe)
     bands = [
@@ -72,6 +75,7 @@ def test_shrunk_it_runs_to_a_decoder(recipe: str, tmp_path: Path):
         "codec": str(write_codec(tmp_path / "codec")),
         "segment_seconds": 1200 / RATE,  # the mel distance has windows of 2048 samples, reflected at both ends
         "num_codebooks": None,
+        "start_from": None,
     }
     values = config.model_dump()
     values |= {
