@@ -126,7 +126,10 @@ class PriorObjective:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Rows are names: UserError if the data now give them to others."""
         if state["names"] != _stored(self.names):
-            raise UserError("artists or genres of the data have changed since this run began: put them back")
+            raise UserError(
+                "artists or genres of the data have changed since this run began, or which are the more frequent: "
+                "put them back, or begin a new run from this one's model (objective.start_from)"
+            )
 
     def save_playable(self, directory: Path) -> None:
         self.prior.save_pretrained(directory)
